@@ -1,0 +1,1 @@
+"""The organisation, the messages, the ranks and the department process."""

@@ -1,0 +1,118 @@
+"""The built-in behaviour of boards and coordinators: where a task goes on, and what becomes of its result. Pure.
+
+A board gives a task to the coordinator of whoever serves it, checks the reply against the contract and signs it with
+its address. A coordinator gives it to the worker, and to the next who fits if that one fails or gives it up. Both pass
+what their workers ask of other departments upwards: worker, coordinator, board, Mai.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mai.agents.decider import Send
+from mai.agents.events import Event
+from mai.agents.state import Done, Work
+
+if TYPE_CHECKING:
+    from mai.agents.department import DepartmentDecider
+
+
+def above(department: "DepartmentDecider", agent: str) -> str:
+    """Whom an agent turns to when it needs something from outside: its coordinator, the board, or "mai"."""
+    found = department.own.agent(agent)
+    match found.rank if found else "":
+        case "board":
+            return "mai"
+        case "coordinator":
+            return department.own.board.name
+    return department.table.coordinator_of(department.own.name, agent)
+
+
+def consider(department: "DepartmentDecider", work: Work, now_ms: int) -> list[Event | Send]:
+    """What the agent of this work does first. Where its own code does it nothing happens here: the runner starts that."""
+    if department.coded(work.agent, work.contract):
+        return []
+    if work.contract and not department.owns(work.contract):
+        up = above(department, work.agent)
+        return department.ask_mai(work, now_ms) if up == "mai" else department.hand(work, up, now_ms)
+    receiver = next_hand(department, work)
+    if receiver:
+        return department.hand(work, receiver, now_ms)
+    return department.end(work, nobody(department, work))
+
+
+def nobody(department: "DepartmentDecider", work: Work) -> Done:
+    """The refusal of a task that fits no agent."""
+    what = f"the contract {work.contract}" if work.contract else f"{work.text[:80]!r}"
+    skills = sorted({skill for agent in department.own.agents for skill in agent.skills})
+    offers = f"; its skills are {', '.join(skills[:12])}" if skills else ""
+    return Done("refused", "", {}, f"nobody in {department.own.name} fits {what}{offers}", department.address(work.agent), ())
+
+
+def next_hand(department: "DepartmentDecider", work: Work) -> str:
+    """The agent below that this work goes to now: it fits and has not had it; "" if there is none."""
+    rank = "board" if work.agent == department.own.board.name else "coordinator"
+    wanted = servers(department, work)
+    if rank == "board":
+        for worker in wanted:
+            found = department.own.agent(worker)
+            via = (
+                worker if found and found.rank == "coordinator" else department.table.coordinator_of(department.own.name, worker)
+            )
+            if via not in work.tried:
+                return via
+        return ""
+    return next((worker for worker in wanted if worker not in work.tried and worker != work.agent), "")
+
+
+def servers(department: "DepartmentDecider", work: Work) -> list[str]:
+    """Who may do this work, best first: who serves the contract and the backups, or whose skills fit the text."""
+    if work.contract:
+        contract = department.own.contract(work.contract.partition(".")[2])
+        return with_backups(department, [contract.served_by]) if contract else []
+    workers = tuple(a.name for a in department.own.agents if a.rank in ("specialist", "operator") and a.name != work.sender)
+    fitting = department.fit(work.text, workers)
+    mine = [name for name in fitting if department.table.coordinator_of(department.own.name, name) == work.agent]
+    return with_backups(department, mine + [name for name in fitting if name not in mine])
+
+
+def with_backups(department: "DepartmentDecider", names: list[str]) -> list[str]:
+    """The same agents, each followed by its backups."""
+    listed: list[str] = []
+    for name in names:
+        agent = department.own.agent(name)
+        listed += [one for one in (name, *(agent.backups if agent else ())) if one not in listed]
+    return listed
+
+
+def returned(department: "DepartmentDecider", work: Work, child: str, done: Done, now_ms: int) -> list[Event | Send]:
+    """What a board or coordinator does with the result of what it handed on."""
+    if done.state == "answered":
+        return department.end(work, signed(department, work, done))
+    agent = department.own.agent(child)
+    again = done.state == "escalated" or (agent is not None and bool(agent.backups) and done.state in ("failed", "expired"))
+    own = not work.contract or department.owns(work.contract)
+    if again and own and work.agent != department.own.board.name:
+        following = [name for name in follow_ups(department, work, child, done) if name not in work.tried]
+        if following:
+            return department.hand(work, following[0], now_ms, rule=f"after {child}: {done.reason}"[:200])
+    return department.end(work, done)
+
+
+def follow_ups(department: "DepartmentDecider", work: Work, child: str, done: Done) -> list[str]:
+    """Who may take over: the named backups; after an escalation any specialist that fits."""
+    agent = department.own.agent(child)
+    backups = list(agent.backups) if agent else []
+    if done.state != "escalated" or work.contract:
+        return backups
+    specialists = tuple(a.name for a in department.own.agents if a.rank == "specialist")
+    return backups + [name for name in department.fit(work.text, specialists) if name not in backups]
+
+
+def signed(department: "DepartmentDecider", work: Work, done: Done) -> Done:
+    """A board's last look: the reply keeps to the contract, and the department stands behind it."""
+    if work.agent != department.own.board.name or not department.owns(work.contract or department.own.name + "."):
+        return done
+    if work.contract and (why := department.fault(work.contract, "reply", done.value)):
+        return Done("failed", "", {}, f"{department.own.name} withholds a reply that breaks {work.contract}: {why}", done.by, ())
+    return msgspec.structs.replace(done, sources=tuple(sorted({*done.sources, department.own.name})))

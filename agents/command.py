@@ -1,0 +1,206 @@
+"""Command agents: any executable that speaks JSON lines on its standard streams.
+
+We write a line {"task", "text", "contract", "input", "asker"}; it answers with lines:
+
+    {"call": "ask", "to": "sales.pipeline", "text": "", "input": {...}}      -> {"value": {...}, "text": "...", "by": "..."}
+    {"call": "tool", "name": "find_order", "input": {...}}                   -> {"value": ...}
+    {"call": "recall", "key": "k", "level": "agent"}                         -> {"value": ...}
+    {"call": "remember", "key": "k", "value": ..., "level": "agent"}         -> {"value": null}
+    {"call": "conclude", "subject": "s", "attribute": "a", "value": ...}     -> {"value": null}
+    {"text": "...", "value": {...}}      the answer        {"refused": "why"}   or   {"escalate": "why"}
+
+A refused call is answered {"refused": "why"}. The program lives on for the next task; it has one at a time, and says
+nothing that it is not asked for.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mai.agents.context import Answer, Assignment, Context, Refusal, Reply
+from mai.agents.organisation import Agent
+from mai.agents.plain import readable
+from mai.agents.program import Program
+
+CALLS = "ask, tool, recall, remember, conclude"
+
+
+class Line:
+    """The next line of a program; await it. Raises Refusal when none will come."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def __await__(self) -> Generator["Line", None, bytes]:
+        while not self.ready():
+            yield self
+        if self.program.lines:
+            return self.program.lines.popleft()
+        raise Refusal(f"the command of {self.program.agent} {self.program.closed}", "failed")
+
+    def ready(self) -> bool:
+        """Is there a line, or will there be none?"""
+        return bool(self.program.lines or self.program.closed)
+
+
+class Seat:
+    """A place among the programs at work; await it."""
+
+    def __init__(self, programs: "Programs", task: str) -> None:
+        self._programs, self.task = programs, task
+
+    def __await__(self) -> Generator["Seat", None, None]:
+        while not self.ready():
+            yield self
+
+    def ready(self) -> bool:
+        """Is there room?"""
+        return self._programs.room(self.task)
+
+
+class Programs:
+    """The command agents of one department: programs that wait for a task, and programs that have one.
+
+    At most `most` are at work at once; one that waits for an answer from others is not. `wake(task)` is told which task
+    can go on.
+    """
+
+    def __init__(self, files: Path, base: Path, most: int, wake: Callable[[str], None]) -> None:
+        """`files`: where they work; `base`: what paths among their arguments are relative to."""
+        self._files, self._base, self._most, self._wake = files, base, most, wake
+        self._idle: dict[str, list[Program]] = {}
+        self._busy: dict[str, Program] = {}  # by task
+        self._asking: set[str] = set()  # tasks of programs that wait for others
+        self._seeking: deque[str] = deque()  # tasks that wait for a seat
+
+    def busy(self) -> list[Program]:
+        """Programs that have a task."""
+        return list(self._busy.values())
+
+    def room(self, task: str) -> bool:
+        """May this task take a seat? If not it waits in line."""
+        if len(self._busy) - len(self._asking) < self._most:
+            return True
+        if task not in self._seeking:
+            self._seeking.append(task)
+        return False
+
+    async def work(self, agent: Agent, context: Context, given: Assignment) -> Answer:
+        """The coroutine of a command agent's task."""
+        await Seat(self, given.task)
+        program = self._take(agent, given.task)
+        first = {"task": given.task, "text": given.text, "contract": given.contract, "input": given.input, "asker": given.asker}
+        program.write(first)
+        while True:
+            message = decode(agent.name, await Line(program))
+            if "call" not in message:
+                return await _answer(context, message)
+            self._asking.add(given.task)
+            self._next_seat()
+            try:
+                program.write(await _call(context, message))
+            except Refusal as refusal:
+                program.write({"refused": refusal.reason})
+            finally:
+                self._asking.discard(given.task)
+
+    def _take(self, agent: Agent, task: str) -> Program:
+        idle = self._idle.get(agent.name, [])
+        program = idle.pop() if idle else None
+        if program is not None and not program.quiet():  # it ended, or spoke without being asked
+            program.kill()
+            program = None
+        try:
+            program = program or Program(agent, self._files, self._base)
+        except (OSError, ValueError) as error:
+            raise Refusal(f"the command of {agent.name} cannot be started: {error}", "failed") from None
+        program.task = task
+        self._busy[task] = program
+        return program
+
+    def release(self, task: str) -> None:
+        """A task has ended by itself: its program waits for the next, unless it is in the middle of something."""
+        program = self._leave(task)
+        if program and program.quiet():
+            self._idle.setdefault(program.agent, []).append(program)
+        elif program:
+            program.kill()
+
+    def kill(self, task: str) -> None:
+        """A task was ended from outside: its program is in the middle of it, and goes."""
+        if program := self._leave(task):
+            program.kill()
+
+    def _leave(self, task: str) -> Program | None:
+        if task in self._seeking:
+            self._seeking.remove(task)
+        program = self._busy.pop(task, None)
+        self._asking.discard(task)
+        self._next_seat()
+        return program
+
+    def _next_seat(self) -> None:
+        if self._seeking:
+            self._wake(self._seeking.popleft())
+
+    def close(self) -> None:
+        """End all programs."""
+        for program in (*self._busy.values(), *(one for idle in self._idle.values() for one in idle)):
+            program.kill()
+
+
+def decode(agent: str, line: bytes) -> dict[str, Any]:
+    """One line of a program. Raises Refusal."""
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        shown = line[:80].decode(errors="replace")
+        raise Refusal(f"the command of {agent} wrote a line that is no JSON object: {shown!r}", "failed") from None
+
+
+async def _answer(context: Context, message: dict[str, Any]) -> Answer:
+    if "refused" in message:
+        raise Refusal(readable(str(message["refused"])))
+    if "escalate" in message:
+        await context.escalate(readable(str(message["escalate"])))
+    if not message or message.keys() - {"text", "value"}:
+        said = readable(", ".join(sorted(message)), 80) or "nothing"
+        raise Refusal(f"the command answered with {said}; an answer has a text, a value or both", "failed")
+    try:
+        return msgspec.convert(message, Answer)
+    except msgspec.ValidationError as error:
+        raise Refusal(f"the command answered in a wrong form: {error}", "failed") from None
+
+
+async def _call(context: Context, message: dict[str, Any]) -> dict[str, Any]:
+    """Do what a line asks for. What is wrong with it is told to the program."""
+    match message["call"]:
+        case "ask":
+            reply: Reply = await context.asked(message.get("to", ""), message.get("text", ""), _input(message))
+            return {"value": reply.value, "text": reply.text, "by": reply.by}
+        case "tool":
+            return {"value": await context.tool(message.get("name", ""), **_input(message))}
+        case "recall":
+            return {"value": await context.recall(message.get("key", ""), message.get("level", "agent"))}
+        case "remember":
+            await context.remember(message.get("key", ""), message.get("value"), message.get("level", "agent"))
+        case "conclude":
+            grounds = message.get("grounds", [])
+            if not isinstance(grounds, list):
+                raise Refusal("the grounds of a conclusion have to be a list of texts")
+            confidence = message.get("confidence", 1.0)
+            subject, attribute = message.get("subject", ""), message.get("attribute", "")
+            await context.conclude(subject, attribute, message.get("value"), confidence=confidence, grounds=grounds)
+        case other:
+            raise Refusal(f"there is no call {readable(str(other), 40)!r}; the calls are {CALLS}")
+    return {"value": None}
+
+
+def _input(message: dict[str, Any]) -> dict[str, Any]:
+    given = message.get("input", {})
+    if not isinstance(given, dict):
+        raise Refusal("the input of a call has to be an object")
+    return given

@@ -1,0 +1,345 @@
+"""What an agent's code sees: `ctx`, and what it may return. Each call is a numbered step in the journal.
+
+A task that was interrupted runs again from its beginning. A step that is on record is not done again: it gives the
+recorded result. A step that differs from the record stops the task, because its code has changed under it.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from random import random
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from mai.agents.bounded import lets_in
+from mai.agents.events import Claimed, EffectIntent, EffectUnknown, Remembered, Stepped
+from mai.agents.inputs import Call
+from mai.agents.messages import Fields
+from mai.agents.organisation import Tool
+from mai.agents.plain import NotPlain, plain, readable
+from mai.agents.state import Step, Work
+
+if TYPE_CHECKING:
+    from mai.agents.runner import Runner
+
+LEVELS: Final = ("agent", "department", "client")
+MOST_STEPS: Final = 10_000  # of one task
+LONGEST_NAME: Final = 200  # of a receiver, a key, a subject, an attribute
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The result of a task: a text for a person, values for a program."""
+
+    text: str = ""
+    value: Fields = {}
+
+
+class Refusal(Exception):
+    """A task or a step that was not done, and why. Raise it to refuse a task; a step that was not done raises it.
+
+    `state` says how it ended: refused, failed or expired.
+    """
+
+    reason, state = "it gives no reason", "refused"  # for a subclass that does not call us
+
+    def __init__(self, reason: str, state: str = "refused") -> None:
+        super().__init__(reason)
+        self.reason, self.state = reason, state
+
+
+class Escalation(BaseException):  # a worker's `except Exception` must not keep it
+    """A worker gives its task up to those above it."""
+
+
+class Divergence(BaseException):
+    """A step differs from what this task did before it was interrupted."""
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """The task as the agent's code sees it."""
+
+    task: str
+    request: str
+    asker: str
+    contract: str
+    text: str
+    input: Fields
+    deadline_ms: int
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What another agent or department answered."""
+
+    value: Fields
+    text: str
+    by: str
+    sources: tuple[str, ...]
+
+
+class Waiting:
+    """A step that may have to wait for its outcome; await it. Raises Refusal."""
+
+    def __init__(self, context: "Context", n: int) -> None:
+        self.context, self.n = context, n
+
+    def __await__(self) -> Generator["Waiting", None, Any]:
+        while not self.ready() or self.context.overdue:
+            yield self
+        return self.context.outcome(self.n)
+
+    def ready(self) -> bool:
+        """Is the outcome on record?"""
+        step = self.context.recorded(self.n)
+        return step is not None and step.done
+
+
+class Breath(Waiting):
+    """Lets the others have a turn, if this one was long; await it."""
+
+    def __await__(self) -> Generator[Waiting, None, None]:
+        if self.context.overdue:
+            yield self
+
+    def ready(self) -> bool:
+        """There is nothing to wait for."""
+        return True
+
+
+class Context:
+    """One task's way to everything outside its own code."""
+
+    def __init__(self, runner: "Runner", work: Work, changed: bool = False) -> None:
+        """`changed`: the code is not the one that this task began with."""
+        self._runner, self._work, self._changed = runner, work, changed
+        self._n = 0
+
+    # -- asking others
+    def ask(self, to: str, /, text: Any = "", **values: Any) -> Waiting:
+        """Ask an agent of the own department, or another department's contract ("sales.pipeline"). Await the Reply.
+
+        `text` is for the agent to read; under a contract whose request has a field `text`, it is that field. Raises
+        Refusal when it is refused, fails or comes too late.
+        """
+        if text != "" and self._runner.has_field(to, "text"):
+            text, values = "", {"text": text, **values}
+        return self.asked(to, text, values)
+
+    def asked(self, to: str, text: str, values: Fields) -> Waiting:
+        """The same, with the request's fields by themselves."""
+        given = self._plain({"to": _name("an address", to), "text": _text("the text of a question", text), "input": values})
+        n, step = self._next("ask", given)
+        if step is None:
+            self._runner.shell.feed(Call(self._work.task, n, "ask", given))
+        return Waiting(self, n)
+
+    @lets_in
+    async def all(self, *asked: Any) -> list[Any]:
+        """Await several at once; their answers in the same order."""
+        answers = []
+        for one in asked:
+            answers.append(await one)  # in a comprehension it would be a frame that bounded.py does not know
+        return answers
+
+    async def escalate(self, reason: str) -> None:
+        """Give the task up to those above; never returns."""
+        raise Escalation(reason)
+
+    # -- tools
+    async def tool(self, name: str, /, **values: Any) -> Any:
+        """Call a tool of this agent's scope; returns what it returns. Raises Refusal."""
+        await Breath(self, 0)
+        name = _name("a tool", name)
+        given = self._plain({"tool": name, "input": values})
+        n, step = self._next("tool", given)
+        if step is None or not step.done:
+            self._use(n, name, given, step)
+        return await Waiting(self, n)
+
+    def _use(self, n: int, name: str, given: Fields, step: Step | None) -> None:
+        tool = self._runner.tool(self._work.agent, name)
+        if tool is None:
+            mine = ", ".join(self._runner.tools_of(self._work.agent)) or "none"
+            self._record(n, "tool", given, refused=f"{self._work.agent} may not use the tool {name}; its tools are: {mine}")
+        elif step is not None and tool.effect in ("opaque", "queryable"):  # the intent stands alone: in doubt
+            self._doubt(n, name, step.key, "after a crash")
+        else:
+            self._apply(n, tool, given, step)
+
+    def _doubt(self, n: int, name: str, key: str, when: str) -> None:
+        work = self._work
+        self._runner.shell.apply(EffectUnknown(request=work.request, task=work.task, agent=work.agent, n=n, key=key, tool=name))
+        why = f"{when} nobody knows whether {name} happened; it is not repeated, a person has to look (key {key})"
+        self._record(n, "tool", None, refused=why, state="failed")
+
+    def _apply(self, n: int, tool: Tool, given: Fields, step: Step | None) -> None:
+        work, key = self._work, f"{self._work.task}/{n}"
+        if tool.effect != "none" and step is None:
+            intent = EffectIntent(
+                request=work.request, task=work.task, agent=work.agent, n=n, key=key,
+                tool=tool.name, effect=tool.effect, given=given,
+            )  # fmt: skip
+            self._runner.shell.apply(intent)
+            self._runner.shell.commit()  # an intent is durable before its effect
+        used = self._runner.handlers.use(tool, given["input"], key)
+        if used.late and tool.effect in ("opaque", "queryable"):
+            self._doubt(n, tool.name, key, f"stopped after {tool.timeout_s:g} s:")
+        else:
+            on_record = None if tool.effect != "none" else given  # else as the intent says
+            self._record(n, "tool", on_record, used.value, refused=used.refused, state="failed" if used.refused else "")
+
+    # -- memory
+    async def recall(self, key: str, level: str = "agent") -> Any:
+        """A remembered value of this agent, its department or the client; None if there is none."""
+        key, level = _name("a key", key), _level(level)
+        given = {"key": key, "level": level}
+        n, step = self._next("recall", given)
+        if step is None and level == "client":
+            self._runner.shell.feed(Call(self._work.task, n, "recall", given))
+        elif step is None:
+            self._record(n, "recall", given, self._runner.remembered(level, self._work.agent, key))
+        return await Waiting(self, n)
+
+    async def remember(self, key: str, value: Any, level: str = "agent") -> None:
+        """Keep a value for this agent, its department or the client."""
+        key, level = _name("a key", key), _level(level)
+        given = {"key": key, "level": level, "value": self._plain(value)}
+        n, step = self._next("remember", given)
+        if step is None and level == "client":
+            self._runner.shell.feed(Call(self._work.task, n, "remember", given))
+        elif step is None:
+            work, owner = self._work, self._work.agent if level == "agent" else ""
+            written = Remembered(request=work.request, task=work.task, agent=owner, level=level, key=key, value=given["value"])
+            self._runner.shell.apply(written)
+            self._record(n, "remember", given)
+        await Waiting(self, n)
+
+    async def conclude(
+        self, subject: str, attribute: str, value: Any, *, confidence: float = 1.0, grounds: list[str] | tuple[str, ...] = ()
+    ) -> None:
+        """Put a conclusion on record, with what it rests on."""
+        given: Fields = self._plain(
+            {
+                "subject": _name("a subject", subject),
+                "attribute": _name("an attribute", attribute),
+                "value": value,
+                "confidence": _share("a confidence", confidence),
+                "grounds": [_text("a ground", one) for one in grounds],
+            }
+        )
+        n, step = self._next("conclude", given)
+        if step is None:
+            work = self._work
+            on_record = {**given, "grounds": tuple(given["grounds"])}
+            self._runner.shell.apply(Claimed(request=work.request, task=work.task, agent=work.agent, **on_record))
+            self._record(n, "conclude", given)
+        await Waiting(self, n)
+
+    # -- what changes from run to run
+    def now(self) -> float:
+        """The wall clock in seconds since 1970, the same when the task runs again."""
+        return float(self._local("now", time.time))
+
+    def random(self) -> float:
+        """A number in [0, 1), the same when the task runs again."""
+        return float(self._local("random", random))
+
+    @property
+    def files(self) -> Path:
+        """The department's own directory."""
+        return self._runner.files
+
+    # -- steps
+    def _local(self, call: str, make: Callable[[], float]) -> Any:
+        n, step = self._next(call, None)
+        if step is None:
+            self._record(n, call, None, make())
+        return self.outcome(n)
+
+    def _next(self, call: str, given: Any) -> tuple[int, Step | None]:
+        """The number of this step, and its record if it was made before. Raises Divergence."""
+        if not self._runner.has_turn(self):
+            raise RuntimeError("a ctx may be used by its own task alone, while that runs, in the main thread")
+        if self._n >= MOST_STEPS:
+            raise Refusal(f"the task has made {MOST_STEPS} steps, which is the limit", "failed")
+        self._n += 1
+        step = self.recorded(self._n)
+        if step is not None and (step.call, step.given) != (call, given):
+            raise Divergence(self._differs(step, call, given))
+        return self._n, step
+
+    def _differs(self, step: Step, call: str, given: Any) -> str:
+        before, now = (readable(repr(one), 300) for one in (step.given, given))
+        why = "its code has changed since then" if self._changed else "its code does not do the same each time"
+        return f"step {step.n} was {step.call} {before} before the interruption and is {call} {now} now: {why}"
+
+    def _record(self, n: int, call: str, given: Any, value: Any = None, *, refused: str = "", state: str = "") -> None:
+        """Journal the outcome of a step; `state` if it is another than refused."""
+        work, why = self._work, readable(refused)
+        stepped = Stepped(
+            request=work.request,
+            task=work.task,
+            agent=work.agent,
+            n=n,
+            call=call,
+            given=given,
+            value=value,
+            refused=why,
+            state=state,
+        )
+        self._runner.shell.apply(stepped)
+
+    def recorded(self, n: int) -> Step | None:
+        """The record of a step of this task."""
+        return self._runner.state.steps.get(self._work.task, {}).get(n)
+
+    def outcome(self, n: int) -> Any:
+        """What a finished step gave: a Reply for `ask`, else the value. Raises Refusal."""
+        step = self.recorded(n)
+        assert step is not None and step.done, "a step that has no outcome yet"
+        if step.refused:
+            raise Refusal(step.refused, step.state or "refused")
+        if step.call != "ask":
+            return step.value
+        return Reply(step.value or {}, step.text, step.by, step.sources)
+
+    @property
+    def overdue(self) -> bool:
+        """Has this task's turn lasted so long that others should have theirs?"""
+        return self._runner.overdue
+
+    def _plain(self, value: Any) -> Any:
+        """The value as JSON gives it back, so that a record compares equal. Raises Refusal."""
+        try:
+            return plain(value, self._runner.value_bytes)
+        except NotPlain as fault:
+            raise Refusal(str(fault), "failed") from None
+
+
+# -- what may be given; to a Refusal
+def _text(what: str, text: str) -> str:
+    if not isinstance(text, str):
+        raise Refusal(f"{what} has to be a str, not {type(text).__name__}", "failed")
+    return str.__str__(text)  # of a subclass, too
+
+
+def _name(what: str, name: str) -> str:
+    """A text that stands in sentences and keys."""
+    name = _text(what, name)
+    if len(name) > LONGEST_NAME or readable(name) != name:
+        raise Refusal(f"{what} has to be a text of at most {LONGEST_NAME} characters", "failed")
+    return name
+
+
+def _level(level: str) -> str:
+    level = _text("a memory level", level)
+    if level not in LEVELS:
+        raise Refusal(f"there is no memory level {readable(level, 40)!r}; the levels are {', '.join(LEVELS)}", "failed")
+    return level
+
+
+def _share(what: str, share: float) -> float:
+    if isinstance(share, bool) or not isinstance(share, int | float) or not (math.isfinite(share) and 0 <= share <= 1):
+        raise Refusal(f"{what} has to be a number from 0 to 1", "failed")
+    return float(share)

@@ -1,0 +1,89 @@
+"""What every process has in common when it decides: numbered messages, and the order of decide and evolve. Pure.
+
+A decider is asked `decide(input, now_ms) -> events and sends`; each event is journaled and then folded by `evolve`,
+which may bring further inputs. The shell (shell.py) is the only one that knows of disk and wire.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from mai.agents.events import Acked, Event, Received, Sent
+from mai.agents.link import Flight, settle
+from mai.agents.messages import Numbered
+from mai.agents.state import State
+
+ENVELOPE_BYTES = 4096  # what stands around a body or a value: names, ids, a reason
+
+
+class Send(msgspec.Struct, frozen=True):
+    """A message that a decision owes to a peer; the shell gives it its number on the link."""
+
+    to: str
+    id: str
+    deadline_ms: int
+    body: Numbered
+
+
+class Input(msgspec.Struct, frozen=True):
+    """Something to decide about."""
+
+
+class Tick(Input, frozen=True):
+    """Time went by: deadlines may have passed."""
+
+
+class Decider(Protocol):
+    """The pure half of a process."""
+
+    @property
+    def state(self) -> State:
+        """What it knows."""
+
+    def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
+        """Turn an input into facts and sends. Never changes the state."""
+
+    def evolve(self, event: Event, seq: int) -> list[Input]:
+        """Fold one fact into the state; returns what has to be decided because of it."""
+
+    def taken(self, received: Received) -> list[Input]:
+        """The inputs that a message brings."""
+
+    def next_deadline_ms(self) -> int:
+        """When a Tick is due; 0 for never."""
+
+
+def fold_link(state: State, event: Event, seq: int) -> bool:
+    """Fold what concerns a link; False if the event is of another kind."""
+    match event:
+        case Sent():
+            link, transit = state.link(event.to), state.transit(event.to)
+            link.sent = event.lseq
+            transit.waiting.append(Flight(event.lseq, seq, b""))
+            link.oldest = link.oldest or seq
+        case Received():
+            link = state.link(event.sender)
+            link.received = event.lseq
+        case Acked():
+            link = state.link(event.peer)
+            settle(link, state.transit(event.peer), event.received)
+        case _:
+            return False
+    state.changed("link", link.peer, link)
+    return True
+
+
+def sooner_ms(now_ms: int, deadline_ms: int) -> int:
+    """The deadline of a part: a little before that of the whole, so that its failure can still be answered."""
+    return min(deadline_ms - 1, now_ms + (deadline_ms - now_ms) * 97 // 100)
+
+
+def room_bytes(message_bytes: int) -> int:
+    """How large a value may be so that a message with it is within the limit, whatever else it says."""
+    return message_bytes - ENVELOPE_BYTES
+
+
+def too_large(body: Numbered, message_bytes: int) -> str:
+    """Why this must not be sent, "" if it may: the receiver would refuse it, and all that comes after it on the link."""
+    size, most = len(msgspec.msgpack.encode(body)), message_bytes - ENVELOPE_BYTES // 2
+    return f"it has {size} bytes, the limit of a message is {message_bytes}" if size > most else ""

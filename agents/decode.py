@@ -1,0 +1,138 @@
+"""The tables of an organisation file into the Structs of the organisation, field by field. Pure.
+
+msgspec would stop at the first fault. Here each field is converted by itself, what is wrong is noted, and something
+harmless stands in for it, so that all the rest is checked in the same run.
+"""
+
+from functools import cache
+from typing import Any, Final, TypeVar, get_args, get_origin
+
+import msgspec
+from msgspec import NODEFAULT, inspect
+
+from mai.agents.faults import Findings, nearest, shown
+from mai.agents.lines import KeyPath
+from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Part, Rank, Tool
+
+TABLES: Final = ("organisation", "limits", "departments")
+NOUNS: Final[dict[type[Part], str]] = {Agent: "agent", Contract: "contract", Tool: "tool"}
+STAND_INS: Final[dict[str, Any]] = {"rank": "operator", "clients": (), "may_ask": (), "agents": ()}  # for others ""
+NAME: Final = "a name of up to 40 small letters, digits, _{} that begins with a letter"
+P = TypeVar("P", bound=Part)
+
+
+def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Organisation:
+    """The organisation as the document has it, before any default that depends on another table."""
+    for key in document.keys() - set(TABLES):
+        findings.add((key,), f"the file has no table {key}", nearest(key, TABLES, "its tables"))
+    limits = _decode(Limits, _table(document, "limits", findings), ("limits",), "the limits", findings)
+    departments = tuple(
+        _decode(Department, table, ("departments", name), f"the department {name}", findings, name=name)
+        for name, table in _table(document, "departments", findings).items()
+    )
+    head = {"name": stem, **_table(document, "organisation", findings)}
+    known = {"departments": departments, "limits": limits, "base": "", "digest": ""}
+    return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known)
+
+
+def _table(document: dict[str, Any], key: str, findings: Findings) -> dict[str, Any]:
+    """One of the file's tables; empty if there is none."""
+    table = document.get(key, {})
+    if isinstance(table, dict):
+        return table
+    findings.add((key,), f"{key} is {shown(table)}, expected a table", f"write [{key}]")
+    return {}
+
+
+def _decode(kind: type[P], table: object, where: KeyPath, label: str, findings: Findings, **known: Any) -> P:
+    """A Struct from a table; `known` are fields that come from elsewhere and are no keys of the table."""
+    if not isinstance(table, dict):
+        findings.add(where, f"{label} is {shown(table)}, expected a table", "write its keys below a header of its own")
+        table, findings = {}, Findings()  # what it lacks is no second fault
+    fields = {name: field for name, field in _fields(kind).items() if name not in known}
+    for key in [key for key in table if key not in fields]:
+        findings.add((*where, key), f"{label} has a key {shown(key)}, which means nothing", nearest(key, fields, "its keys"))
+    values = {}
+    for name, field in fields.items():
+        if name in table:
+            values[name] = _value(field, table[name], (*where, name), label, findings)
+        elif field.required:
+            findings.add((*where, name), f"{label} lacks the key {name}", f"expected {_expected(field.type)}")
+            values[name] = STAND_INS.get(name, "")
+    return kind(**known, **values)
+
+
+@cache
+def _fields(kind: type[Part]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(kind)}
+
+
+def _value(field: msgspec.structs.FieldInfo, value: object, where: KeyPath, label: str, findings: Findings) -> Any:
+    """The value of one field, or what stands in for it; the elements of a list are looked at one by one."""
+    item = next(iter(get_args(field.type)), None) if get_origin(field.type) is tuple else None
+    if item is not None and isinstance(value, list):
+        places = [((*where, index), one) for index, one in enumerate(value)]
+        if isinstance(item, type) and issubclass(item, Part):
+            owner = label.removeprefix("the department ")
+            return tuple(_element(item, one, at, owner, findings) for at, one in places)
+        return tuple(one if _fits(item, one, at, label, findings) else str(one) for at, one in places)
+    if _fits(field.type, value, where, label, findings):
+        return msgspec.convert(value, field.type)
+    if isinstance(value, str) and isinstance(inspect.type_info(field.type), inspect.StrType):
+        return value  # a bad name: that others refer to it is not their fault
+    return STAND_INS.get(field.name, "") if field.default is NODEFAULT else field.default
+
+
+def _fits(kind: Any, value: object, where: KeyPath, label: str, findings: Findings) -> bool:
+    """Is the value of that type? If not, this is noted."""
+    try:
+        msgspec.convert(value, kind)
+        if value != "mai" or kind is not Rank:  # the one rank that no agent of a file has
+            return True
+    except msgspec.ValidationError:
+        pass
+    key = next(part for part in reversed(where) if isinstance(part, str))
+    findings.add(where, f"{label}: {key} is {shown(value)}, expected {_expected(kind)}", _meant(kind, value))
+    return False
+
+
+def _element(kind: type[P], table: object, where: KeyPath, owner: str, findings: Findings) -> P:
+    """One agent, contract or tool of a department."""
+    name = table.get("name") if isinstance(table, dict) else None
+    label = f"the {NOUNS[kind]} {name}" if isinstance(name, str) else f"{NOUNS[kind]} {where[-1]}"
+    return _decode(kind, table, where, f"{label} of {owner}", findings)
+
+
+# -- words
+@cache
+def _expected(field_type: Any) -> str:
+    """What a field may hold, in words."""
+    match info := inspect.type_info(field_type):
+        case inspect.IntType() | inspect.FloatType():
+            words = f"a {'whole ' * isinstance(info, inspect.IntType)}number from {info.ge} to {info.le}"
+        case inspect.LiteralType():
+            words = f"one of {', '.join(_choices(info))}"
+        case inspect.StrType(pattern=str() as pattern):
+            words = NAME.format(" and -" if "-]" in pattern else "")
+        case inspect.VarTupleType(item_type=inspect.StructType()):
+            words = "a list of tables, each below a header in [[ ]]"
+        case inspect.VarTupleType():
+            words = 'a list of texts, such as ["one", "two"]'
+        case inspect.DictType():
+            words = 'a table of fields with their types, such as { order = "int" }'
+        case _:
+            words = "a text in quotes"
+    return words
+
+
+def _meant(field_type: Any, value: object) -> str:
+    """A hint for a word that is none of those allowed."""
+    info = inspect.type_info(field_type)
+    if isinstance(info, inspect.LiteralType) and isinstance(value, str):
+        near = nearest(value, _choices(info), "")
+        return near if near.endswith("?") else ""
+    return ""
+
+
+def _choices(info: inspect.LiteralType) -> list[str]:
+    return [str(value) for value in info.values if value != "mai"]

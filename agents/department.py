@@ -1,0 +1,365 @@
+"""What a department decides: who works on what, what is refused, what goes to Mai. Pure.
+
+A task goes down the ranks as a tree of works, one for each agent, and its result comes back the way that it went.
+Boards and coordinators without code of their own behave as behaviour.py says; workers' code runs outside (runner.py)
+and comes back here as `Call` and `Report`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from mai.agents import behaviour
+from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
+from mai.agents.events import (
+    Asked,
+    Begun,
+    EffectIntent,
+    Ended,
+    Escalated,
+    Event,
+    Hopped,
+    HopRefused,
+    Interrupted,
+    Received,
+    Remembered,
+    Stepped,
+)
+from mai.agents.inputs import Answered, Arrived, Back, Call, Consider, Report, Told
+from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task
+from mai.agents.organisation import Mandate
+from mai.agents.plain import readable
+from mai.agents.state import Done, State, Step, Work
+from mai.agents.table import Table
+
+ATTEMPTS = 3  # a task that was running at so many deaths of its process is not run again
+VIA_MAI = ".m"  # marks the id of what a task asks through Mai; behind it the step's number, 0 for none
+
+
+class DepartmentDecider:
+    """The pure half of a department's process.
+
+    `fit(text, agents)` orders those agents that fit a text, best first; `fault(contract, side, values)` says what is
+    wrong with the values of a contract's request or reply, "" if nothing is.
+    """
+
+    def __init__(
+        self,
+        mandate: Mandate,
+        table: Table,
+        fit: Callable[[str, tuple[str, ...]], list[str]],
+        fault: Callable[[str, str, Fields], str],
+    ) -> None:
+        self.state = State()
+        self.mandate, self.table, self.fit, self.fault = mandate, table, fit, fault
+        own = mandate.organisation.department(mandate.department)
+        assert own is not None, "a mandate without its own department"
+        self.own = own
+        self.limits = mandate.organisation.limits
+        self.mai = f"{mandate.client}/mai"
+
+    # -- decide
+    def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
+        """Turn an input into facts and sends."""
+        match given:
+            case Arrived():
+                return self._arrived(given, now_ms)
+            case Answered(body=body):
+                return self._answered(body, now_ms)
+            case Told(body=body):
+                return self._told(body)
+            case Tick():
+                return self._expire(now_ms)
+            case Consider() | Back() | Call() | Report():
+                work = self.state.work.get(given.task)
+                return self._about(work, given, now_ms) if work else []  # it has ended meanwhile
+        return []
+
+    def _about(self, work: Work, given: Consider | Back | Call | Report, now_ms: int) -> list[Event | Send]:
+        match given:
+            case Consider():
+                return behaviour.consider(self, work, now_ms)
+            case Back():
+                return self._back(work, given, now_ms)
+            case Call():
+                return self._call(work, given, now_ms)
+            case Report():
+                return self._report(work, given.done)
+
+    def _arrived(self, given: Arrived, now_ms: int) -> list[Event | Send]:
+        body, board = given.body, self.own.board
+        if body.task in self.state.work:
+            return []
+        if why := self._full():
+            return [self._result(body.task, body.request, self._not_done(board.name, why))]
+        if given.deadline_ms <= now_ms:
+            return [self._result(body.task, body.request, self._not_done(board.name, "it came after its deadline", "expired"))]
+        verdict = self.table.hop(self.own.name, "mai", board.name)
+        task_ms = int((board.task_s or self.limits.task_s) * 1000)
+        hopped = Hopped(
+            request=body.request, task=body.task, parent="", sender="mai", agent=board.name, asker=body.asker,
+            contract=body.contract, text=body.text, input=body.input,
+            deadline_ms=min(given.deadline_ms, now_ms + task_ms), hops=body.hops - 1, rule=verdict.rule, watch=body.watch,
+        )  # fmt: skip
+        return [hopped]
+
+    def hand(self, work: Work, receiver: str, now_ms: int, *, rule: str = "", call: Call | None = None) -> list[Event | Send]:
+        """Hand a work on to an agent of this department, if the table and the limits allow it.
+
+        With `call` it is a step of the work's own code, which waits for the answer; else the work itself is passed on.
+        """
+        verdict, agent = self.table.hop(self.own.name, work.agent, receiver), self.own.agent(receiver)
+        if not verdict.allowed or agent is None:
+            rule, instead = verdict.rule, verdict.instead
+            if verdict.allowed:  # a board, to Mai
+                rule, instead = "Mai is asked for a contract, by its name", self.table.open_to(self.own.name)
+            return self._refuse_hop(work, receiver, rule, instead, call)
+        if why := self._exhausted(work) or self._full():
+            return self._refuse_hop(work, receiver, why, (), call)
+        limit_ms = now_ms + int((agent.task_s or self.limits.task_s) * 1000)
+        hopped = Hopped(
+            request=work.request, task=f"{work.task}.{work.children + 1}", parent=work.task, sender=work.agent, agent=receiver,
+            asker=self.address(work.agent) if call else work.asker, contract=call.contract if call else work.contract,
+            text=call.given["text"] if call else work.text, input=call.given["input"] if call else work.input,
+            deadline_ms=min(limit_ms, sooner_ms(now_ms, work.deadline_ms)),
+            hops=work.hops - 1, rule=rule or verdict.rule, watch=work.watch, step=call.n if call else 0,
+        )  # fmt: skip
+        return [hopped]
+
+    def ask_mai(self, work: Work, now_ms: int, *, call: Call | None = None) -> list[Event | Send]:
+        """A board asks for another department's contract."""
+        contract = call.contract if call else work.contract
+        text, given = (call.given["text"], call.given["input"]) if call else (work.text, work.input)
+        verdict = self.table.contract(self.own.name, contract)
+        asker = self.address(work.agent) if call else work.asker
+        task = f"{work.task}{VIA_MAI}{call.n if call else 0}"
+        body = Task(task, work.request, asker, contract, text, given, work.hops - 1, work.watch)
+        why = verdict.rule if not verdict.allowed else self.fault(contract, "request", given)
+        why = why or self._exhausted(work) or too_large(body, self.limits.message_bytes)
+        if why:
+            return self._refuse_hop(work, contract, why, verdict.instead, call)
+        return [Send(self.mai, task, sooner_ms(now_ms, work.deadline_ms), body)]
+
+    def _refuse_hop(self, work: Work, receiver: str, why: str, instead: tuple[str, ...], call: Call | None) -> list[Event | Send]:
+        """A hand-on that does not happen ends the step that asked for it, or else the work."""
+        why = readable(why)
+        refusal = HopRefused(
+            request=work.request, task=work.task, sender=work.agent, receiver=receiver, rule=why, instead=instead
+        )
+        if call:
+            return [refusal, self._stepped(work, call.n, why)]
+        return [refusal, *self.end(work, self._not_done(work.agent, why))]
+
+    def _exhausted(self, work: Work) -> str:
+        return f"the request was handed on {self.limits.hops} times, which is its limit" if work.hops <= 0 else ""
+
+    def _call(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
+        asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, given=call.given)
+        if call.call != "ask":
+            return [asked, self._remembrance(work, call)]
+        if not call.contract:
+            return [asked, *self.hand(work, call.to, now_ms, call=call)]
+        verdict = self.table.contract(self.own.name, call.to)
+        if not verdict.allowed and not self.owns(call.to):
+            return [asked, *self._refuse_hop(work, call.to, verdict.rule, verdict.instead, call)]
+        if why := self.fault(call.to, "request", call.given["input"]):
+            return [asked, self._stepped(work, call.n, readable(why))]
+        up = behaviour.above(self, work.agent)
+        return [asked, *(self.ask_mai(work, now_ms, call=call) if up == "mai" else self.hand(work, up, now_ms, call=call))]
+
+    def _remembrance(self, work: Work, call: Call) -> Event | Send:
+        """What goes to Mai for a step that reads or writes the client's memory."""
+        ident, agent, key = f"{work.task}{VIA_MAI}{call.n}", self.address(work.agent), str(call.given["key"])
+        body = Recall(ident, agent, key) if call.call == "recall" else Remember(ident, agent, key, call.given["value"])
+        if why := too_large(body, self.limits.message_bytes):
+            return self._stepped(work, call.n, why)
+        return Send(self.mai, ident, work.deadline_ms, body)
+
+    def _back(self, work: Work, back: Back, now_ms: int) -> list[Event | Send]:
+        if not back.step:
+            return behaviour.returned(self, work, back.agent, back.done, now_ms)
+        done = back.done
+        refused = "" if done.state == "answered" else done.reason or done.state
+        return [self._stepped(work, back.step, refused, done)]
+
+    def _answered(self, body: Result, now_ms: int) -> list[Event | Send]:
+        work, n, step = self._asking(body.task)
+        if work is None or (step and step.call != "ask"):
+            return []
+        contract = str(step.given["to"]) if step else work.contract
+        done = Done(body.state, body.text, body.value, readable(body.reason), body.by, body.sources)
+        if done.state == "answered" and (why := self.fault(contract, "reply", done.value)):
+            done = Done("failed", "", {}, readable(f"the reply of {contract} does not keep to its contract: {why}"), done.by, ())
+        return self._back(work, Back(work.task, n, body.by, done), now_ms)
+
+    def _asking(self, ident: str) -> tuple[Work | None, int, Step | None]:
+        """The open work that has asked Mai for something under this id, and which step of its; None if it waits no more."""
+        task, _, number = ident.rpartition(VIA_MAI)
+        work = self.state.work.get(task)
+        n = int(number) if number.isdecimal() else -1
+        step = self.state.steps.get(task, {}).get(n)
+        waits = n == 0 or (step is not None and not step.done)
+        return (work if waits else None), n, step
+
+    def _told(self, body: Recalled) -> list[Event | Send]:
+        work, n, step = self._asking(body.id)
+        if work is None or step is None or step.call == "ask":
+            return []
+        done = Done("answered", "", {"value": body.value} if body.found else {}, "", self.mai, ())
+        return [self._stepped(work, n, readable(body.refused), done)]
+
+    def _report(self, work: Work, done: Done) -> list[Event | Send]:
+        if done.state == "escalated":
+            escalated = Escalated(request=work.request, task=work.task, agent=work.agent, reason=done.reason)
+            return [escalated, *self.end(work, done)]
+        if done.state == "answered" and self.owns(work.contract) and (why := self.fault(work.contract, "reply", done.value)):
+            done = self._not_done(work.agent, f"{work.agent}'s reply does not keep to {work.contract}: {why}", "failed")
+        return self.end(work, done)
+
+    def _expire(self, now_ms: int) -> list[Event | Send]:
+        late = [work for work in self.state.work.values() if work.deadline_ms <= now_ms]
+        late.sort(key=lambda work: work.deadline_ms)
+        events: list[Event | Send] = []
+        for work in late:
+            reason = f"{self.address(work.agent)} did not answer before its deadline"
+            events += self.end(work, self._not_done(work.agent, reason, "expired"))
+        return events
+
+    def end(self, work: Work, done: Done) -> list[Event | Send]:
+        """The one end of a work; the result of a task that came from Mai goes back to her."""
+        done = msgspec.structs.replace(done, sources=tuple(sorted({*work.sources, *done.sources})))
+        back = None if work.parent else self._result(work.task, work.request, done)
+        if back and (why := too_large(back.body, self.limits.message_bytes)):
+            done = self._not_done(work.agent, f"the answer cannot be sent: {why}", "failed")
+            back = self._result(work.task, work.request, done)
+        ended = Ended(
+            request=work.request, task=work.task, agent=work.agent, state=done.state, text=done.text, value=done.value,
+            reason=done.reason, by=done.by, sources=done.sources,
+        )  # fmt: skip
+        return [ended, back] if back else [ended]
+
+    def _not_done(self, agent: str, reason: str, state: Outcome = "refused") -> Done:
+        return Done(state, "", {}, readable(reason), self.address(agent), ())
+
+    def _result(self, task: str, request: str, done: Done) -> Send:
+        body = Result(task, request, done.state, done.text, done.value, done.reason, done.by, done.sources)
+        return Send(self.mai, f"{task}=", 0, body)
+
+    def _stepped(self, work: Work, n: int, refused: str, done: Done | None = None) -> Stepped:
+        """The outcome of a step that was asked; what it asked for stands in its Asked."""
+        step = self.state.steps.get(work.task, {}).get(n)
+        call = step.call if step else "ask"
+        if done is None:
+            return Stepped(request=work.request, task=work.task, agent=work.agent, n=n, call=call, refused=refused)
+        value: Any = done.value.get("value") if call in ("recall", "remember") else done.value
+        state = done.state if done.state in ("failed", "expired") else "failed" if done.state == "escalated" else ""
+        return Stepped(
+            request=work.request, task=work.task, agent=work.agent, n=n, call=call,
+            value=value, refused=refused, state=state, text=done.text, by=done.by, sources=done.sources,
+        )  # fmt: skip
+
+    def address(self, agent: str) -> str:
+        """`client/department/agent`."""
+        return f"{self.mandate.client}/{self.own.name}/{agent}"
+
+    def owns(self, contract: str) -> bool:
+        """Is this one of the department's own contracts?"""
+        return contract.partition(".")[0] == self.own.name
+
+    def coded(self, agent: str, contract: str) -> bool:
+        """Does the agent's own code do this, or the behaviour of its rank? What is for other departments only passes by."""
+        found = self.own.agent(agent)
+        return found is not None and bool(found.kind) and (not contract or self.owns(contract))
+
+    def _full(self) -> str:
+        if len(self.state.work) < self.limits.queue:
+            return ""
+        return f"{self.own.name} has {self.limits.queue} open tasks, which is its limit; ask again later"
+
+    # -- evolve
+    def evolve(self, event: Event, seq: int) -> list[Input]:
+        """Fold one fact; returns what has to be decided because of it."""
+        state = self.state
+        if fold_link(state, event, seq):
+            return []
+        match event:
+            case Hopped():
+                return self._fold_hop(event)
+            case Begun(task=task) if task in state.work:
+                state.work[task].begun, state.work[task].code = True, event.code
+                state.changed("task", task, state.work[task])
+            case Interrupted(task=task) if task in state.work:
+                state.work[task].attempts += 1
+                state.changed("task", task, state.work[task])
+            case Asked() | EffectIntent() if event.task in state.work:
+                call = "tool" if isinstance(event, EffectIntent) else event.call
+                self._keep(event.task, Step(event.n, call, event.given, key=getattr(event, "key", "")))
+            case Stepped(task=task) if task in state.work:
+                self._fold_step(event)
+            case Remembered():
+                state.changed("memory", f"{event.level}/{event.agent}/{event.key}", Value(event.value))
+            case Ended(task=task) if task in state.work:
+                return self._fold_end(event, state.work[task])
+        return []
+
+    def _fold_hop(self, event: Hopped) -> list[Input]:
+        work = Work(
+            event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
+            event.text, event.input, event.deadline_ms, event.hops, event.watch,
+        )  # fmt: skip
+        self.state.work[work.task] = work
+        self.state.changed("task", work.task, work)
+        if parent := self.state.work.get(work.parent):
+            parent.children += 1
+            if not work.step:
+                parent.tried = (*parent.tried, work.agent)
+            self.state.changed("task", parent.task, parent)
+        return [Consider(work.task)]
+
+    def _keep(self, task: str, step: Step) -> None:
+        self.state.steps.setdefault(task, {})[step.n] = step
+        self.state.changed("step", f"{task}/{step.n}", step)
+
+    def _fold_step(self, event: Stepped) -> None:
+        asked = self.state.steps.get(event.task, {}).get(event.n)
+        given = asked.given if asked and event.given is None else event.given
+        step = Step(
+            event.n, event.call, given, True, event.value, event.refused, event.state, event.text, event.by, event.sources
+        )
+        self._keep(event.task, step)
+        if event.sources:
+            work = self.state.work[event.task]
+            work.sources = tuple(sorted({*work.sources, *event.sources}))
+            self.state.changed("task", work.task, work)
+
+    def _fold_end(self, event: Ended, work: Work) -> list[Input]:
+        del self.state.work[work.task]
+        self.state.changed("task", work.task, None)
+        for n in self.state.steps.pop(work.task, {}):
+            self.state.changed("step", f"{work.task}/{n}", None)
+        if not work.parent:
+            return []
+        done = Done(event.state, event.text, event.value, event.reason, event.by, event.sources)
+        return [Back(work.parent, work.step, work.agent, done)]
+
+    def taken(self, received: Received) -> list[Input]:
+        """The inputs that a message from Mai brings."""
+        match received.body:
+            case Task():
+                return [Arrived(received.body, received.deadline_ms)]
+            case Result():
+                return [Answered(received.body)]
+            case Recalled():
+                return [Told(received.body)]
+        return []
+
+    def next_deadline_ms(self) -> int:
+        """The first deadline of an open task; 0 if there is none."""
+        return min((work.deadline_ms for work in self.state.work.values()), default=0)
+
+
+class Value(msgspec.Struct):
+    """One remembered value."""
+
+    value: Any

@@ -1,0 +1,269 @@
+"""What a journal holds: facts, one Struct for each kind of record. Pure.
+
+`decide` yields events, `evolve` folds them; a record's `kind` is the class's, its body the Struct as JSON. Fields named
+`request`, `task` and `agent` also stand in columns of their own.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from mai.agents.messages import Fields, Numbered, Outcome
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fact that has happened; folding it never fails."""
+
+    kind: ClassVar[str] = ""
+
+
+class ProcessStarted(Event, frozen=True, kw_only=True):
+    """This process began; all that it does until the next such record it does under this organisation."""
+
+    kind: ClassVar[str] = "process.started"
+    process: str
+    version: str
+    organisation: str
+    pid: int
+
+
+class ProcessStopped(Event, frozen=True, kw_only=True):
+    """This process ended because it was asked to."""
+
+    kind: ClassVar[str] = "process.stopped"
+    why: str
+
+
+class Sent(Event, frozen=True, kw_only=True):
+    """A message is owed to a peer. Its number on the link is `lseq`; the record's own digest is the head it carries."""
+
+    kind: ClassVar[str] = "message.sent"
+    to: str
+    lseq: int
+    id: str
+    request: str
+    task: str
+    deadline_ms: int
+    body: Numbered
+
+
+class Received(Event, frozen=True, kw_only=True):
+    """A message was taken in; `head_seq` and `head` witness the sender's journal."""
+
+    kind: ClassVar[str] = "message.received"
+    sender: str
+    lseq: int
+    id: str
+    request: str
+    task: str
+    organisation: str
+    deadline_ms: int
+    head_seq: int
+    head: str
+    body: Numbered
+
+
+class Acked(Event, frozen=True, kw_only=True):
+    """The peer has committed all up to this number."""
+
+    kind: ClassVar[str] = "message.acked"
+    peer: str
+    received: int
+
+
+class MessageRefused(Event, frozen=True, kw_only=True):
+    """Bytes that were no message, or a message that its sender may not send."""
+
+    kind: ClassVar[str] = "message.refused"
+    peer: str
+    why: str  # malformed, forgery, gap, amnesia, out of place
+    detail: str
+
+
+class Hopped(Event, frozen=True, kw_only=True):
+    """A task was handed to an agent, under a rule of the table."""
+
+    kind: ClassVar[str] = "hop"
+    request: str
+    task: str
+    parent: str
+    sender: str  # an agent of this department, or "mai"
+    agent: str  # the receiver
+    asker: str
+    contract: str
+    text: str
+    input: Fields
+    deadline_ms: int
+    hops: int
+    rule: str
+    watch: bool = False
+    step: int = 0  # the parent's step that waits for it; 0 for a hand-on by rank
+
+
+class HopRefused(Event, frozen=True, kw_only=True):
+    """A hand-on that the table forbids."""
+
+    kind: ClassVar[str] = "hop.refused"
+    request: str
+    task: str
+    sender: str
+    receiver: str
+    rule: str
+    instead: tuple[str, ...] = ()
+
+
+class Begun(Event, frozen=True, kw_only=True):
+    """A worker's code took the task up; `code` is the digest of the file that it is written in."""
+
+    kind: ClassVar[str] = "task.begun"
+    request: str
+    task: str
+    agent: str
+    attempt: int
+    code: str
+
+
+class Interrupted(Event, frozen=True, kw_only=True):
+    """The process died while this task's code was running."""
+
+    kind: ClassVar[str] = "task.interrupted"
+    request: str
+    task: str
+    agent: str
+
+
+class Stepped(Event, frozen=True, kw_only=True):
+    """One step of a worker: what it asked for, and what it got."""
+
+    kind: ClassVar[str] = "step"
+    request: str
+    task: str
+    agent: str
+    n: int
+    call: str  # tool, recall, remember, now, random, conclude, ask
+    given: Any = None  # None: as its Asked or EffectIntent says
+    value: Any = None
+    refused: str = ""
+    state: str = ""  # of what was refused, if it failed or expired
+    text: str = ""
+    by: str = ""
+    sources: tuple[str, ...] = ()
+
+
+class Asked(Event, frozen=True, kw_only=True):
+    """A step that waits for another agent, a contract or the client's memory; its Stepped follows."""
+
+    kind: ClassVar[str] = "step.asked"
+    request: str
+    task: str
+    agent: str
+    n: int
+    call: str
+    given: Any
+
+
+class EffectIntent(Event, frozen=True, kw_only=True):
+    """A tool that changes something outside is about to be called."""
+
+    kind: ClassVar[str] = "effect.intent"
+    request: str
+    task: str
+    agent: str
+    n: int
+    key: str
+    tool: str
+    effect: str
+    given: Any
+
+
+class EffectUnknown(Event, frozen=True, kw_only=True):
+    """In doubt after a crash: nobody knows whether it happened. Never repeated; a person has to look."""
+
+    kind: ClassVar[str] = "effect.unknown"
+    request: str
+    task: str
+    agent: str
+    n: int
+    key: str
+    tool: str
+
+
+class Remembered(Event, frozen=True, kw_only=True):
+    """A piece of memory got a new value."""
+
+    kind: ClassVar[str] = "memory.written"
+    request: str = ""
+    task: str = ""
+    agent: str
+    level: str
+    key: str
+    value: Any
+
+
+class Claimed(Event, frozen=True, kw_only=True):
+    """A conclusion of an agent about a subject."""
+
+    kind: ClassVar[str] = "claim"
+    request: str
+    task: str
+    agent: str
+    subject: str
+    attribute: str
+    value: Any
+    confidence: float
+    grounds: tuple[str, ...]
+
+
+class Escalated(Event, frozen=True, kw_only=True):
+    """A worker gave its task up to those above it."""
+
+    kind: ClassVar[str] = "escalated"
+    request: str
+    task: str
+    agent: str
+    reason: str
+
+
+class Ended(Event, frozen=True, kw_only=True):
+    """The one end of a task."""
+
+    kind: ClassVar[str] = "task.ended"
+    request: str
+    task: str
+    agent: str
+    state: Outcome
+    text: str = ""
+    value: Fields = {}
+    reason: str = ""
+    by: str = ""
+    sources: tuple[str, ...] = ()
+
+
+KINDS: dict[str, type[Event]] = {
+    event.kind: event
+    for event in (
+        *(ProcessStarted, ProcessStopped, Sent, Received, Acked, MessageRefused, Hopped, HopRefused, Begun, Interrupted),
+        *(Stepped, Asked, EffectIntent, EffectUnknown, Remembered, Claimed, Escalated, Ended),
+    )
+}
+_encoder = msgspec.json.Encoder()
+_decoders: dict[str, msgspec.json.Decoder[Event]] = {}
+
+
+def register(*events: type[Event]) -> None:
+    """Add the kinds of another process (Mai, the watchdog) to those that `decode` knows."""
+    KINDS.update((event.kind, event) for event in events)
+
+
+def encode(event: Event) -> bytes:
+    """The body of the event's record."""
+    return _encoder.encode(event)
+
+
+def decode(kind: str, body: str | bytes) -> Event:
+    """The event of a record. A kind or a shape that this version does not know raises msgspec.ValidationError."""
+    if kind not in _decoders:
+        if kind not in KINDS:
+            raise msgspec.ValidationError(f"records of kind {kind!r} are not known to this version")
+        _decoders[kind] = msgspec.json.Decoder(KINDS[kind])
+    return _decoders[kind].decode(body)

@@ -1,0 +1,124 @@
+"""The users' Python code: files loaded once, functions by `file.py:name`, tools called. All of it within bounds in time."""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from mai.agents.bounded import TooLong, bounded, lets_in
+from mai.agents.organisation import Tool
+from mai.agents.plain import NotPlain, plain, said
+from mai.sandbox.errors import MaiError
+
+
+class Broken(MaiError):
+    """The users' code cannot be loaded or did not do its part."""
+
+
+class Used(NamedTuple):
+    """What came of a tool: its value, or why it has none; `late` if it was stopped, done or not."""
+
+    value: Any
+    refused: str = ""
+    late: bool = False
+
+
+class Handlers:
+    """The functions that an organisation names; `base` is the directory of its file."""
+
+    def __init__(self, base: Path, files: Path, turn_s: float, limit_bytes: int) -> None:
+        """`files`: the department's own directory; `turn_s`: for loading a file; `limit_bytes`: of a tool's value."""
+        self._base, self._files, self._turn_s, self._limit_bytes = base, files, turn_s, limit_bytes
+        self._modules: dict[str, tuple[ModuleType, str]] = {}
+        if str(base) not in sys.path:
+            sys.path.append(str(base))
+
+    def function(self, handler: str) -> tuple[Callable[..., Any], str]:
+        """A function by `file.py:name`, and the digest of its file. Raises Broken."""
+        name, _, attribute = handler.rpartition(":")
+        module, digest = self._module(name)
+        found = vars(module).get(attribute)
+        if not callable(found):
+            raise Broken(f"{name} has no function {attribute}")
+        return found, digest
+
+    def _module(self, name: str) -> tuple[ModuleType, str]:
+        if name not in self._modules:
+            path = self._base / name
+            try:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+                self._modules[name] = bounded(self._turn_s, load, path), digest
+            except BaseException as error:
+                show(error)
+                raise Broken(f"{name} cannot be loaded: {said(error)}") from None
+        return self._modules[name]
+
+    def prepare(self, handler: str) -> None:
+        """Let a function lay out the department's directory; it may take its time. Raises Broken."""
+        function, _ = self.function(handler)
+        try:
+            function(self._files)
+        except BaseException as error:
+            show(error)
+            raise Broken(
+                f"{handler} could not prepare {self._files}: {said(error)}", "correct it, then start the process again"
+            ) from None
+
+    def use(self, tool: Tool, given: dict[str, Any], key: str) -> Used:
+        """Call a tool's function; its value is plain."""
+        try:
+            function, _ = self.function(tool.handler)
+            keyed = {"key": key} if takes_key(function) else {}
+            return Used(plain(bounded(tool.timeout_s, function, self._files, **given, **keyed), self._limit_bytes))
+        except Broken as fault:
+            return Used(None, fault.sentence)
+        except TooLong:
+            return Used(None, f"the tool {tool.name} did not return within {tool.timeout_s:g} s", late=True)
+        except NotPlain as fault:
+            return Used(None, f"the tool {tool.name} returned {fault}")
+        except BaseException as error:
+            show(error)
+            return Used(None, f"the tool {tool.name} failed: {said(error)}")
+
+
+def takes_key(function: Callable[..., Any]) -> bool:
+    """Does a tool want the idempotency key: has it a keyword-only parameter `key`?"""
+    key = inspect.signature(function).parameters.get("key")
+    return key is not None and key.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@lets_in
+def load(path: Path) -> ModuleType:
+    """Import a file of the users' under a name of its own."""
+    name = "mai_user_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@lets_in
+async def run(function: Callable[..., Any], *given: Any) -> Any:
+    """Any function as a coroutine: one that returns a coroutine (async, decorated or not), or a value."""
+    result = function(*given)
+    return await result if isinstance(result, Coroutine) else result
+
+
+def show(error: BaseException) -> None:
+    """The traceback on standard error, for the developer; what the users' code did to that stream is no fault of ours."""
+    try:
+        traceback.print_exception(error)
+    except Exception:
+        return

@@ -1,0 +1,68 @@
+"""What a department decides about: the inputs of its decider. Pure."""
+
+from mai.agents.decider import Input
+from mai.agents.messages import Fields, Recalled, Result, Task
+from mai.agents.state import Done
+
+
+class Arrived(Input, frozen=True):
+    """A task from Mai for the board."""
+
+    body: Task
+    deadline_ms: int
+
+
+class Answered(Input, frozen=True):
+    """Mai brings the result of what a board asked for."""
+
+    body: Result
+
+
+class Told(Input, frozen=True):
+    """Mai answers about the client's memory."""
+
+    body: Recalled
+
+
+class Consider(Input, frozen=True):
+    """An agent was given a task."""
+
+    task: str
+
+
+class Back(Input, frozen=True):
+    """What was handed on from a task has ended."""
+
+    task: str
+    step: int
+    agent: str
+    done: Done
+
+
+class Call(Input, frozen=True):
+    """A worker's code asks for something that takes another agent, another department or Mai.
+
+    `given` is what the step's record holds: {"to", "text", "input"} of an ask, {"key"[, "value"]} of the client's memory.
+    """
+
+    task: str
+    n: int
+    call: str  # ask, recall, remember
+    given: Fields
+
+    @property
+    def to(self) -> str:
+        """Whom or what it asks: an agent, or "sales.pipeline"."""
+        return str(self.given["to"])
+
+    @property
+    def contract(self) -> str:
+        """The contract that it asks for, "" if it asks an agent."""
+        return self.to if "." in self.to else ""
+
+
+class Report(Input, frozen=True):
+    """A worker's code has ended."""
+
+    task: str
+    done: Done

@@ -1,0 +1,149 @@
+"""The loop of a client's process, a department's or Mai's: poll, take in, decide, commit, send, say that we are alive.
+
+Nothing in it blocks but the poll, and the heartbeat comes from here: a loop that is stuck falls silent.
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from mai.agents.decider import Decider, Tick
+from mai.agents.events import ProcessStarted, ProcessStopped
+from mai.agents.organisation import Mandate
+from mai.agents.shell import Shell, now_ms
+from mai.sandbox.errors import LedgerFault, MaiError
+from mai.sandbox.ledger import Ledger
+from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
+from mai.sandbox.lock import Lock
+from mai.sandbox.notify import Notifier
+from mai.sandbox.place import Place
+from mai.sandbox.version import VERSION
+
+HEARTBEAT_S = 1.0
+LOCK_WAIT_S = 5.0  # a predecessor that is being killed may take so long to go
+
+Ready = dict[object, int]  # what the poll found: a descriptor or a ZeroMQ socket -> events
+
+
+def read_mandate(home: Path) -> Mandate:
+    """What this process was told of the organisation. Raises LedgerFault."""
+    try:
+        return msgspec.msgpack.decode((home / "mandate").read_bytes(), type=Mandate)
+    except (OSError, msgspec.MsgspecError) as error:
+        hint = "start the process through the daemon: mai up"
+        raise LedgerFault(f"{home / 'mandate'} cannot be read: {error}", hint) from error
+
+
+class Loop:
+    """What all client processes share. A subclass makes `decider` and `shell`, and says what it polls and does."""
+
+    decider: Decider
+    shell: Shell
+
+    def __init__(self, place: Place, name: str) -> None:
+        self.place, self.name, self.home = place, name, place.home(name)
+        self.signals = Signals()
+        self.notifier = Notifier()
+        self.lock = Lock(self.home, "process of this name", LOCK_WAIT_S)
+        self.mandate = read_mandate(self.home)
+        self.organisation = self.mandate.organisation
+        self.ledger = Ledger(place.ledger(name), name)
+        self.notifier.beat("replaying")
+        self.poller = zmq.Poller()
+        self.done, self.progress_ms = 0, now_ms()
+        self._beat_s = 0.0  # when the next heartbeat is due, on the monotonic clock: the other one may be set back
+        self.halted = ""  # why this process cannot go on
+
+    # -- what a subclass says
+    def take(self, ready: Ready) -> None:
+        """Take in what the poll found."""
+
+    def work(self) -> bool:
+        """Do what is to be done this turn before the commit; true if there is more to do at once."""
+        return False
+
+    def after(self) -> None:
+        """What may leave the process now that the turn is committed."""
+
+    def queue(self) -> int:
+        """How much is waiting or in work."""
+        return 0
+
+    def close(self) -> None:
+        """Give back what the subclass holds."""
+
+    # -- the loop
+    def started(self) -> None:
+        """Journal that a new life of this process begins."""
+        digest = self.organisation.digest
+        self.shell.apply(ProcessStarted(process=self.name, version=VERSION, organisation=digest, pid=os.getpid()))
+
+    def run(self) -> None:
+        """Work until asked to stop. Raises MaiError."""
+        try:
+            self._until_asked()
+            self._stop()
+        finally:
+            self.close()
+            self.ledger.close()
+        if self.halted:
+            raise LedgerFault(f"{self.name} halts: {self.halted}", "put the newest copy of its ledger back")
+
+    def _until_asked(self) -> None:
+        self.poller.register(self.signals, zmq.POLLIN)
+        if (stdin := stdin_to_watch()) is not None:
+            self.poller.register(stdin, zmq.POLLIN)
+        more = True
+        while not self.signals.stop_asked and not self.halted:
+            ready: Ready = dict(self.poll(0 if more else self._wait_ms()))
+            if self.signals.fileno() in ready:
+                self.signals.drain()
+            if stdin is not None and stdin in ready and stdin_ended():
+                break
+            self.take(ready)
+            more = self._turn()
+
+    def poll(self, wait_ms: int) -> list[tuple[object, int]]:
+        """Wait for something to happen."""
+        return self.poller.poll(wait_ms)
+
+    def _wait_ms(self) -> int:
+        beat_ms = math.ceil((self._beat_s - time.monotonic()) * 1000)
+        deadline_ms = self.decider.next_deadline_ms()
+        return max(0, min(beat_ms, deadline_ms - now_ms()) if deadline_ms else beat_ms)
+
+    def _turn(self) -> bool:
+        if 0 < self.decider.next_deadline_ms() <= now_ms():
+            self.shell.feed(Tick())
+        more = self.work()
+        beat = time.monotonic() >= self._beat_s
+        self.shell.commit(all_of_it=beat)
+        self.after()
+        if beat:
+            self._beat_s = time.monotonic() + HEARTBEAT_S
+            queue = self.queue()
+            self.notifier.beat("ready", queue=queue, done=self.done, progress_ms=self.progress_ms, status=f"{queue} open")
+        return more
+
+    def _stop(self) -> None:
+        self.notifier.stopping(self.halted or "asked to stop")
+        self.shell.apply(ProcessStopped(why=self.halted or "asked to stop"))
+        self.shell.commit(all_of_it=True)
+
+
+def run_process(arguments: list[str], make: Callable[[Place, str], Loop]) -> int:
+    """Run one process, `STATE RUN NAME`, to its end; returns the exit status, 78 if a restart would not help."""
+    leave_traceback()
+    state, run, name = arguments
+    try:
+        make(Place(state, run), name).run()
+    except MaiError as error:
+        print(f"{name}: {error.sentence}; {error.hint}", file=sys.stderr, flush=True)
+        return EX_CONFIG if isinstance(error, LedgerFault) else 1
+    return 0

@@ -1,0 +1,141 @@
+"""All that crosses a process border: one Envelope around one of a closed set of bodies, as msgpack. Pure.
+
+The decoder is typed and made once. Bytes that are no message raise `Malformed`, which the loop answers and journals.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from mai.sandbox.errors import MaiError
+
+Outcome = Literal["answered", "refused", "failed", "expired", "escalated"]  # the last: between ranks only, never to a client
+Fields = dict[str, Any]  # values of a contract's request or reply, as JSON has them
+
+
+class Body(msgspec.Struct, frozen=True, tag_field="is"):
+    """What all bodies share: a map whose `is` names the kind, so that a journal reads well."""
+
+
+class Hello(Body, frozen=True, tag="hello"):
+    """On every (re)connection, both ways: how far I have received your link, and which start of mine this is."""
+
+    received: int
+    boot: str
+
+
+class Ack(Body, frozen=True, tag="ack"):
+    """All up to this number is committed here."""
+
+    received: int
+
+
+class Task(Body, frozen=True, tag="task"):
+    """Work for the receiver. From a board to Mai it asks for another department's contract."""
+
+    task: str  # its id, derived from its cause
+    request: str  # the client's request that it belongs to
+    asker: str  # an address: "acme/client", "acme/marketing/planner"
+    contract: str  # "sales.pipeline", or "" for a free text
+    text: str
+    input: Fields
+    hops: int  # how often it may still be handed on
+    watch: bool = False  # somebody looks on: tell Mai of each hop
+
+
+class Result(Body, frozen=True, tag="result"):
+    """The one answer to a task."""
+
+    task: str
+    request: str
+    state: Outcome
+    text: str  # for a person
+    value: Fields  # for a program; only what the contract names
+    reason: str  # why not, unless answered
+    by: str  # the address that did the work
+    sources: tuple[str, ...] = ()  # departments that the answer rests on
+
+
+class Hop(Body, frozen=True, tag="hop"):
+    """A notice for who looks on: a task was handed on, or came back. Never numbered, never journaled, may be lost."""
+
+    request: str
+    task: str
+    sender: str
+    receiver: str
+    note: str
+    at_ms: int
+
+
+class Recall(Body, frozen=True, tag="recall"):
+    """A department reads the client's memory, which Mai keeps."""
+
+    id: str
+    agent: str
+    key: str
+
+
+class Remember(Body, frozen=True, tag="remember"):
+    """A department writes the client's memory."""
+
+    id: str
+    agent: str
+    key: str
+    value: Any
+
+
+class Recalled(Body, frozen=True, tag="recalled"):
+    """Mai's answer to Recall and Remember."""
+
+    id: str
+    found: bool
+    value: Any
+    refused: str = ""
+
+
+class Complaint(Body, frozen=True, tag="complaint"):
+    """What you sent was refused as a message: malformed, forged, or out of its place."""
+
+    why: str
+    detail: str
+
+
+Any_Body = Hello | Ack | Task | Result | Hop | Recall | Remember | Recalled | Complaint
+Numbered = Task | Result | Recall | Remember | Recalled  # these go over the link, and are journaled on both sides
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True):
+    """One message on its way between a department and Mai."""
+
+    sender: str  # "acme/sales"
+    to: str
+    lseq: int  # number on the link, from 1; 0 for what is outside the link (Hello, Ack, Hop, Complaint)
+    id: str
+    organisation: str  # digest of the organisation that the sender works under
+    deadline_ms: int  # wall clock since 1970; 0 for none
+    head_seq: int  # the sender's journal as it stood with this message in it
+    head: bytes
+    body: Any_Body
+
+
+class Malformed(MaiError):
+    """Bytes that are no Envelope."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Envelope)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The bytes of one frame."""
+    return _encoder.encode(envelope)
+
+
+def decode(frame: bytes, limit_bytes: int) -> Envelope:
+    """One frame, checked against its type and the limit. Raises Malformed."""
+    if len(frame) > limit_bytes:
+        raise Malformed(f"a message of {len(frame)} bytes, the limit is {limit_bytes}")
+    try:
+        return _decoder.decode(frame)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(f"not a message: {error}") from error

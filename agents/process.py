@@ -1,0 +1,189 @@
+"""A department's process: its ledger, its link to Mai, and its workers' code, in one loop.
+
+python -P -m mai.agents.process STATE RUN client/department
+"""
+
+import contextlib
+import sys
+
+import msgspec
+import zmq
+
+from mai.agents import messages
+from mai.agents.contracts import Contracts
+from mai.agents.department import DepartmentDecider
+from mai.agents.events import Ended, Event, Hopped
+from mai.agents.loop import Loop, Ready, run_process
+from mai.agents.match import Matcher
+from mai.agents.messages import Complaint, Hop, Malformed
+from mai.agents.organisation import Department
+from mai.agents.runner import Runner
+from mai.agents.shell import Shell, now_ms
+from mai.agents.state import State, Step, Work
+from mai.agents.table import Table
+from mai.agents.wire import Dealer
+from mai.sandbox import keys
+from mai.sandbox.ledger import Ledger
+from mai.sandbox.place import Place
+
+
+def matcher(department: Department) -> Matcher:
+    """Descriptions of a department's agents: name, charter, skills, what they serve."""
+    return Matcher(
+        {agent.name: " . ".join((agent.name.replace("-", " "), agent.charter, *agent.skills)) for agent in department.agents}
+    )
+
+
+def load(state: State, ledger: Ledger) -> None:
+    """The open tasks and their steps, as they were committed."""
+    for key, data in ledger.load("task").items():
+        state.work[key] = msgspec.json.decode(data, type=Work)
+    for key, data in ledger.load("step").items():
+        task, _, n = key.rpartition("/")
+        state.steps.setdefault(task, {})[int(n)] = msgspec.json.decode(data, type=Step)
+
+
+class DepartmentProcess(Loop):
+    """One department at work."""
+
+    decider: DepartmentDecider
+
+    def __init__(self, place: Place, name: str) -> None:
+        super().__init__(place, name)
+        self.mai = f"{self.mandate.client}/mai"
+        self.decider = self._decider()
+        self.runner = Runner(self.decider, self.home)
+        self._prepare()
+        self.dealer = Dealer(
+            name, place.sockets(self.mandate.client) / "mai.sock", keys.own(self.home), (self.home / "mai.key").read_bytes(),
+            self.organisation.limits.message_bytes,
+        )  # fmt: skip
+        self.poller.register(self.dealer.socket, zmq.POLLIN)
+        self.poller.register(self.dealer.monitor, zmq.POLLIN)
+        self.shell = Shell(
+            self.ledger, self.decider, self.organisation.digest, self._send, seen=self._seen, noticed=self._noticed
+        )
+        self.runner.shell = self.shell
+        self._restore()
+
+    def _decider(self) -> DepartmentDecider:
+        contracts = Contracts(self.organisation)
+        own = self.organisation.department(self.mandate.department)
+        assert own is not None, "a mandate without its own department"
+        described = matcher(own)
+
+        def fit(text: str, among: tuple[str, ...]) -> list[str]:
+            return [one.name for one in described.fits(text) if one.name in among]
+
+        return DepartmentDecider(self.mandate, Table(self.organisation), fit, contracts.fault)
+
+    def _prepare(self) -> None:
+        """Let the organisation lay out the department's own files, once; again if that was interrupted. Raises Broken."""
+        done = self.home / "prepared"
+        if not self.decider.own.prepare or done.exists():
+            return
+        self.runner.handlers.prepare(self.decider.own.prepare)
+        keys.write(done, self.decider.own.prepare.encode())
+
+    def _restore(self) -> None:
+        """Load the state, and begin again what was open."""
+        load(self.decider.state, self.ledger)
+        self.shell.restore()
+        self.started()
+        self.runner.resume()
+
+    # -- what the shell tells
+    def _send(self, peer: str, frame: bytes) -> bool:
+        return self.dealer.send(frame)
+
+    def _seen(self, event: Event) -> None:
+        self.runner.seen(event)
+        match event:
+            case Hopped(watch=True):
+                self._look(event.request, event.task, event.sender, event.agent, event.contract or event.text)
+            case Ended():
+                self.done += 1
+                self.progress_ms = now_ms()
+                work = self.decider.state.work.get(event.task)
+                if work and work.watch:
+                    self._look(event.request, event.task, event.agent, work.sender, event.state)
+
+    def _look(self, request: str, task: str, sender: str, receiver: str, note: str) -> None:
+        names = [name if name == "mai" else f"{self.decider.own.name}/{name}" for name in (sender, receiver)]
+        self.shell.notices.append((self.mai, Hop(request, task, names[0], names[1], note[:120], now_ms())))
+
+    def _noticed(self, peer: str, body: Hop | Complaint) -> None:
+        if isinstance(body, Complaint):
+            self.shell.refuse(peer, body.why, f"Mai says: {body.detail}")
+            if body.why == "amnesia":
+                self.halted = body.detail
+
+    # -- the turn
+    def poll(self, wait_ms: int) -> list[tuple[object, int]]:
+        """The poll, with the pipes of the command agents that are at work."""
+        programs = self.runner.programs.busy()
+        for program in programs:
+            if program.wanted:
+                self.poller.register(program.stdout, zmq.POLLIN)
+            if program.stuck:
+                self.poller.register(program.stdin, zmq.POLLOUT)
+        try:
+            found = super().poll(wait_ms)
+        finally:
+            for descriptor in (d for program in programs for d in (program.stdout, program.stdin)):
+                with contextlib.suppress(KeyError):
+                    self.poller.unregister(descriptor)
+        ready = {descriptor for descriptor, _ in found}
+        for program in programs:
+            if program.stdin in ready:
+                program.flush()
+            if program.stdout in ready:
+                program.read()
+                self.runner.wake(program.task)
+        return found
+
+    def take(self, ready: Ready) -> None:
+        """Connections made and lost, and frames from Mai."""
+        if self.dealer.monitor in ready:
+            self._connections()
+        if self.dealer.socket in ready:
+            for frame in self.dealer.receive():
+                self._receive(frame)
+
+    def _connections(self) -> None:
+        lost, made = self.dealer.connections()
+        if lost or made:
+            self.decider.state.transit(self.mai).connected = False  # until Mai's Hello
+        if made:
+            self.shell.greet(self.mai)
+
+    def _receive(self, frame: bytes) -> None:
+        try:
+            envelope = messages.decode(frame, self.organisation.limits.message_bytes)
+        except Malformed as fault:
+            self.shell.refuse(self.mai, "malformed", fault.sentence)
+            self.shell.complain(self.mai, "malformed", fault.sentence)
+            return
+        if (envelope.sender, envelope.to) != (self.mai, self.name):
+            detail = f"the link is Mai's, the envelope from {envelope.sender[:80]!r} to {envelope.to[:80]!r}"
+            self.shell.refuse(self.mai, "forgery", detail)
+            return
+        self.shell.receive(self.mai, envelope)
+
+    def work(self) -> bool:
+        """The workers' code has its turns."""
+        self.runner.run()
+        return self.runner.busy
+
+    def queue(self) -> int:
+        """Open tasks."""
+        return len(self.decider.state.work)
+
+    def close(self) -> None:
+        """End the command agents, hang up."""
+        self.runner.programs.close()
+        self.dealer.close()
+
+
+if __name__ == "__main__":
+    sys.exit(run_process(sys.argv[1:], DepartmentProcess))

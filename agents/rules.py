@@ -1,0 +1,332 @@
+"""What must hold between the parts of an organisation: each rule is a function that yields what breaks it.
+
+The parts come from decode.py, which has put something harmless in the place of what is faulty by itself; a rule leaves
+such keys out, so that one mistake is one fault. A rule yields (path of the key, sentence, hint).
+
+That each agent can be reached needs no rule of its own: a board is added where there is none, a coordinator as well, and
+a worker whose coordinator exists is reached through it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
+
+from mai.agents.faults import Findings, nearest, shown
+from mai.agents.fields import flaws
+from mai.agents.lines import KeyPath
+from mai.agents.organisation import Agent, Contract, Department, Organisation, Part, Rank, Tool, is_name
+from mai.agents.phrases import BadPhrase, Phrase
+from mai.agents.sources import AGENT, PREPARE, TOOL, Sources
+
+RESERVED: Final = ("mai", "client", "watchdog", "supervisor")
+BUILT_IN: Final[tuple[Rank, ...]] = ("board", "coordinator")  # added where there is none, under the rank's name
+WORKERS: Final[tuple[Rank, ...]] = ("specialist", "operator")
+Broken = Iterator[tuple[KeyPath, str, str]]
+P = TypeVar("P", bound=Part)
+
+
+class Scene:
+    """What a rule may look at."""
+
+    def __init__(self, organisation: Organisation, findings: Findings, sources: Sources) -> None:
+        self.organisation, self.findings, self.sources = organisation, findings, sources
+        self.departments = {department.name: department for department in organisation.departments}
+        self.heartbeat_s = organisation.limits.heartbeat_s
+        self.decoded = findings.known()  # faulty already, without any rule
+        self.phrases: dict[tuple[str, ...], str] = {}  # the words of each, and the contract that it belongs to
+
+
+def apply(scene: Scene) -> None:
+    """Hold every rule against every part, and note what breaks it."""
+    for rule in OF_ORGANISATION:
+        _note(scene, rule(scene))
+    for department in scene.organisation.departments:
+        where: KeyPath = ("departments", department.name)
+        if not scene.findings.sound(where):
+            continue
+        for of_department in OF_DEPARTMENT:
+            _note(scene, of_department(scene, department, where))
+        for agent, at in _sound(scene, department.agents, (*where, "agents")):
+            for of_agent in OF_AGENT:
+                _note(scene, of_agent(scene, department, agent, at))
+        for tool, at in _sound(scene, department.tools, (*where, "tools")):
+            _note(scene, tool_can_be_called(scene, department, tool, at))
+        for contract, at in _sound(scene, department.contracts, (*where, "contracts")):
+            for of_contract in OF_CONTRACT:
+                _note(scene, of_contract(scene, department, contract, at))
+
+
+def _note(scene: Scene, broken: Broken) -> None:
+    for where, sentence, hint in broken:
+        if where not in scene.decoded:
+            scene.findings.add(where, sentence, hint)
+
+
+def _sound(scene: Scene, parts: Sequence[P], where: KeyPath) -> Iterator[tuple[P, KeyPath]]:
+    """The parts that are tables, with their paths."""
+    return ((part, (*where, index)) for index, part in enumerate(parts) if scene.findings.sound((*where, index)))
+
+
+def _label(kind: str, part: Agent | Tool | Contract, department: Department) -> str:
+    return f"the {kind} {part.name} of {department.name}"
+
+
+# -- the organisation
+def clients_are_named(scene: Scene) -> Broken:
+    """There is a client, and each has a name of its own that is not taken by a process of ours."""
+    where: KeyPath = ("organisation", "clients")
+    clients = scene.organisation.clients
+    if not clients and scene.findings.sound(where):
+        yield where, "the organisation has no clients", 'expected at least one, such as clients = ["acme"]'
+    for index, client in enumerate(clients):
+        if client in clients[:index]:
+            yield (*where, index), f"the client {client} is named twice", "each client once"
+        elif client in RESERVED:
+            yield (*where, index), f"a client cannot be named {client}", f"{', '.join(RESERVED)} are taken"
+
+
+def departments_are_named(scene: Scene) -> Broken:
+    """There is a department, and each has a name that a directory and a socket can have."""
+    if not scene.departments and scene.findings.sound(("departments",)):
+        yield ("departments",), "the organisation has no departments", "expected at least one [departments.NAME]"
+    for name in scene.departments:
+        if not is_name(name):
+            hint = "expected a name of small letters, digits, _ and - that begins with a letter"
+            yield ("departments", name), f"{shown(name)} is no name of a department", hint
+        elif name in RESERVED:
+            yield ("departments", name), f"a department cannot be named {name}", f"{', '.join(RESERVED)} are taken"
+
+
+def limits_agree(scene: Scene) -> Broken:
+    """A client's text fits into a message, and a worker's turn into the time between two heartbeats."""
+    limits = scene.organisation.limits
+    if limits.request_bytes * 2 > limits.message_bytes:
+        hint = "a request travels in a message: request_bytes may be half of message_bytes"
+        yield ("limits", "request_bytes"), f"request_bytes is {limits.request_bytes}, message_bytes {limits.message_bytes}", hint
+    if limits.turn_s >= limits.heartbeat_s:
+        hint = "a process that sends no heartbeat for heartbeat_s is killed: turn_s has to be less"
+        yield ("limits", "turn_s"), f"turn_s is {limits.turn_s:g}, heartbeat_s {limits.heartbeat_s:g}", hint
+
+
+# -- a department
+def names_are_distinct(scene: Scene, department: Department, where: KeyPath) -> Broken:
+    """No two agents, tools or contracts of a department share a name; no agent is taken for Mai or the client."""
+    kinds: tuple[tuple[str, Sequence[Agent | Tool | Contract]], ...] = (
+        ("agent", department.agents), ("tool", department.tools), ("contract", department.contracts)
+    )  # fmt: skip
+    for kind, parts in kinds:
+        seen: set[str] = set()
+        for part, at in _sound(scene, parts, (*where, f"{kind}s")):
+            if part.name in seen:
+                yield (*at, "name"), f"{department.name} has two {kind}s named {part.name}", "give one of them another name"
+            elif kind == "agent" and part.name in RESERVED:
+                yield (*at, "name"), f"an agent cannot be named {part.name}", f"{', '.join(RESERVED)} are taken"
+            seen.add(part.name)
+
+
+def has_workers(scene: Scene, department: Department, where: KeyPath) -> Broken:
+    """Somebody does the work."""
+    if not any(agent.rank in WORKERS for agent in department.agents) and scene.findings.sound(where, "agents"):
+        hint = f"expected a [[departments.{department.name}.agents]] of rank specialist or operator"
+        yield where, f"the department {department.name} has no workers", hint
+
+
+def has_one_board(scene: Scene, department: Department, where: KeyPath) -> Broken:
+    """One agent answers for the department."""
+    boards = [(agent.name, at) for agent, at in _sound(scene, department.agents, (*where, "agents")) if agent.rank == "board"]
+    for name, at in boards[1:]:
+        hint = "a department has one board: make it a coordinator"
+        yield (*at, "rank"), f"{department.name} has a second board, {name} beside {boards[0][0]}", hint
+
+
+def built_ins_can_be_added(scene: Scene, department: Department, where: KeyPath) -> Broken:
+    """A department without a board or coordinator gets one of that name, which no other agent may have."""
+    ranks = {agent.rank for agent in department.agents}
+    for agent, at in _sound(scene, department.agents, (*where, "agents")):
+        if agent.name in BUILT_IN and agent.name != agent.rank and agent.name not in ranks:
+            hint = f"give it another name, or name a {agent.name} of {department.name}"
+            yield (*at, "name"), f"{agent.name} is the name of the built-in {agent.name} of {department.name}", hint
+
+
+def is_prepared(scene: Scene, department: Department, where: KeyPath) -> Broken:
+    """What prepares the department's files exists."""
+    if department.prepare and (wrong := scene.sources.function(department.prepare, PREPARE)):
+        yield (*where, "prepare"), f"the department {department.name}: {wrong[0]}", wrong[1]
+
+
+# -- an agent
+def agent_can_work(scene: Scene, department: Department, agent: Agent, where: KeyPath) -> Broken:
+    """A worker has one kind of code, and that code exists."""
+    label = _label("agent", agent, department)
+    if agent.handler and agent.command:
+        yield (*where, "command"), f"{label} has both a handler and a command", "expected one of them"
+    coded = agent.kind or not scene.findings.sound(where, "handler", "command", "rank")
+    if not coded and agent.rank in WORKERS:
+        hint = 'expected handler = "file.py:function" or command = ["program"]'
+        yield (*where, "handler"), f"{label} is of rank {agent.rank} and has neither a handler nor a command", hint
+    if agent.handler and (wrong := scene.sources.function(agent.handler, AGENT)):
+        yield (*where, "handler"), f"{label}: {wrong[0]}", wrong[1]
+    if agent.command and (wrong := scene.sources.executable(agent.command[0])):
+        yield (*where, "command"), f"{label}: {wrong[0]}", wrong[1]
+
+
+def agent_has_its_tools(scene: Scene, department: Department, agent: Agent, where: KeyPath) -> Broken:
+    """Each tool of an agent is one of its department's, and named once."""
+    label = _label("agent", agent, department)
+    tools = [tool.name for tool in department.tools]
+    for index, name in enumerate(agent.tools):
+        at = (*where, "tools", index)
+        if name in agent.tools[:index]:
+            yield at, f"{label} lists the tool {name} twice", "once is enough"
+        elif name not in tools:
+            yield at, f"{label} has an unknown tool {shown(name)}", nearest(name, tools, f"the tools of {department.name}")
+
+
+def agent_reports_to_a_coordinator(scene: Scene, department: Department, agent: Agent, where: KeyPath) -> Broken:
+    """A worker can be reached: the coordinator that it reports to is one."""
+    if not agent.reports_to or not scene.findings.sound(where, "rank", "reports_to"):
+        return
+    at = (*where, "reports_to")
+    label = _label("agent", agent, department)
+    if agent.rank not in WORKERS:
+        yield at, f"{label} is of rank {agent.rank} and has reports_to", "only specialists and operators have it"
+        return
+    coordinators = [one.name for one in department.agents if one.rank == "coordinator"] or ["coordinator"]
+    above = department.agent(agent.reports_to)
+    if agent.reports_to not in coordinators and above is None:
+        hint = nearest(agent.reports_to, coordinators, f"the coordinators of {department.name}")
+        yield at, f"{label} cannot be reached: it reports to {shown(agent.reports_to)}, which {department.name} has not", hint
+    elif agent.reports_to not in coordinators:
+        hint = nearest("", coordinators, f"the coordinators of {department.name}")
+        yield at, f"{label} cannot be reached: it reports to {agent.reports_to}, which is no coordinator", hint
+
+
+def agent_is_backed_up(scene: Scene, department: Department, agent: Agent, where: KeyPath) -> Broken:
+    """Backups are other agents of the department, each once, and they do not lead back."""
+    label = _label("agent", agent, department)
+    names = {one.name for one in department.agents}
+    for index, name in enumerate(agent.backups):
+        at = (*where, "backups", index)
+        if name == agent.name:
+            yield at, f"{label} is its own backup", "name another agent"
+        elif name in agent.backups[:index]:
+            yield at, f"{label} lists the backup {name} twice", "once is enough"
+        elif name not in names:
+            hint = nearest(name, names - {agent.name}, f"the agents of {department.name}")
+            yield at, f"{label} has an unknown backup {shown(name)}", hint
+    cycle = _cycle(department, agent)
+    if cycle and agent.name == _first(department, cycle):
+        way = " → ".join((*cycle, agent.name))
+        yield (*where, "backups"), f"the backups of {department.name} lead back: {way}", "leave one of them out"
+
+
+def _cycle(department: Department, agent: Agent) -> list[str]:
+    """The shortest way from an agent over backups back to itself, without its end; empty if there is none."""
+    backups = {one.name: one.backups for one in department.agents}
+    ways = [[agent.name]]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop(0)
+        for name in backups.get(way[-1], ()):
+            if name == agent.name and len(way) > 1:
+                return way
+            if name not in seen and name not in way:
+                seen.add(name)
+                ways.append([*way, name])
+    return []
+
+
+def _first(department: Department, names: list[str]) -> str:
+    return next(agent.name for agent in department.agents if agent.name in names)
+
+
+# -- a tool
+def tool_can_be_called(scene: Scene, department: Department, tool: Tool, where: KeyPath) -> Broken:
+    """The tool's function exists, and returns before its process is taken for hung."""
+    label = _label("tool", tool, department)
+    if scene.findings.sound(where, "handler") and (wrong := scene.sources.function(tool.handler, TOOL)):
+        yield (*where, "handler"), f"{label}: {wrong[0]}", wrong[1]
+    if tool.timeout_s >= scene.heartbeat_s:
+        hint = f"a process that sends no heartbeat for {scene.heartbeat_s:g} s is killed: timeout_s has to be less"
+        yield (*where, "timeout_s"), f"{label} may take {tool.timeout_s:g} s", hint
+
+
+# -- a contract
+def contract_is_served(scene: Scene, department: Department, contract: Contract, where: KeyPath) -> Broken:
+    """An agent with code of its own serves it: the built-in ranks hand work on and make no values."""
+    if not scene.findings.sound(where, "served_by"):
+        return
+    label = _label("contract", contract, department)
+    agent = department.agent(contract.served_by)
+    if agent is None and contract.served_by not in BUILT_IN:
+        known = [one.name for one in department.agents if one.kind]
+        hint = nearest(contract.served_by, known, f"the agents of {department.name}")
+        yield (*where, "served_by"), f"{label} is served by {shown(contract.served_by)}, which {department.name} has not", hint
+    elif agent is None or (not agent.kind and agent.rank in BUILT_IN):
+        hint = "expected an agent with a handler or a command"
+        yield (*where, "served_by"), f"{label} is served by {contract.served_by}, which only hands work on", hint
+
+
+def contract_may_be_asked(scene: Scene, department: Department, contract: Contract, where: KeyPath) -> Broken:
+    """Somebody may ask for it: other departments that exist, or the client."""
+    label = _label("contract", contract, department)
+    if not contract.may_ask and scene.findings.sound(where, "may_ask"):
+        yield (*where, "may_ask"), f"nobody may ask for {label}", 'expected departments, or "client"'
+    others = {"client", *scene.departments} - {department.name}
+    for index, asking in enumerate(contract.may_ask):
+        at = (*where, "may_ask", index)
+        if asking == department.name:
+            yield at, f"{label} is open to its own department", "an agent asks another of its department by name, not by contract"
+        elif asking not in others:
+            yield at, f"{label} is open to {shown(asking)}, which is no department", nearest(asking, others, "who may ask")
+        elif asking in contract.may_ask[:index]:
+            yield at, f"{label} names {asking} twice", "once is enough"
+
+
+def contract_is_typed(scene: Scene, department: Department, contract: Contract, where: KeyPath) -> Broken:
+    """The fields of request and reply have types."""
+    label = _label("contract", contract, department)
+    for side, declared in (("request", contract.request), ("reply", contract.reply)):
+        for path, sentence, hint in flaws(declared):
+            field = ".".join(str(part) for part in path if isinstance(part, str))
+            yield (*where, side, *path), f"{label}: {side}.{field}: {sentence}", hint
+
+
+def contract_has_its_phrases(scene: Scene, department: Department, contract: Contract, where: KeyPath) -> Broken:
+    """A client who says a phrase may ask, says all that the request needs, and means this contract alone."""
+    label = _label("contract", contract, department)
+    if contract.phrases and "client" not in contract.may_ask and scene.findings.sound(where, "may_ask"):
+        yield (*where, "phrases"), f"{label} has phrases, and the client may not ask for it", 'add "client" to may_ask'
+    if flaws(contract.request) or not scene.findings.sound(where, "request"):
+        return
+    for index, phrase in enumerate(contract.phrases):
+        at = (*where, "phrases", index)
+        try:
+            said = Phrase(phrase, contract.request).said
+        except BadPhrase as error:
+            yield at, f"{label}: {error.args[0]}", error.args[1]
+            continue
+        name = f"{department.name}.{contract.name}"
+        if (other := scene.phrases.setdefault(said, name)) != name:
+            yield at, f"{label}: {shown(phrase)} is said for {other}, too", "a phrase stands for one contract"
+
+
+OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (clients_are_named, departments_are_named, limits_agree)
+OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
+    names_are_distinct,
+    has_workers,
+    has_one_board,
+    built_ins_can_be_added,
+    is_prepared,
+)
+OF_AGENT: Final[tuple[Callable[[Scene, Department, Agent, KeyPath], Broken], ...]] = (
+    agent_can_work,
+    agent_has_its_tools,
+    agent_reports_to_a_coordinator,
+    agent_is_backed_up,
+)
+OF_CONTRACT: Final[tuple[Callable[[Scene, Department, Contract, KeyPath], Broken], ...]] = (
+    contract_is_served,
+    contract_may_be_asked,
+    contract_is_typed,
+    contract_has_its_phrases,
+)

@@ -1,0 +1,301 @@
+"""The runner: workers' code inside the department's loop, one coroutine for each task.
+
+There is no event loop: a coroutine may await what `ctx` offers and nothing else, and the runner resumes it when the
+answer is on record. A turn of a worker's code is bounded in time (bounded.py); what cannot be broken, a long call into
+C, the watchdog ends with the process. A byte range shared with the file system names the task whose code is running, so
+that after such a death the next start knows which it was.
+"""
+
+import contextlib
+import hashlib
+import mmap
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from mai.agents.bounded import TooLong, bounded
+from mai.agents.command import Line, Programs, Seat
+from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Waiting
+from mai.agents.decider import room_bytes
+from mai.agents.department import ATTEMPTS, DepartmentDecider
+from mai.agents.events import Begun, Ended, Event, Hopped, Interrupted, Stepped
+from mai.agents.handlers import Broken, Handlers, run, show
+from mai.agents.inputs import Report
+from mai.agents.messages import Outcome
+from mai.agents.organisation import Tool
+from mai.agents.plain import NotPlain, plain, readable, said
+from mai.agents.shell import Shell
+from mai.agents.state import Done, Work
+
+MARK_BYTES: Final = 512
+OVERDUE_S: Final = 0.05  # a task's turn that lasted so long ends at its next step
+ROUND_S: Final = 0.1  # all turns between two commits, with them; the last may be longer
+STACK: Final = 200  # frames that a step of a worker's may need of us
+CLOSE_S: Final = 0.1  # for the `finally` of code that was ended from outside
+
+
+class Running:
+    """One task whose code has begun."""
+
+    def __init__(self, work: Work, context: Context, coroutine: Coroutine[Any, None, Any]) -> None:
+        self.work, self.context, self.coroutine = work, context, coroutine
+        self.waiting: Waiting | Line | Seat | None = None  # None: it has not had a turn yet
+
+    def owns(self, awaited: object) -> bool:
+        """Is this something that ctx gave to this task to await?"""
+        match awaited:
+            case Waiting(context=context):
+                return context is self.context
+            case Line(program=program):
+                return program.task == self.work.task
+            case Seat(task=task):
+                return task == self.work.task
+        return False
+
+
+class Runner:
+    """All workers' code of one department."""
+
+    def __init__(self, decider: DepartmentDecider, home: Path) -> None:
+        self.decider, self.state, self.limits = decider, decider.state, decider.limits
+        self.shell: Shell  # set by the process, which makes the shell after us
+        self.files = home / "files"
+        self.files.mkdir(mode=0o700, exist_ok=True)
+        self.value_bytes = room_bytes(self.limits.message_bytes)
+        base = Path(decider.mandate.organisation.base)
+        self.handlers = Handlers(base, self.files, self.limits.turn_s, self.value_bytes)
+        self.programs = Programs(self.files, base, self.limits.running, self.wake)
+        self._ready: OrderedDict[str, None] = OrderedDict()  # tasks that can begin or go on, in order
+        self._running: dict[str, Running] = {}
+        self._gone: list[Running] = []  # ended from outside
+        self._mark = _open_mark(home / "running")
+        self._turn_of: Context | None = None
+        self._turn_s = 0.0  # when it began
+        self._thread = threading.get_ident()
+
+    # -- which tasks run
+    def seen(self, event: Event) -> None:
+        """Note what an event means for the code: a task to begin, a step to go on from, a task to drop."""
+        match event:
+            case Hopped(agent=agent, contract=contract) if self.decider.coded(agent, contract):
+                self.wake(event.task)
+            case Stepped(task=task) if task in self._running and self._turn_of is not self._running[task].context:
+                self.wake(task)
+            case Ended(task=task) if task in self._running:
+                self._gone.append(self._running.pop(task))
+
+    def wake(self, task: str) -> None:
+        """A task's code can go on."""
+        self._ready[task] = None
+
+    @property
+    def busy(self) -> bool:
+        """Is there code that can go on at once?"""
+        return bool(self._ready or self._gone)
+
+    def resume(self) -> None:
+        """Begin again all open tasks of workers; the one that was running when the process died is counted."""
+        marked = bytes(self._mark).rstrip(b"\0")
+        for work in list(self.state.work.values()):
+            if self.decider.own.agent(work.agent) is None:
+                why = f"{work.agent} is no longer in the organisation"
+                self.shell.feed(Report(work.task, self._done(work, "failed", reason=why)))
+            elif self.decider.coded(work.agent, work.contract):
+                self._resume(work, marked == _marked(work.task))
+        self.shell.commit(all_of_it=True)  # what the mark says is on record: it may go
+        self._mark[:] = bytes(MARK_BYTES)
+
+    def _resume(self, work: Work, died: bool) -> None:
+        if died:
+            self.shell.apply(Interrupted(request=work.request, task=work.task, agent=work.agent))
+        if work.attempts >= ATTEMPTS:
+            why = f"the process died {work.attempts} times while {work.agent} worked on this; it is not tried again"
+            self.shell.feed(Report(work.task, self._done(work, "failed", reason=why)))
+        else:
+            self.wake(work.task)
+
+    def run(self) -> None:
+        """Give the tasks that can go on a turn each, for a while."""
+        until_s = time.monotonic() + ROUND_S
+        while self.busy and time.monotonic() < until_s:
+            if self._gone:
+                self._close(self._gone.pop())
+                continue
+            task, _ = self._ready.popitem(last=False)
+            if task in self._running:
+                self._turn(self._running[task])
+            elif task in self.state.work:
+                self._begin(self.state.work[task])
+
+    # -- one task
+    def _begin(self, work: Work) -> None:
+        agent = self.decider.own.agent(work.agent)
+        assert agent is not None, "a worker that the organisation does not know"
+        try:
+            with self._at_work(work.task):  # to load a file may be the end of us
+                function, code = self.handlers.function(agent.handler) if agent.handler else (None, _digest(agent.command))
+        except Broken as fault:
+            self.shell.feed(Report(work.task, self._done(work, "failed", reason=f"{work.agent}: {fault.sentence}")))
+            return
+        context = Context(self, work, changed=work.code not in ("", code))
+        given = Assignment(work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms)
+        coroutine = run(function, context, given) if function else self.programs.work(agent, context, given)
+        self.shell.apply(Begun(request=work.request, task=work.task, agent=work.agent, attempt=work.attempts + 1, code=code))
+        self._running[work.task] = Running(work, context, coroutine)
+        self._turn(self._running[work.task])
+
+    def _turn(self, running: Running) -> None:
+        if running.waiting is not None and not running.waiting.ready():
+            return
+        with self._at_work(running.work.task, running.context):
+            try:
+                done = self._go_on(running)
+            except BaseException as error:  # what it raised or returned breaks when it is looked at
+                done = self._done(running.work, "failed", reason=f"{running.work.agent} failed: {type(error).__name__}")
+        if done is not None:
+            self._running.pop(running.work.task, None)
+            self.programs.release(running.work.task)
+            self.shell.feed(Report(running.work.task, done))
+        elif running.waiting is not None and running.waiting.ready():
+            self.wake(running.work.task)
+
+    def _go_on(self, running: Running) -> Done | None:
+        """Let the code go on to its next pause; how it ended, if it did."""
+        try:
+            awaited = bounded(self.limits.turn_s, running.coroutine.send, None)
+        except StopIteration as stop:
+            return self._answered(running.work, stop.value)
+        except BaseException as error:  # a worker's fault is an answer; a fault of the ledger comes again at the commit
+            return self._failed(running.work, error)
+        if running.owns(awaited):
+            running.waiting = awaited
+            return None
+        self._gone.append(running)
+        reason = f"{running.work.agent} awaited {type(awaited).__name__}; it may await only what its own ctx gives"
+        return self._done(running.work, "failed", reason=reason)
+
+    def _close(self, running: Running) -> None:
+        """Let code that was ended from outside clean up; it has no ctx any more."""
+        with self._at_work(running.work.task):
+            try:
+                bounded(CLOSE_S, running.coroutine.close)
+            except BaseException as error:
+                show(error)
+        self.programs.kill(running.work.task)
+
+    # -- results
+    def _done(self, work: Work, state: Outcome, text: str = "", value: dict[str, Any] | None = None, reason: str = "") -> Done:
+        sources = (self.decider.own.name,) if state == "answered" else ()
+        return Done(state, text, value or {}, readable(reason), self.decider.address(work.agent), sources)
+
+    def _answered(self, work: Work, returned: Any) -> Done:
+        """The result that a worker's code returned, if it is one."""
+        match returned:
+            case Answer():
+                answer = returned
+            case str():
+                answer = Answer(returned)
+            case dict():
+                answer = Answer("", returned)
+            case _:
+                reason = f"{work.agent} returned {type(returned).__name__}; it has to return an Answer, a str or a dict"
+                return self._done(work, "failed", reason=reason)
+        try:
+            kept = msgspec.convert(plain({"text": answer.text, "value": answer.value}, self.value_bytes), Answer)
+        except (NotPlain, msgspec.ValidationError) as error:
+            return self._done(work, "failed", reason=f"{work.agent} returned what cannot be an answer: {error}")
+        return self._done(work, "answered", kept.text, kept.value)
+
+    def _failed(self, work: Work, error: BaseException) -> Done:
+        """The end of a worker's code by an exception."""
+        state: Outcome = "failed"
+        match error:
+            case Refusal(state="refused" | "expired" as how):
+                state, reason = how, str(error.reason)
+            case Refusal():
+                reason = str(error.reason)
+            case Escalation():
+                state, reason = "escalated", str(error)
+            case Divergence():
+                reason = str(error)
+            case TooLong():
+                reason = f"{work.agent} worked {self.limits.turn_s:g} s without a step, which is its limit"
+            case _:
+                show(error)
+                reason = f"{work.agent} failed: {said(error)}"
+        return self._done(work, state, reason=reason)
+
+    # -- what a context asks of us
+    def has_turn(self, context: Context) -> bool:
+        """Is it this context's task whose code is running, here and now, and is there stack enough to serve it?"""
+        _deep(STACK)
+        return self._turn_of is context and threading.get_ident() == self._thread
+
+    @property
+    def overdue(self) -> bool:
+        """Has the present turn lasted long?"""
+        return time.monotonic() - self._turn_s > OVERDUE_S
+
+    def has_field(self, contract: str, name: str) -> bool:
+        """Does the request of a contract declare a field of this name?"""
+        department, _, word = str(contract).partition(".")
+        offering = self.decider.mandate.organisation.department(department)
+        found = offering.contract(word) if offering else None
+        return found is not None and name in found.request
+
+    def tools_of(self, agent: str) -> tuple[str, ...]:
+        """The tools in an agent's scope."""
+        found = self.decider.own.agent(agent)
+        return found.tools if found else ()
+
+    def tool(self, agent: str, name: str) -> Tool | None:
+        """A tool, if it is in the agent's scope."""
+        if name not in self.tools_of(agent):
+            return None
+        return next((tool for tool in self.decider.own.tools if tool.name == name), None)
+
+    def remembered(self, level: str, agent: str, key: str) -> Any:
+        """A value of this department's own memory; None if there is none."""
+        data = self.shell.value("memory", f"{level}/{agent if level == 'agent' else ''}/{key}")
+        return msgspec.json.decode(data)["value"] if data else None
+
+    @contextlib.contextmanager
+    def _at_work(self, task: str, context: Context | None = None) -> Iterator[None]:
+        """While this lasts, the task's code is running: should the process die, it was this one."""
+        self._mark[:] = _marked(task).ljust(MARK_BYTES, b"\0")
+        self._turn_of, self._turn_s = context, time.monotonic()
+        try:
+            yield
+        finally:
+            self._turn_of = None
+            self._mark[:] = bytes(MARK_BYTES)
+
+
+def _deep(frames: int) -> None:
+    """Raise RecursionError here and not in the middle of a change of state, where a worker has used the stack up."""
+    if frames:
+        _deep(frames - 1)
+
+
+def _marked(task: str) -> bytes:
+    return task.encode()[:MARK_BYTES]
+
+
+def _digest(command: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join(command).encode()).hexdigest()[:16]
+
+
+def _open_mark(path: Path) -> mmap.mmap:
+    """A few bytes that survive the death of this process without a system call for each change."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.truncate(descriptor, MARK_BYTES)
+        return mmap.mmap(descriptor, MARK_BYTES)
+    finally:
+        os.close(descriptor)

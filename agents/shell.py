@@ -1,0 +1,238 @@
+"""The shell around a decider: receive, decide, journal, evolve, send.
+
+All that one turn of the loop brings goes into one transaction; only after its commit does anything leave the process.
+Recovery is no special path: the state is loaded as it was committed with the journal, and what is owed is sent again.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from mai.agents import events, messages
+from mai.agents.decider import Decider, Input, Send
+from mai.agents.events import Acked, Event, MessageRefused, Received, Sent
+from mai.agents.link import Flight, Link, Transit, receipt
+from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Numbered
+from mai.agents.plain import foreign
+from mai.sandbox.errors import LedgerFault
+from mai.sandbox.ledger import Ledger, Record
+
+
+class Amnesia(LedgerFault):
+    """A peer has received more than this ledger says was sent: the ledger is an older copy of itself."""
+
+
+def now_ms() -> int:
+    """The wall clock, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Shell:
+    """One process's decider, ledger and links.
+
+    `send(peer, frame) -> bool` hands a frame to the wire (False: not now), `seen(event)` is told of each event before
+    it is folded, `noticed(peer, body)` of the messages outside a link. A shell that `answers` (Mai's) replies to Hello.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        decider: Decider,
+        organisation: str,
+        send: Callable[[str, bytes], bool],
+        *,
+        seen: Callable[[Event], None],
+        noticed: Callable[[str, Hop | Complaint], None],
+        answers: bool = False,
+    ) -> None:
+        self.ledger, self.decider, self.me, self.organisation = ledger, decider, ledger.process, organisation
+        self._send, self._seen, self._noticed, self._answers = send, seen, noticed, answers
+        self.notices: list[tuple[str, Hop]] = []  # for who looks on; they leave before the turn's messages
+        self._urgent = False  # something is to be committed that is more than an acknowledgement
+
+    # -- start
+    def restore(self) -> None:
+        """Load the links and the frames that no peer has acknowledged."""
+        state = self.decider.state
+        for peer, data in self.ledger.load("link").items():
+            state.links[peer] = msgspec.json.decode(data, type=Link)
+        oldest = min((link.oldest for link in state.links.values() if link.oldest), default=0)
+        if oldest:
+            for record in self.ledger.records(oldest - 1, Sent.kind):
+                self._reload(record)
+
+    def _reload(self, record: Record) -> None:
+        event = events.decode(record.kind, self.ledger.body(record))
+        assert isinstance(event, Sent)
+        if event.lseq > self.decider.state.link(event.to).acked:
+            self._board(event, record.seq, record.digest)
+
+    def _board(self, event: Sent, seq: int, head: bytes) -> None:
+        """Put a message among those that wait for their acknowledgement."""
+        envelope = Envelope(self.me, event.to, event.lseq, event.id, self.organisation, event.deadline_ms, seq, head, event.body)
+        waiting = self.decider.state.transit(event.to).waiting
+        frame = messages.encode(envelope)
+        if waiting and waiting[-1].lseq == event.lseq:  # folded just now, still without its frame
+            waiting[-1] = waiting[-1]._replace(frame=frame)
+        else:
+            waiting.append(Flight(event.lseq, seq, frame))
+
+    # -- decide, journal, evolve
+    def feed(self, *inputs: Input) -> None:
+        """Decide about inputs, and about what follows from them, until nothing does."""
+        queue, at_ms = deque(inputs), now_ms()
+        while queue:
+            for item in self.decider.decide(queue.popleft(), at_ms):
+                queue.extend(self.apply(self._numbered(item) if isinstance(item, Send) else item))
+
+    def _numbered(self, send: Send) -> Sent:
+        body = send.body
+        request, task = getattr(body, "request", ""), getattr(body, "task", "")
+        lseq = self.decider.state.link(send.to).sent + 1
+        return Sent(to=send.to, lseq=lseq, id=send.id, request=request, task=task, deadline_ms=send.deadline_ms, body=body)
+
+    def apply(self, event: Event) -> list[Input]:
+        """Journal one fact and fold it; returns what has to be decided because of it."""
+        columns = {name: getattr(event, name, "") for name in ("request", "task", "agent")}
+        seq = self.ledger.append(event.kind, events.encode(event), **columns)
+        self._urgent = self._urgent or not isinstance(event, Acked)
+        self._seen(event)
+        following = self.decider.evolve(event, seq)
+        if isinstance(event, Sent):
+            self._board(event, seq, self.ledger.head)
+        return following
+
+    def value(self, noun: str, key: str) -> bytes | None:
+        """One row of state as it stands in this turn, as JSON."""
+        changes = self.decider.state.changes
+        if (noun, key) in changes:
+            value = changes[noun, key]
+            return None if value is None else msgspec.json.encode(value)
+        return self.ledger.get(noun, key)
+
+    # -- receive
+    def receive(self, peer: str, envelope: Envelope) -> None:
+        """Take one message in, from a peer whose name the key has proven."""
+        match envelope.body:
+            case Hello(received=received):
+                self._hello(peer, received)
+            case Ack(received=received):
+                self._acked(peer, received)
+            case Hop() | Complaint() as body:
+                self._noticed(peer, body)
+            case body:
+                self._take(peer, envelope, body)
+
+    def _take(self, peer: str, envelope: Envelope, body: Numbered) -> None:
+        link, transit = self.decider.state.link(peer), self.decider.state.transit(peer)
+        match receipt(link, envelope.lseq):
+            case "gap":
+                self._gap(peer, envelope.lseq)
+            case "seen":
+                transit.owes_ack = True
+            case "new" if why := foreign(getattr(body, "input", None) or getattr(body, "value", None)):
+                self.refuse(peer, "malformed", why)
+                self.complain(peer, "malformed", why)
+            case "new":
+                received = Received(
+                    sender=peer, lseq=envelope.lseq, id=envelope.id,
+                    request=getattr(body, "request", ""), task=getattr(body, "task", ""),
+                    organisation=envelope.organisation, deadline_ms=envelope.deadline_ms, head_seq=envelope.head_seq,
+                    head=envelope.head.hex(), body=body,
+                )  # fmt: skip
+                self.apply(received)
+                transit.owes_ack = True
+                self.feed(*self.decider.taken(received))
+
+    def _gap(self, peer: str, lseq: int) -> None:
+        """Ask for what is missing, once a turn, and journal it once."""
+        link, transit = self.decider.state.link(peer), self.decider.state.transit(peer)
+        if transit.gap != link.received + 1:
+            transit.gap = link.received + 1
+            self.refuse(peer, "gap", f"number {lseq} came, {transit.gap} is the next")
+        transit.owes_hello = True
+
+    def _hello(self, peer: str, received: int) -> None:
+        self._acked(peer, received)
+        if received < self.decider.state.link(peer).acked:
+            self.refuse(
+                peer,
+                "amnesia",
+                f"it says that it has received {received}, it had acknowledged {self.decider.state.link(peer).acked}",
+            )
+            self.complain(peer, "amnesia", "your ledger is an older copy of itself")
+            return
+        self.decider.state.transit(peer).restart(received)
+        if self._answers:
+            self.greet(peer)
+
+    def _acked(self, peer: str, received: int) -> None:
+        link = self.decider.state.link(peer)
+        if received > link.sent:
+            detail = f"{peer} has received {received} messages, {self.me} knows of {link.sent}"
+            self.refuse(peer, "amnesia", detail)
+            self._write()
+            raise Amnesia(
+                f"the ledger of {self.me} is an older copy of itself: {detail}", "put the newest copy of the ledger back"
+            )
+        if received > link.acked:
+            self.apply(Acked(peer=peer, received=received))
+
+    def refuse(self, peer: str, why: str, detail: str) -> None:
+        """Journal that something from a peer was not taken."""
+        self.apply(MessageRefused(peer=peer, why=why, detail=detail[:500]))
+
+    # -- send
+    def greet(self, peer: str) -> None:
+        """Say after the next commit how far we have received; the peer sends the rest again."""
+        self.decider.state.transit(peer).owes_hello = True
+
+    def complain(self, peer: str, why: str, detail: str) -> None:
+        """Answer what was no message, or none that the peer may send."""
+        self.tell(peer, Complaint(why, detail[:500]))
+
+    def tell(self, peer: str, body: Hello | Ack | Hop | Complaint) -> bool:
+        """Send something outside the link; it may be lost."""
+        seq, head = self.ledger.durable
+        return self._send(peer, messages.encode(Envelope(self.me, peer, 0, "", self.organisation, 0, seq, head, body)))
+
+    def commit(self, *, all_of_it: bool = False) -> None:
+        """Make the turn durable, then acknowledge what it received and send what it owes.
+
+        Acknowledgements that came in wait for the next commit: to lose one is harmless, an fsync for each is dear.
+        """
+        if self._urgent or all_of_it:
+            self._write()
+        for peer, hop in self.notices:
+            self.tell(peer, hop)
+        self.notices.clear()
+        for peer, transit in self.decider.state.transits.items():
+            self._say(peer, transit)
+            if transit.connected and transit.waiting:
+                self._fly(peer)
+
+    def _write(self) -> None:
+        """Journal and state, in one transaction."""
+        state = self.decider.state
+        for (noun, key), value in state.changes.items():
+            self.ledger.save(noun, key, None if value is None else msgspec.json.encode(value))
+        state.changes.clear()
+        self.ledger.commit()
+        self._urgent = False
+
+    def _say(self, peer: str, transit: Transit) -> None:
+        """Say how far we have received, if we owe that."""
+        received = self.decider.state.link(peer).received
+        if transit.owes_hello and self.tell(peer, Hello(received, self.ledger.boot)):
+            transit.owes_hello = transit.owes_ack = False
+        if transit.owes_ack and self.tell(peer, Ack(received)):
+            transit.owes_ack = False
+
+    def _fly(self, peer: str) -> None:
+        transit = self.decider.state.transit(peer)
+        for flight in transit.due(self.decider.state.link(peer).acked):
+            if not self._send(peer, flight.frame):
+                return
+            transit.flown = flight.lseq

@@ -1,0 +1,92 @@
+"""What a department knows: its open tasks, their steps, its links. Pure.
+
+The state is changed by `evolve` alone, in place, and every change is noted so that the shell can write just that.
+Memory and claims are not held here: they lie in the ledger and are read when asked for.
+"""
+
+from typing import Any
+
+import msgspec
+
+from mai.agents.link import Link, Transit
+from mai.agents.messages import Fields, Outcome
+
+Change = tuple[str, str]  # noun and key of a row of state
+
+
+class Step(msgspec.Struct, omit_defaults=True):
+    """One recorded step of a worker: the call, and what came of it once `done`."""
+
+    n: int
+    call: str
+    given: Any
+    done: bool = False
+    value: Any = None
+    refused: str = ""
+    state: str = ""  # of what was refused, if it failed or expired
+    text: str = ""
+    by: str = ""
+    sources: tuple[str, ...] = ()
+    key: str = ""  # of an effect whose intent is on record
+
+
+class Work(msgspec.Struct, omit_defaults=True):
+    """An open task: one agent's part in a request."""
+
+    task: str
+    request: str
+    parent: str  # the task that it came from in this department; "" if it came from Mai
+    step: int  # the parent's step that waits for it; 0 if the parent only handed it on
+    sender: str
+    agent: str
+    asker: str
+    contract: str
+    text: str
+    input: Fields
+    deadline_ms: int
+    hops: int
+    watch: bool = False
+    begun: bool = False
+    code: str = ""  # the digest of the code that has begun it
+    attempts: int = 0
+    children: int = 0  # how many tasks were handed on from here: their ids derive from it
+    tried: tuple[str, ...] = ()  # agents that it was handed on to, by rank
+    sources: tuple[str, ...] = ()
+
+
+class Done(msgspec.Struct):
+    """How a task ended, for whoever handed it on."""
+
+    state: Outcome
+    text: str
+    value: Fields
+    reason: str
+    by: str
+    sources: tuple[str, ...]
+
+
+class State:
+    """All of one process. `changes` holds the rows that differ from what is stored; None removes a row."""
+
+    def __init__(self) -> None:
+        self.links: dict[str, Link] = {}
+        self.transits: dict[str, Transit] = {}
+        self.work: dict[str, Work] = {}
+        self.steps: dict[str, dict[int, Step]] = {}
+        self.changes: dict[Change, msgspec.Struct | None] = {}
+
+    def link(self, peer: str) -> Link:
+        """The link with a peer; a new one has seen nothing."""
+        if peer not in self.links:
+            self.links[peer] = Link(peer)
+        return self.links[peer]
+
+    def transit(self, peer: str) -> Transit:
+        """What is on its way to a peer."""
+        if peer not in self.transits:
+            self.transits[peer] = Transit()
+        return self.transits[peer]
+
+    def changed(self, noun: str, key: str, value: msgspec.Struct | None) -> None:
+        """Note that a row of state has this value now."""
+        self.changes[noun, key] = value

@@ -1,0 +1,448 @@
+"""The command line: one function for each command, thin over `mai.daemon`, and nothing imported before it is needed.
+
+Exit status: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 refused, 5 deadline passed.
+Errors go to standard error: one sentence and a hint. Colour and progress only on a terminal.
+"""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mai.sandbox.errors import FAILED, REFUSED, MaiError
+from mai.sandbox.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from mai.sandbox.place import Place
+
+F = TypeVar("F", bound=Callable[..., Any])
+SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTINGS)
+
+
+class Commands(click.Group):
+    """Turns our errors into one sentence, a hint and an exit status."""
+
+    def main(self, *args: Any, **named: Any) -> Any:
+        """As click's, with our errors shown as one sentence; what cannot be read or written becomes a mark."""
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        try:
+            return super().main(*args, **named)
+        except MaiError as error:
+            click.echo(f"mai: {error.sentence}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
+            sys.exit(error.code)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away, and with it who could be told
+            sys.exit(FAILED)
+        except OSError as error:
+            denied = isinstance(error, PermissionError)
+            click.echo(f"mai: {error}" + ("\nhint: run the command as the daemon's user" if denied else ""), err=True)
+            sys.exit(REFUSED if denied else FAILED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=SETTINGS_HELP)
+@click.option("--state", metavar="DIR", help="State directory; by default $MAI_STATE.")
+@click.version_option(package_name="mai-company", prog_name="mai")
+@click.pass_context
+def main(context: click.Context, state: str | None) -> None:
+    """Run a company of AI agents on one host and make it behave like one team."""
+    context.obj = state
+
+
+def place_of(context: click.Context | None = None) -> "Place":
+    """The state directory that the command is about."""
+    from mai.sandbox.place import Place
+
+    return Place((context or click.get_current_context()).find_root().obj)
+
+
+def complete_process(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of process names."""
+    return [name for name in place_of(context).processes() if name.startswith(incomplete)]
+
+
+def complete_client(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of clients."""
+    clients = {name.split("/")[0] for name in place_of(context).processes() if "/" in name}
+    return sorted(name for name in clients if name.startswith(incomplete))
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def on_terminal() -> bool:
+    """Are colour and progress wanted?"""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def printable(text: str) -> str:
+    """A text from elsewhere, without what a terminal would take for a command."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def plain(value: Any) -> Any:
+    """A Struct as JSON has it."""
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+
+
+# -- the organisation
+@main.command(epilog=examples("mai check etc/company.toml", "mai check --json company.toml"))
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def check(file: Path, json_: bool) -> None:
+    """Report every fault of an organisation file at once, with its line."""
+    from mai.agents import check as checking
+    from mai.agents.faults import Faulty
+
+    try:
+        organisation = checking.load(file)
+    except Faulty as faulty:
+        if json_:
+            as_json({"file": str(file), "faults": [plain(fault) for fault in faulty.faults]})
+        else:
+            click.echo("\n".join(str(fault) for fault in faulty.faults), err=True)
+            click.echo(f"mai: {file} has {len(faulty.faults)} fault{'s' if len(faulty.faults) > 1 else ''}", err=True)
+        sys.exit(faulty.code)
+    figures = {
+        "clients": len(organisation.clients),
+        "departments": len(organisation.departments),
+        "agents": 1 + sum(len(department.agents) for department in organisation.departments),
+        "contracts": sum(len(department.contracts) for department in organisation.departments),
+    }
+    if json_:
+        as_json({"file": str(file), "faults": [], **figures})
+    else:
+        click.echo(f"{file}: no faults; " + ", ".join(f"{number} {name}" for name, number in figures.items()))
+
+
+@main.command(epilog=examples("mai chart etc/company.toml", "mai chart --format svg company.toml > chart.svg"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--format", "format_", type=click.Choice(["tree", "svg", "mermaid", "json"]), default="tree", show_default=True)
+def chart(file: Path, format_: str) -> None:
+    """Draw an organisation, with the number of its paths beside a mesh's."""
+    from mai.agents import chart as charting
+    from mai.agents import check as checking
+
+    click.echo(charting.draw(checking.load(file), format_, colour=on_terminal()))
+
+
+# -- the daemon
+@main.command(epilog=examples("mai up etc/company.toml", "mai up --detach etc/company.toml", "mai --state /tmp/try up company.toml"))
+@click.argument("file", required=False)
+@click.option("--detach", is_flag=True, help="Return when everything is ready; end it with `mai down`.")
+@click.pass_context
+def up(context: click.Context, file: str | None, detach: bool) -> None:
+    """Start the daemon, and stay in the foreground until Ctrl-C or SIGTERM."""
+    from mai.daemon.up import Start, organisation_file
+
+    place = place_of(context)
+    start = Start(place, organisation_file(file, place), detach=detach, heed=True)
+    try:
+        last = _show_progress(start.progress())
+    except MaiError:
+        start.stop()
+        raise
+    for name, why in last.get("failed", {}).items():
+        click.echo(f"{name} failed: {why}", err=True)
+    if not start.asked:
+        click.echo(f"{last['ready']} of {last['total']} processes are ready; state in {place.state}")
+    if not detach or start.asked:
+        start.wait()
+    elif last.get("failed"):
+        sys.exit(FAILED)
+
+
+def _show_progress(replies: Any) -> dict[str, Any]:
+    last: dict[str, Any] = {"ready": 0, "total": 0}
+    for reply in replies:
+        if "error" in reply:
+            from mai.daemon.door import fault
+
+            raise fault(reply)
+        last = reply
+        for name, state in reply.get("changed", {}).items():
+            if state in ("ready", "failed") and on_terminal():
+                click.echo(f"  {name} {state}  ({reply['ready']} of {reply['total']})")
+    return last
+
+
+@main.command(epilog=examples("mai down", "mai --state /tmp/try down"))
+@click.pass_context
+def down(context: click.Context) -> None:
+    """Stop the daemon in order: departments, each Mai, watchdog, supervisor."""
+    from mai.daemon.up import down as end
+
+    place = place_of(context)
+    click.echo(f"the daemon (process {end(place)}) of {place.state} has ended")
+
+
+@main.command(epilog=examples("mai status", "mai status --json | jq '.processes[].name'"))
+@json_option
+@click.pass_context
+def status(context: click.Context, json_: bool) -> None:
+    """Show every process: state, pid, uptime, restarts, memory, queue, last progress."""
+    from mai.daemon.door import Door
+    from mai.daemon.status import render
+
+    found = Door(place_of(context).door, 10).call({"do": "status"})
+    if json_:
+        as_json(found)
+    else:
+        click.echo(render(found["processes"], colour=on_terminal()))
+
+
+def _order(do: str, context: click.Context, name: str) -> None:
+    from mai.daemon.door import Door
+
+    reply = Door(place_of(context).door, 120).call({"do": do, "name": name})
+    click.echo(f"{reply['name']} is {reply['state']}" + (f" (process {reply['pid']})" if reply.get("pid") else ""))
+
+
+process_argument = click.argument("process", shell_complete=complete_process)
+
+
+@main.command(epilog=examples("mai start acme/support"))
+@process_argument
+@click.pass_context
+def start(context: click.Context, process: str) -> None:
+    """Start a stopped process and wait until it is ready."""
+    _order("start", context, process)
+
+
+@main.command(epilog=examples("mai stop acme/support"))
+@process_argument
+@click.pass_context
+def stop(context: click.Context, process: str) -> None:
+    """Stop a process; it stays stopped, over restarts too, until it is started."""
+    _order("stop", context, process)
+
+
+@main.command(epilog=examples("mai restart acme/support"))
+@process_argument
+@click.pass_context
+def restart(context: click.Context, process: str) -> None:
+    """Stop a process and start it again."""
+    _order("restart", context, process)
+
+
+@main.command(epilog=examples("mai reset acme/support"))
+@process_argument
+@click.pass_context
+def reset(context: click.Context, process: str) -> None:
+    """Start a process that failed too often, with a clean record."""
+    _order("reset", context, process)
+
+
+# -- the client
+@main.command(
+    epilog=examples('mai ask acme "refund order 10423"', 'mai ask acme --json "who is on call?"', 'echo "who is on call?" | mai ask acme -')
+)
+@click.argument("client", shell_complete=complete_client)
+@click.argument("text")
+@click.option("--id", "request", help="Id of the request: asked again with the same id, it gives the same answer.")
+@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Deadline; by default the organisation's.")
+@json_option
+@click.pass_context
+def ask(context: click.Context, client: str, text: str, request: str | None, timeout_s: float | None, json_: bool) -> None:
+    """Ask a client's Mai and wait for the answer; on a terminal each hop is shown as it happens. TEXT - is standard input."""
+    from mai.daemon import asking
+
+    text = asking.text_of(os.fsencode(text) if text != "-" else sys.stdin.buffer.read(asking.LONGEST_BYTES + 1))
+    request, live = request or asking.new_id(), on_terminal() and not json_
+    try:
+        for reply in asking.ask(place_of(context), client, text, request=request, timeout_s=timeout_s, watch=live):
+            if "hop" in reply:
+                _show_hop(reply["hop"])
+            elif "answer" in reply:
+                _show_answer(reply["answer"], json_)
+                sys.exit(asking.CODES.get(reply["answer"]["state"], FAILED))
+    except KeyboardInterrupt:
+        raise MaiError("you wait no longer", asking.kept(request)) from None
+
+
+def _show_hop(hop: dict[str, Any]) -> None:
+    click.secho(f"  {printable(hop['sender'])} → {printable(hop['receiver'])}  {printable(hop['note'])[:60]}", dim=True)
+
+
+def _show_answer(answer: dict[str, Any], json_: bool) -> None:
+    if json_:
+        as_json(answer)
+        return
+    click.echo(printable(answer["answer"]))
+    if on_terminal():
+        click.secho(f"{answer['state']} in {answer['elapsed_ms']} ms · mai trace {answer['request']}", dim=True)
+
+
+@main.command(epilog=examples("mai chat acme"))
+@click.argument("client", shell_complete=complete_client)
+@click.option("--history", "last", type=click.IntRange(0, 1000), default=5, show_default=True, help="Earlier answers, on a terminal.")
+@click.pass_context
+def chat(context: click.Context, client: str, last: int) -> None:
+    """Talk to a client's Mai, line by line; the history is hers and survives everything. Ctrl-D ends it."""
+    from mai.daemon import asking
+    from mai.daemon.door import Door
+
+    place = place_of(context)
+    door = Door(place.sockets(asking.client_of(place, client)) / "door.sock", 10)
+    for before in door.call({"do": "history", "last": last})["history"] if last and on_terminal() else []:
+        click.secho(printable(f"{client}> {before['text']}\n{before['answer']}\n"), dim=True)
+    while (text := _line(f"{client}> ")) is not None:
+        request = asking.new_id()
+        try:
+            for reply in asking.ask(place, client, text, request=request, timeout_s=None, watch=False) if text.strip() else ():
+                if "answer" in reply:
+                    click.echo(printable(reply["answer"]["answer"]) + "\n")
+        except MaiError as error:
+            click.echo(f"mai: {error.sentence}\nhint: {error.hint}", err=True)
+        except KeyboardInterrupt:
+            click.echo(f"\n{asking.kept(request)}", err=True)
+
+
+def _line(prompt: str) -> str | None:
+    try:
+        return input(prompt if sys.stdin.isatty() else "")
+    except EOFError:
+        return None
+    except KeyboardInterrupt:
+        click.echo()
+        return None
+
+
+# -- the journals
+follow_option = click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until Ctrl-C.")
+lines_option = click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="How many of the last to show.")
+
+
+@main.command(epilog=examples("mai tail", "mai tail -f acme/finance", "mai tail -f --kind request acme", "mai tail --json | jq .kind"))
+@click.argument("what", required=False, metavar="[PROCESS|CLIENT]", shell_complete=complete_process)
+@follow_option
+@lines_option
+@click.option("--kind", default="", help="Only records whose kind begins so: `hop`, `message.refused`.")
+@click.option("--request", default="", help="Only records of this request.")
+@click.option("--agent", default="", help="Only records of this agent: `planner`, `sales/analyst`.")
+@json_option
+@click.pass_context
+def tail(
+    context: click.Context, what: str | None, follow: bool, lines: int, kind: str, request: str, agent: str, json_: bool
+) -> None:
+    """Show the journals' last records, of one process, one client or all, in order of time."""
+    from mai.daemon.output import stream
+    from mai.daemon.tail import Tail, Wanted, json_line
+    from mai.daemon.tail import text as in_words
+
+    colour = on_terminal()
+    journals = Tail(place_of(context), what, Wanted(kind, request, agent))
+    shown = (json_line(line) if json_ else in_words(line, colour=colour) for line in journals.latest(lines))
+    stream(shown)
+    if follow:
+        stream(json_line(line) if json_ else in_words(line, colour=colour) for line in journals.follow())
+
+
+@main.command(epilog=examples("mai logs acme/finance", "mai logs -f watchdog"))
+@process_argument
+@follow_option
+@lines_option
+@click.pass_context
+def logs(context: click.Context, process: str, follow: bool, lines: int) -> None:
+    """Show what a process printed."""
+    from mai.daemon.logs import Log, log_of
+    from mai.daemon.output import stream
+
+    log = Log(log_of(place_of(context), process))
+    latest = log.latest(lines)
+    stream(latest if follow else latest + log.unfinished())
+    if follow:
+        stream(log.follow())
+
+
+@main.command(epilog=examples("mai trace 19a2b3c4d5e6f7a8b", "mai trace --json 19a2b3"))
+@click.argument("request")
+@json_option
+@click.pass_context
+def trace(context: click.Context, request: str, json_: bool) -> None:
+    """Show the tree of a request's hops with their times. The beginning of its id is enough."""
+    from mai.daemon import trace as tracing
+
+    found = tracing.trace(place_of(context), request)
+    if json_:
+        as_json(plain(found))
+    else:
+        click.echo(tracing.render(found, colour=on_terminal()))
+
+
+@main.command(epilog=examples("mai verify", "mai verify --state acme/finance"))
+@click.argument("processes", nargs=-1, metavar="[PROCESS]...", shell_complete=complete_process)
+@click.option("--state", "fold", is_flag=True, help="Fold each journal anew, and compare with the stored state.")
+@json_option
+@click.pass_context
+def verify(context: click.Context, processes: tuple[str, ...], fold: bool, json_: bool) -> None:
+    """Check the journals: chains, blobs, links, and what the processes saw of each other's."""
+    from mai.daemon import verify as verifying
+
+    report = verifying.verify(place_of(context), processes, state=fold)
+    if json_:
+        as_json(plain(report))
+    else:
+        click.echo(verifying.render(report, colour=on_terminal()))
+    sys.exit(FAILED if report.findings else 0)
+
+
+# -- to try it
+@main.command(epilog=examples("mai demo"))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def demo(file: Path | None) -> None:
+    """Start the reference organisation in a temporary place, ask it, and kill a department while it works."""
+    from mai.daemon.demo import Demo
+    from mai.daemon.example import company
+
+    Demo(file or company(), click.echo, colour=on_terminal()).run()
+
+
+@main.command(epilog=examples("mai bench", "mai bench --json"))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@json_option
+def bench(file: Path | None, json_: bool) -> None:
+    """Measure start, requests, idle and memory of the reference organisation, beside a bare pyzmq relay."""
+    from mai.daemon import bench as benching
+    from mai.daemon.example import company
+
+    def progress(what: str) -> None:
+        if sys.stderr.isatty():
+            click.secho(f"measuring {what} …", dim=True, err=True)
+
+    figures = []
+    for figure in benching.run(file or company(), progress):
+        figures.append(figure._asdict())
+        if not json_:
+            click.echo(benching.render(figure))
+    if json_:
+        as_json(figures)
+
+
+@main.command(epilog=examples('eval "$(mai completion bash)"', "mai completion fish > ~/.config/fish/completions/mai.fish"))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None, "click knows these three"
+    click.echo(found(main, {}, "mai", "_MAI_COMPLETE").source())

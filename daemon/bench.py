@@ -1,0 +1,95 @@
+"""`mai bench`: what the reference organisation costs and how fast it answers, beside a bare relay in the same run."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+from mai.daemon import relay
+from mai.daemon.asking import ask, new_id
+from mai.daemon.door import Door
+from mai.daemon.example import CLIENT, daemon
+from mai.daemon.up import Start
+from mai.sandbox.place import Place
+
+QUESTION = "Which customers with overdue invoices have open tickets?"  # finance, support and sales: 20 messages through Mai
+ASKED = 50
+IDLE_S = 10.0
+
+
+class Figure(NamedTuple):
+    """One line of the result."""
+
+    name: str
+    value: float
+    unit: str
+    note: str
+
+
+def run(file: Path, progress: Callable[[str], None]) -> Iterator[Figure]:
+    """Measure, one figure after the other; `progress` is told what is being done."""
+    progress("a bare relay of pyzmq")
+    with tempfile.TemporaryDirectory(prefix="mai-") as directory:
+        bare = relay.measure(Path(directory))
+    yield Figure("bare relay", bare.one_ms, "ms", "median round trip, one in flight, no key, no journal")
+    yield Figure("bare relay", bare.many_per_s, "per s", "round trips, 64 in flight")
+    with daemon(file) as (place, start):
+        progress("the start of the reference organisation")
+        yield from started(place, start)
+        progress(f"{ASKED} requests, one after the other")
+        yield from asked(place, bare)
+        progress(f"{IDLE_S:g} s without work")
+        yield from idle(place)
+
+
+def started(place: Place, start: Start) -> Iterator[Figure]:
+    """From the start of the supervisor until every process is ready, the first time and again."""
+    processes = start_s(start)
+    yield Figure("start, first", processes[0], "s", f"until all {processes[1]} client processes are ready, with the making of their data")
+
+
+def start_s(start: Start) -> tuple[float, int]:
+    """Seconds since the supervisor was started, once all are ready, and how many they are."""
+    last: dict[str, Any] = {}
+    for last in start.progress():
+        pass
+    return time.time() - psutil.Process(start.process.pid).create_time(), int(last["total"])
+
+
+def asked(place: Place, bare: relay.Relayed) -> Iterator[Figure]:
+    """A request that three departments answer together."""
+    times_ms = sorted(_ask_ms(place) for _ in range(ASKED))
+    median_ms = statistics.median(times_ms)
+    yield Figure("cross-department request", median_ms, "ms", f"median of {ASKED}; {median_ms / bare.one_ms:.0f} bare round trips")
+    yield Figure("cross-department request", times_ms[-1], "ms", "the slowest of them")
+
+
+def _ask_ms(place: Place) -> float:
+    begun_s = time.perf_counter()
+    for reply in ask(place, CLIENT, QUESTION, request=new_id(), timeout_s=None, watch=False):
+        if "answer" in reply and reply["answer"]["state"] != "answered":
+            raise RuntimeError(f"the request was {reply['answer']['state']}: {reply['answer']['answer']}")
+    return (time.perf_counter() - begun_s) * 1e3
+
+
+def idle(place: Place) -> Iterator[Figure]:
+    """What all processes together cost while nothing is asked of them."""
+    pids = [process["pid"] for process in Door(place.door, 10).call({"do": "status"})["processes"]]
+    before_s, begun_s = _cpu_s(pids), time.monotonic()
+    time.sleep(IDLE_S)  # the time itself is what is measured
+    share = (_cpu_s(pids) - before_s) / (time.monotonic() - begun_s)
+    yield Figure("idle", share * 100, "% of one core", f"all {len(pids)} processes together, over {IDLE_S:g} s")
+    yield Figure("memory", sum(psutil.Process(pid).memory_full_info().pss for pid in pids) / 1e6, "MB", "proportional, all together")
+
+
+def _cpu_s(pids: list[int]) -> float:
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+
+
+def render(figure: Figure) -> str:
+    """One line for people."""
+    return f"{figure.name:26} {figure.value:10.1f} {figure.unit:14} {figure.note}"

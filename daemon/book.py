@@ -1,0 +1,98 @@
+"""The watchdog's book: incidents and what operators want, in its ledger.
+
+Unlike every other process, the watchdog goes on when its ledger fails (a full disk must not end the care for all others):
+what happens meanwhile is kept in memory, up to a bound, and written when the ledger can be opened again.
+"""
+
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mai.sandbox.errors import LedgerFault
+from mai.sandbox.ledger import Ledger
+
+RECENT = 10  # incidents per process that `mai status` shows
+UNWRITTEN = 1000  # entries that wait for a ledger; the oldest are lost first
+REOPEN_S = 10.0
+
+Json = dict[str, Any]
+
+
+class Book:
+    """Opened for life, under the lock of its directory. Raises LedgerFault if it cannot be opened at first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fault = ""  # why nothing is written now
+        self._ledger: Ledger | None = Ledger(path, "watchdog")
+        self._retry_s = 0.0
+        self._unwritten: deque[tuple[str, Json, list[tuple[str, str, Any]]]] = deque(maxlen=UNWRITTEN)
+        self.recent: dict[str, list[Json]] = self._load("incidents")
+        self.unwanted: set[str] = set(self._load("unwanted"))  # processes that an operator has stopped
+        self.failed: dict[str, Json] = self._load("failed")  # processes that were given up, and why
+
+    def _load(self, noun: str) -> dict[str, Any]:
+        assert self._ledger is not None
+        return {key: msgspec.json.decode(value) for key, value in self._ledger.load(noun).items()}
+
+    def incident(self, process: str, what: str, text: str, **more: Any) -> None:
+        """What the watchdog saw."""
+        entry = {"process": process, "what": what, "text": text, **more}
+        shown = {"at_ms": time.time_ns() // 1_000_000, **entry}
+        self.recent[process] = [*self.recent.get(process, []), shown][-RECENT:]
+        self._enter("incident", entry, ("incidents", process, self.recent[process]))
+
+    def want(self, process: str, wanted: bool, by: str) -> None:
+        """An operator wants a process to run, or not; survives a restart of everything."""
+        if wanted == (process not in self.unwanted):
+            return
+        (self.unwanted.discard if wanted else self.unwanted.add)(process)
+        self._enter("wanted", {"process": process, "wanted": wanted, "by": by}, ("unwanted", process, None if wanted else True))
+
+    def give_up(self, process: str, why: str, boot: str) -> None:
+        """A process is failed, under this start of the supervisor; the next start of everything tries it again."""
+        self.failed[process] = {"why": why, "boot": boot}
+        self._enter("given_up", {"process": process, "why": why}, ("failed", process, self.failed[process]))
+
+    def revive(self, process: str) -> None:
+        """It is failed no longer."""
+        if self.failed.pop(process, None):
+            self._enter("revived", {"process": process}, ("failed", process, None))
+
+    def started(self, **facts: Any) -> None:
+        """The watchdog has begun its work."""
+        self._enter("started", facts)
+
+    def _enter(self, kind: str, body: Json, *state: tuple[str, str, Any]) -> None:
+        self._unwritten.append((kind, body, list(state)))
+
+    def flush(self, now_s: float) -> None:
+        """Once in a turn: write what was entered. Never raises."""
+        if not self._unwritten or now_s < self._retry_s:
+            return
+        try:
+            self._ledger = self._ledger or Ledger(self.path, "watchdog")
+            for entry in self._unwritten:
+                self._write(self._ledger, *entry)
+            self._ledger.commit()
+        except LedgerFault as error:
+            return self._give_way(error, now_s)
+        self.fault = ""
+        self._unwritten.clear()
+
+    def _write(self, ledger: Ledger, kind: str, body: Json, state: list[tuple[str, str, Any]]) -> None:
+        ledger.append(kind, msgspec.json.encode(body))
+        for noun, key, value in state:
+            ledger.save(noun, key, None if value is None else msgspec.json.encode(value))
+
+    def _give_way(self, error: LedgerFault, now_s: float) -> None:
+        """Forget the ledger, which may not be used after an error, and open it anew later."""
+        if self.fault != error.sentence:
+            print(f"watchdog: {error.sentence}", file=sys.stderr, flush=True)
+        if self._ledger:
+            self._ledger.close()
+        self._ledger, self.fault, self._retry_s = None, error.sentence, now_s + REOPEN_S

@@ -1,0 +1,145 @@
+"""What is remembered of a process, and what can happen to it: the nouns of the restart policy. Pure."""
+
+from typing import Literal, NamedTuple, get_args
+
+import msgspec
+
+State = Literal[
+    "waiting",  # wanted, but what it depends on is not ready yet
+    "starting",  # spawned, not heard of yet
+    "replaying",  # folds its journal
+    "ready",
+    "draining",  # finishes what it has, takes nothing new
+    "stopping",  # was told to stop
+    "aborted",  # was silent for too long and got SIGABRT
+    "backoff",  # died; will be started at `retry_s`
+    "failed",  # given up, until somebody resets it
+    "stopped",  # not wanted
+]
+Phase = Literal["replaying", "ready", "draining"]  # what a process says of itself
+Action = Literal["spawn", "terminate", "abort", "kill"]
+STATES: tuple[State, ...] = get_args(State)
+ALIVE: tuple[State, ...] = ("starting", "replaying", "ready", "draining")
+PHASES: tuple[Phase, ...] = ("replaying", "ready", "draining")
+SHOWN: dict[State, str] = {"waiting": "starting", "stopping": "draining", "aborted": "draining"}  # the rest as they are
+EX_CONFIG = 78  # sysexits.h; mai.sandbox.life has it too, but is not pure
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The figures of the policy."""
+
+    heartbeat_s: float = 5.0  # silent for longer: hung
+    start_s: float = 30.0  # from the spawn to the first word
+    abort_s: float = 1.0  # from SIGABRT to SIGKILL
+    settled_s: float = 1.0  # ready for that long: the next death is a new story
+    first_delay_s: float = 0.1  # of the second restart in a row; the first one is at once
+    longest_delay_s: float = 30.0
+    early_deaths: int = 5  # in a row before READY
+    deaths: int = 30  # within …
+    period_s: float = 60.0
+    put_off_s: float = 0.5  # when the supervisor does not answer
+
+
+class Moment(NamedTuple):
+    """What a decision may know beside its case."""
+
+    now_s: float  # monotonic
+    chance: float = 0.0  # in [0, 1)
+    gate: bool = True  # what it depends on is ready
+    rules: Rules = Rules()
+
+
+class Case(msgspec.Struct, frozen=True):
+    """All that is remembered of one process."""
+
+    wanted: bool = True
+    state: State = "waiting"
+    pid: int = 0
+    since_s: float = 0.0  # in this state
+    heard_s: float = 0.0
+    ready_s: float = 0.0  # when it became ready; 0: not in this life
+    deaths: tuple[float, ...] = ()  # within the period
+    early: int = 0  # deaths in a row before READY
+    attempt: int = 0  # restarts in a row without having been settled
+    retry_s: float = 0.0
+    why: str = ""  # it is in this state, if that needs a reason
+
+
+# -- events
+class Tick(NamedTuple):
+    """Time has passed."""
+
+
+class Spawned(NamedTuple):
+    """It runs under this pid, since `age_s`."""
+
+    pid: int
+    age_s: float = 0.0
+
+
+class Unspawned(NamedTuple):
+    """The supervisor did not answer: nothing is known."""
+
+
+class Beat(NamedTuple):
+    """It said how it is."""
+
+    phase: Phase
+
+
+class Ended(NamedTuple):
+    """The process of this pid (0: it could not even be spawned) is gone; `how` is for people."""
+
+    pid: int
+    how: str
+    code: int = -1  # the exit code; -1: a signal, or unknown
+    asked: bool = False  # the supervisor was told to stop it, by us or by supervisorctl
+
+
+class Start(NamedTuple):
+    """An operator wants it to run."""
+
+
+class Stop(NamedTuple):
+    """An operator, or the end of everything, wants it not to run."""
+
+
+class Restart(NamedTuple):
+    """An operator wants it to run anew."""
+
+
+class Reset(NamedTuple):
+    """An operator forgives its deaths, and wants it to run."""
+
+
+Event = Tick | Spawned | Unspawned | Beat | Ended | Start | Stop | Restart | Reset
+
+
+class Note(NamedTuple):
+    """For the record: `what` is death, hung, failed or external (by supervisorctl)."""
+
+    what: str
+    text: str
+
+
+class Verdict(NamedTuple):
+    """What follows from an event."""
+
+    case: Case
+    actions: tuple[Action, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def due_s(case: Case, rules: Rules) -> float:
+    """When a tick could make a difference, on the clock of `Moment.now_s`."""
+    match case.state:
+        case "backoff":
+            return case.retry_s
+        case "aborted":
+            return case.since_s + rules.abort_s
+        case "starting":
+            return case.since_s + rules.start_s
+        case "replaying" | "ready" | "draining":
+            return case.heard_s + rules.heartbeat_s
+        case _:
+            return float("inf")

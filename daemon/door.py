@@ -1,0 +1,275 @@
+"""A door: a unix stream socket where a person's command asks a process, one JSON object a line, and reads the answer.
+
+A request gets one or more replies; each but the last carries `"more": true`. A fault is a reply too: `{"error", "hint",
+"code"}`. One request at a time on a connection, as many as the caller likes. Only root and the daemon's own user are let in
+(SO_PEERCRED). Everything is bounded: a line, a reply that nobody reads, the connections.
+"""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mai.sandbox.errors import EXPIRED, FAILED, NOT_RUNNING, REFUSED, USAGE, Expired, MaiError, NotRunning, Refused, UsageFault
+from mai.sandbox.place import short
+
+LINE_BYTES = 1 << 20  # a request
+UNREAD_BYTES = 8 << 20  # replies that the caller does not read
+REPLY_BYTES = 64 << 20  # one reply, as the caller accepts it
+CALLERS = 64
+BACKLOG = 1024  # not let in yet
+_credentials = struct.Struct("3i")  # struct ucred
+FAULTS: dict[int, type[MaiError]] = {
+    FAILED: MaiError,
+    USAGE: UsageFault,
+    NOT_RUNNING: NotRunning,
+    REFUSED: Refused,
+    EXPIRED: Expired,
+}
+
+Reply = dict[str, Any]
+
+
+def refusal(error: MaiError) -> Reply:
+    """An error as a reply."""
+    return {"error": error.sentence, "hint": error.hint, "code": error.code}
+
+
+def fault(reply: Reply) -> MaiError:
+    """The error that a reply tells of."""
+    kind = FAULTS.get(reply.get("code", FAILED), MaiError)
+    return kind(str(reply["error"]), str(reply.get("hint", "")))
+
+
+class Door:
+    """The caller's side; blocking. `timeout_s` bounds the wait for each reply; None waits for as long as it takes."""
+
+    def __init__(self, path: Path, timeout_s: float | None = None) -> None:
+        self.path = path
+        self.timeout_s = timeout_s
+
+    def ask(self, request: Reply) -> Iterator[Reply]:
+        """The replies to one request, as they come. Raises NotRunning, Expired, UsageFault (too long)."""
+        line = json.dumps(request).encode() + b"\n"
+        if len(line) > LINE_BYTES:
+            raise UsageFault(f"a request of {len(line)} bytes, the limit is {LINE_BYTES}", "ask for less at once")
+        with self._connect() as connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it refused before it read all: the reply says why
+                connection.sendall(line)
+            yield from self._replies(connection)
+
+    def call(self, request: Reply) -> Reply:
+        """The last reply to a request; a fault is raised as the error that it tells of."""
+        reply: Reply = {}
+        for reply in self.ask(request):
+            if "error" in reply:
+                raise fault(reply)
+        return reply
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(self.timeout_s)
+        try:
+            connection.connect(short(self.path))
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            connection.close()
+            raise NotRunning(f"nobody listens at {self.path}", "start the daemon with: mai up") from None
+        except PermissionError:
+            connection.close()
+            raise Refused(f"you may not use {self.path}", "run the command as the daemon's user, or as root") from None
+        except (TimeoutError, BlockingIOError):  # the queue of those who wait to be let in is full
+            connection.close()
+            raise Expired(f"nobody opens at {self.path}", "too many ask at once: try again in a moment") from None
+        return connection
+
+    def _replies(self, connection: socket.socket) -> Iterator[Reply]:
+        with connection.makefile("rb") as file:
+            while True:
+                try:
+                    line = file.readline(REPLY_BYTES)
+                except TimeoutError:
+                    raise Expired(f"no answer within {self.timeout_s:g} s", "ask again, or wait for longer") from None
+                except ConnectionResetError:
+                    line = b""
+                if not line.endswith(b"\n"):
+                    raise NotRunning("the daemon went away before it had answered", "look at its state: mai status")
+                reply: Reply = json.loads(line)
+                more = reply.pop("more", False)
+                yield reply
+                if not more:
+                    return
+
+
+class Caller:
+    """The server's side of one connection. `busy`: a request is being answered; `gone`: nobody reads the answer any more."""
+
+    def __init__(self, connection: socket.socket, watch: select.epoll) -> None:
+        self.busy = False
+        self.gone = False
+        self._last = False  # close after what is in the outbox
+        self._connection, self._watch = connection, watch
+        self._inbox, self._outbox = bytearray(), bytearray()
+        connection.setblocking(False)
+        self.pid, self.uid, _ = _credentials.unpack(
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _credentials.size)
+        )
+        watch.register(connection, select.EPOLLIN)
+
+    def answer(self, reply: Reply, more: bool = False) -> None:
+        """Send one reply; with `more`, others follow. Never raises: a caller who is away, or reads too slowly, is `gone`."""
+        if self.gone:
+            return
+        self._outbox += json.dumps({**reply, "more": True} if more else reply).encode() + b"\n"
+        self.busy = self.busy and more
+        if len(self._outbox) > UNREAD_BYTES:
+            return self.close()
+        self.flush()
+
+    def refuse(self, sentence: str, hint: str, code: int = USAGE) -> None:
+        """Answer with a fault and hang up."""
+        self._last = True
+        self.answer({"error": sentence, "hint": hint, "code": code})
+
+    def flush(self) -> None:
+        """Write what the socket takes, and wait for what comes next: room in the socket, or a request."""
+        try:
+            while self._outbox:
+                del self._outbox[: self._connection.send(self._outbox)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return self.close()
+        if self._last and not self._outbox:
+            return self.close()
+        # With a line already in the inbox the socket will not get readable: being writable brings us back here.
+        again = self._outbox or (not self.busy and b"\n" in self._inbox)
+        self._watch.modify(
+            self._connection, (select.EPOLLOUT if again else 0) | (0 if self.busy or self._last else select.EPOLLIN)
+        )
+
+    def next_request(self, readable: bool) -> Reply | None:
+        """The next request, if a whole one is there. What is no request is refused."""
+        if self.busy or self._last or self.gone:
+            return None
+        ended = readable and self._read()
+        line, newline, rest = self._inbox.partition(b"\n")
+        if not newline or len(line) > LINE_BYTES:
+            if len(self._inbox) > LINE_BYTES:
+                self.refuse(f"a request is one line of at most {LINE_BYTES} bytes", "ask for less at once")
+            elif ended and self._inbox:
+                self.refuse("the request ends in the middle of a line", "end it with a newline")
+            elif ended:
+                self.close()
+            return None
+        self._inbox = rest
+        return self._parse(bytes(line))
+
+    def _read(self) -> bool:
+        """Take in what is there, up to the bound; true at the end of the stream."""
+        try:
+            while len(self._inbox) <= LINE_BYTES:
+                data = self._connection.recv(1 << 16)
+                if not data:
+                    return True
+                self._inbox += data
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+        return False
+
+    def _parse(self, line: bytes) -> Reply | None:
+        try:
+            request = json.loads(line)
+        except (ValueError, RecursionError):
+            request = None
+        if isinstance(request, dict):
+            self.busy = True
+            self.flush()
+            return request
+        self.refuse("a request is a JSON object on one line", 'such as {"do": "status"}')
+        return None
+
+    def close(self) -> None:
+        """Hang up."""
+        if not self.gone:
+            self.gone = True
+            self._watch.unregister(self._connection)
+            self._connection.close()
+
+
+class Doorkeeper:
+    """Listens at `path` and never blocks. `fileno()` goes into the process's own poll loop: when it is readable, `turn()`."""
+
+    def __init__(self, path: Path, users: frozenset[int] = frozenset()) -> None:
+        """`users`: the uids that are let in beside root and our own. A socket that a dead listener left is replaced."""
+        self.path = path
+        self.users = users | {0, os.geteuid()}
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket.bind(short(path))
+        path.chmod(0o600)
+        self._socket.listen(BACKLOG)
+        self._watch = select.epoll()  # itself readable when one of its descriptors is
+        self._watch.register(self._socket, select.EPOLLIN)
+        self._callers: dict[int, Caller] = {}  # by descriptor, oldest first
+
+    def fileno(self) -> int:
+        """To poll for reading; stands for all connections."""
+        return self._watch.fileno()
+
+    def turn(self) -> list[tuple[Caller, Reply]]:
+        """Read and write what can be; the requests that came, each to be answered through its caller, now or later."""
+        requests = []
+        ready = dict(self._watch.poll(0))
+        knocking = ready.pop(self._socket.fileno(), 0)
+        for descriptor, events in ready.items():
+            if (caller := self._callers.get(descriptor)) and (request := self._serve(caller, events)) is not None:
+                requests.append((caller, request))
+        if knocking:  # last: who has just asked is not idle
+            self._accept()
+        self._callers = {descriptor: caller for descriptor, caller in self._callers.items() if not caller.gone}
+        return requests
+
+    def _serve(self, caller: Caller, events: int) -> Reply | None:
+        if events & (select.EPOLLHUP | select.EPOLLERR) and not events & select.EPOLLIN:
+            caller.close()
+            return None
+        request = caller.next_request(bool(events & select.EPOLLIN))
+        if not caller.gone:
+            caller.flush()
+        return request
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return  # gone again, or out of descriptors: those that wait stay in the backlog
+        caller = Caller(connection, self._watch)
+        if caller.uid not in self.users:
+            return caller.refuse("this door is for root and the daemon's own user", "use sudo", REFUSED)
+        if len(self._callers) >= CALLERS and not self._make_room():
+            return caller.refuse(f"{CALLERS} others are being served", "try again in a moment", REFUSED)
+        self._callers[connection.fileno()] = caller
+
+    def _make_room(self) -> bool:
+        """Hang up on the oldest caller who asks nothing."""
+        idle = next((descriptor for descriptor, caller in self._callers.items() if not caller.busy), None)
+        if idle is None:
+            return False
+        self._callers.pop(idle).close()
+        return True
+
+    def close(self) -> None:
+        """Hang up on everybody and take the socket away."""
+        for caller in self._callers.values():
+            caller.close()
+        self._watch.close()
+        self._socket.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()

@@ -1,0 +1,298 @@
+"""Mai's process: the client's only ROUTER, the door for the client, one ledger, one loop.
+
+    python -P -m mai.daemon.gateway STATE RUN client/mai
+
+Who sent a frame is what its CURVE key says (ZAP gives it a User-Id), never what the frame says: a routing id or an
+envelope that names another is a forgery, refused and journaled.
+"""
+
+import contextlib
+import os
+import re
+import sys
+
+import msgspec
+import zmq
+
+from mai.agents import messages
+from mai.agents.contracts import Contracts
+from mai.agents.department import Value
+from mai.agents.events import Event, Received, Sent
+from mai.agents.loop import Loop, Ready, run_process
+from mai.agents.match import Matcher
+from mai.agents.messages import Complaint, Envelope, Hop, Malformed, Result, Task
+from mai.agents.organisation import Contract, Organisation
+from mai.agents.phrases import Found, Phrasebook
+from mai.agents.shell import Shell, now_ms
+from mai.agents.table import Table
+from mai.daemon import compose
+from mai.daemon.asking import LONGEST_S
+from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
+from mai.daemon.mai import Answered, Asked, MaiDecider, Passage, Request, Said
+from mai.daemon.plan import Planner
+from mai.daemon.records import RequestEnded
+from mai.daemon.refusals import Refusals
+from mai.daemon.router import Parcel, Router
+from mai.sandbox import keys
+from mai.sandbox.errors import MaiError, Refused, UsageFault
+from mai.sandbox.place import Place
+
+HISTORY_BYTES = 4 << 20  # of earlier answers, shown at once
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, halves of pairs
+
+
+def described(contract: Contract) -> str:
+    """A contract in words."""
+    return f"{contract.name} {contract.about} {' '.join(contract.phrases)}".replace("_", " ")
+
+
+def matcher(organisation: Organisation) -> Matcher:
+    """Descriptions of the departments: charter, contracts for the client, skills and charters of the agents."""
+    return Matcher(
+        {
+            department.name: " . ".join(
+                (
+                    department.name,
+                    department.charter,
+                    *(described(contract) for contract in department.contracts if "client" in contract.may_ask),
+                    *(" ".join((agent.charter, *agent.skills)) for agent in department.agents),
+                )
+            )
+            for department in organisation.departments
+        }
+    )
+
+
+class Gateway(Loop):
+    """One client's Mai at work."""
+
+    decider: MaiDecider
+
+    def __init__(self, place: Place, name: str) -> None:
+        super().__init__(place, name)
+        self.client = self.mandate.client
+        self.decider = MaiDecider(self.mandate, Table(self.organisation), Contracts(self.organisation).fault, self._memory)
+        self.planner = self._planner()
+        sockets, limit_bytes = place.sockets(self.client), self.organisation.limits.message_bytes
+        self.router = Router(sockets / "mai.sock", keys.own(self.home), keys.known(self.home), limit_bytes)
+        self.door = Doorkeeper(sockets / "door.sock", frozenset({os.getuid()}))
+        for polled in (self.router.socket, self.router.zap, self.door):
+            self.poller.register(polled, zmq.POLLIN)
+        self.shell = Shell(
+            self.ledger, self.decider, self.organisation.digest, self._send, seen=self._seen, noticed=self._noticed, answers=True
+        )
+        self.watchers: dict[str, list[tuple[Caller, bool]]] = {}  # by request: who waits, and whether with the hops
+        self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
+        self._refusals = Refusals()
+        self._restore()
+
+    def _planner(self) -> Planner:
+        descriptions, departments = matcher(self.organisation), self.organisation.departments
+        book = Phrasebook({f"{d.name}.{c.name}": c for d in departments for c in d.contracts if "client" in c.may_ask})
+
+        def phrase(text: str) -> Found | None:
+            return next(iter(book.find(text)), None)
+
+        return Planner([department.name for department in departments], phrase, descriptions.fits)
+
+    def _restore(self) -> None:
+        state = self.decider.state
+        for key, data in self.ledger.load("request").items():
+            state.requests[key] = msgspec.json.decode(data, type=Request)
+        for key, data in self.ledger.load("passage").items():
+            state.passages[key] = msgspec.json.decode(data, type=Passage)
+        self.shell.restore()
+        self.started()
+
+    def _memory(self, key: str) -> Value | None:
+        data = self.shell.value("memory", f"client//{key}")
+        return msgspec.json.decode(data, type=Value) if data else None
+
+    # -- what the shell tells
+    def _send(self, peer: str, frame: bytes) -> bool:
+        try:
+            self.router.send(peer, frame)
+        except zmq.Again:
+            return False  # it is there and reads slowly; a later turn tries again
+        except zmq.ZMQError:
+            self.decider.state.transit(peer).connected = False  # until its next Hello
+            return False
+        return True
+
+    def _seen(self, event: Event) -> None:
+        match event:
+            case RequestEnded():
+                self.done += 1
+                self.progress_ms = now_ms()
+                self._answer(event)
+            case Sent(body=Task() as task) if event.request in self.watchers:
+                self._look(event.request, event.task, "mai", event.to.split("/")[1], task.contract or task.text)
+            case Received(body=Result() as result) if event.request in self.watchers:
+                self._look(event.request, event.task, event.sender.split("/")[1], "mai", result.state)
+
+    def _look(self, request: str, task: str, sender: str, receiver: str, note: str) -> None:
+        names = {"sender": sender[:120], "receiver": receiver[:120], "note": note[:120]}
+        hop = {"request": request, "task": task[:120], **names, "at_ms": now_ms()}
+        for caller, watch in self.watchers.get(request, []):
+            if watch:
+                self._replies.append((caller, {"hop": hop}, True))
+
+    def _noticed(self, peer: str, body: Hop | Complaint) -> None:
+        if isinstance(body, Complaint):
+            self._refusals.note(peer, "complaint", f"{peer} says: {body.why}: {body.detail}")
+        elif body.request in self.watchers:
+            self._look(body.request, body.task, body.sender, body.receiver, body.note)
+
+    def _answer(self, ended: RequestEnded) -> None:
+        for caller, _ in self.watchers.pop(ended.request, []):
+            self._replies.append((caller, {"answer": shown(ended)}, False))
+
+    # -- the turn
+    def take(self, ready: Ready) -> None:
+        """Handshakes, frames, and what the client asks at the door."""
+        if self.router.zap in ready:
+            for key in self.router.authenticate():
+                self._refusals.note("", "unknown key", key)
+        if self.router.socket in ready:
+            for parcel in self.router.receive():
+                self._receive(parcel)
+        if self.door.fileno() in ready:
+            for caller, request in self.door.turn():
+                self._serve(caller, request)
+
+    def _receive(self, parcel: Parcel) -> None:
+        name = parcel.name
+        try:
+            envelope = self._opened(parcel)
+        except Malformed as fault:
+            self._complain(parcel, "malformed", fault.sentence)
+            return
+        if parcel.claims != name or envelope.sender != name or envelope.to != self.name:
+            said = f"the routing id {parcel.claims[:80]!r}, the envelope from {envelope.sender[:80]!r} to {envelope.to[:80]!r}"
+            self._complain(parcel, "forgery", f"the key is {name}'s, {said}")
+            return
+        if self.router.heard(parcel):
+            self.decider.state.transit(name).connected = False  # until its Hello, which this should be
+        self.shell.receive(name, envelope)
+
+    def _opened(self, parcel: Parcel) -> Envelope:
+        if len(parcel.frames) != 1:
+            raise Malformed(f"not a message: it has {len(parcel.frames)} frames instead of one")
+        return messages.decode(parcel.frames[0], self.organisation.limits.message_bytes)
+
+    def _complain(self, parcel: Parcel, why: str, detail: str) -> None:
+        """Refuse what came; the answer goes to the connection that it came from, whoever's name it used."""
+        self._refusals.note(parcel.name, why, detail)
+        (seq, head), body = self.ledger.durable, Complaint(why, detail[:500])
+        answer = Envelope(self.name, parcel.name, 0, "", self.organisation.digest, 0, seq, head, body)
+        with contextlib.suppress(zmq.ZMQError):  # gone, or does not read
+            self.router.answer(parcel.route, messages.encode(answer))
+
+    def _serve(self, caller: Caller, request: Reply) -> None:
+        try:
+            match request.get("do"):
+                case "ask":
+                    self._ask(caller, request)
+                case "history":
+                    caller.answer({"history": self._history(request)})
+                case other:
+                    raise UsageFault(f"Mai's door does not know {other!r:.80}", "it knows ask and history")
+        except MaiError as error:
+            caller.answer(refusal(error))
+
+    def _ask(self, caller: Caller, given: Reply) -> None:
+        request, text, until_ms = self._checked(given)
+        watch = bool(given.get("watch"))
+        open_ = self.decider.state.requests.get(request)
+        kept = None if open_ else self.shell.value("answer", request)
+        before = msgspec.json.decode(kept, type=Answered) if kept else open_
+        if before is not None and before.text != text:
+            raise Refused(f"the id {request} was used for another request", "leave --id away, or choose another")
+        if isinstance(before, Answered):
+            self._replies.append((caller, {"answer": shown(before)}, False))
+            return
+        if open_ is None and len(self.decider.state.requests) >= self.decider.limits.queue:
+            raise Refused(f"{self.decider.limits.queue} requests are open, which is the limit", "ask again later")
+        self.watchers.setdefault(request, []).append((caller, watch))
+        self._replies.append((caller, {"accepted": request}, True))
+        if open_ is None:
+            asker = f"{self.client}/client"
+            self.shell.feed(Asked(request, asker, text, until_ms, watch, self.planner.plan(text)))
+
+    def _checked(self, given: Reply) -> tuple[str, str, int]:
+        """The id, the text and the deadline of a request. Raises UsageFault."""
+        request, timeout_s = given.get("request"), given.get("timeout_s", self.decider.limits.request_s)
+        if not isinstance(request, str) or not _ID.fullmatch(request):
+            hint = "letters, digits and . _ : - , at most 64, a letter or digit first"
+            raise UsageFault(f"{request!r:.80} is no id of a request", hint)
+        text = checked_text(given.get("text"), self.decider.limits.request_bytes)
+        if not isinstance(timeout_s, int | float) or not 0 < timeout_s <= LONGEST_S:
+            raise UsageFault(f"{timeout_s!r:.40} is no time-out", f"a number of seconds up to {LONGEST_S:.0f}")
+        return request, text, now_ms() + int(timeout_s * 1000)
+
+    def _history(self, given: Reply) -> list[Reply]:
+        """The last answers that fit into a reply, oldest first. Raises UsageFault."""
+        last = given.get("last", 20)
+        if not isinstance(last, int) or not 0 < last <= 1000:
+            raise UsageFault(f"{last!r:.40} is no number of answers", "from 1 to 1000")
+        found: list[Reply] = []
+        left_bytes = HISTORY_BYTES
+        for data in reversed(self.ledger.latest("said", last)):
+            kept = self.ledger.get("answer", msgspec.json.decode(data, type=Said).request) or b""
+            left_bytes -= len(kept)
+            if not kept or left_bytes < 0:
+                break
+            one = msgspec.json.decode(kept, type=Answered)
+            found.append({**shown(one), "text": one.text, "at_ms": one.at_ms})
+        return found[::-1]
+
+    def work(self) -> bool:
+        """Put on record what was refused, as far as it is due."""
+        for refused in self._refusals.due(now_ms()):
+            self.shell.apply(refused)
+        return False
+
+    def after(self) -> None:
+        """Answer at the door what is committed now."""
+        for caller, reply, more in self._replies:
+            caller.answer(reply, more)
+        self._replies.clear()
+        for request, waiting in list(self.watchers.items()):
+            self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
+
+    def queue(self) -> int:
+        """Open requests and passages."""
+        return len(self.decider.state.requests) + len(self.decider.state.passages)
+
+    def close(self) -> None:
+        """Close the door, hang up."""
+        self.door.close()
+        self.router.close()
+
+
+def checked_text(text: object, limit_bytes: int) -> str:
+    """The text of a request, without blanks around it. Raises UsageFault."""
+    if not isinstance(text, str) or not text.strip():
+        raise UsageFault("the request is empty", 'say what you want: mai ask acme "refund order 10423"')
+    if (size := len(text.encode(errors="replace"))) > limit_bytes:
+        raise UsageFault(f"the request has {size} bytes, the limit is {limit_bytes}", "say it shorter")
+    if strange := _NO_TEXT.search(text):
+        raise UsageFault(f"the request is not a text: it holds U+{ord(strange[0]):04X}", "leave out what cannot be seen")
+    return text.strip()
+
+
+def shown(ended: RequestEnded | Answered) -> Reply:
+    """An answer as scripts read it."""
+    parts = [{**msgspec.to_builtins(part), "state": compose.outward(part.state)} for part in ended.parts]
+    return {
+        "request": ended.request,
+        "state": ended.state,
+        "answer": ended.answer,
+        "parts": parts,
+        "elapsed_ms": ended.elapsed_ms,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_process(sys.argv[1:], Gateway))

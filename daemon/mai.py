@@ -1,0 +1,381 @@
+"""What Mai decides: which department a request goes to, what may cross between departments, what the client is told. Pure.
+
+She is the only way between departments. A board's ask is held against the contract (who may ask, typed input) before
+it goes on, the reply (types, no field that the contract does not name) before it goes back.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms
+from mai.agents.department import VIA_MAI, Value
+from mai.agents.events import Event, MessageRefused, Received, Remembered
+from mai.agents.messages import Fields, Recall, Recalled, Remember, Result, Task
+from mai.agents.organisation import Mandate
+from mai.agents.state import State
+from mai.agents.table import Table
+from mai.daemon import compose
+from mai.daemon.records import (
+    ContractChecked,
+    ContractEnded,
+    MemoryRead,
+    PartAnswer,
+    PartEnded,
+    PartPlan,
+    RequestAccepted,
+    RequestEnded,
+    RequestPlanned,
+)
+
+NOTHING_FITS = "nothing that this organisation offers fits the request"
+LONGEST_ID = 4096  # of a task; each hop adds a little
+
+
+class Request(msgspec.Struct):
+    """An open request of the client."""
+
+    request: str
+    asker: str
+    text: str
+    accepted_ms: int
+    deadline_ms: int
+    watch: bool
+    parts: tuple[PartPlan, ...] = ()
+    answers: dict[str, PartAnswer] = {}  # by task
+
+
+class Passage(msgspec.Struct):
+    """Something that one department has asked of another, and that is not answered yet."""
+
+    task: str
+    request: str
+    asking: str
+    contract: str
+    deadline_ms: int
+
+
+class Holding(NamedTuple):
+    """A task that Mai gave to a department, and that is open: who has it, for which request, until when."""
+
+    process: str
+    request: str
+    deadline_ms: int
+
+
+class Answered(msgspec.Struct):
+    """A request that has been answered, as it is kept for who asks again."""
+
+    request: str
+    asker: str
+    text: str
+    at_ms: int
+    state: str
+    answer: str
+    parts: tuple[PartAnswer, ...]
+    elapsed_ms: int
+
+
+class Said(msgspec.Struct):
+    """One line of the client's history: which request was answered."""
+
+    request: str
+
+
+class MaiState(State):
+    """All that Mai knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: dict[str, Request] = {}
+        self.passages: dict[str, Passage] = {}
+
+
+class Asked(Input, frozen=True):
+    """The client asks; the plan was made by plan.py."""
+
+    request: str
+    asker: str
+    text: str
+    deadline_ms: int
+    watch: bool
+    parts: tuple[PartPlan, ...]
+
+
+class Crossing(Input, frozen=True):
+    """A board asks for another department's contract."""
+
+    peer: str
+    body: Task
+    deadline_ms: int
+
+
+class Returned(Input, frozen=True):
+    """A department answers a task."""
+
+    peer: str
+    body: Result
+
+
+class Memory(Input, frozen=True):
+    """A department reads or writes the client's memory; `value` is what lies there now."""
+
+    peer: str
+    body: Recall | Remember
+
+
+class MaiDecider:
+    """The pure half of Mai. `fault` as in DepartmentDecider; `memory(key)` is the client's memory as it stands, or None."""
+
+    def __init__(
+        self, mandate: Mandate, table: Table, fault: Callable[[str, str, Fields], str], memory: Callable[[str], Value | None]
+    ) -> None:
+        self.state = MaiState()
+        self.mandate, self.table, self.fault, self.memory = mandate, table, fault, memory
+        self.limits = mandate.organisation.limits
+
+    # -- decide
+    def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
+        """Turn an input into facts and sends."""
+        match given:
+            case Asked():
+                return self._asked(given, now_ms)
+            case Crossing():
+                return self._crossing(given, now_ms)
+            case Returned():
+                return self._returned(given, now_ms)
+            case Memory():
+                return self._memory(given)
+            case Tick():
+                return self._expire(now_ms)
+        return []
+
+    def _asked(self, asked: Asked, now_ms: int) -> list[Event | Send]:
+        accepted = RequestAccepted(
+            request=asked.request,
+            asker=asked.asker,
+            text=asked.text,
+            accepted_ms=now_ms,
+            deadline_ms=asked.deadline_ms,
+            watch=asked.watch,
+        )
+        planned = RequestPlanned(request=asked.request, parts=asked.parts)
+        if not asked.parts:
+            return [accepted, planned, self._unfit(asked)]
+        until_ms = sooner_ms(now_ms, asked.deadline_ms)
+        sends = [
+            Send(f"{self.mandate.client}/{part.department}", task, until_ms, self._task(asked, part, task))
+            for part, task in zip(asked.parts, tasks(asked.request, asked.parts), strict=True)
+        ]
+        return [accepted, planned, *sends]
+
+    def _task(self, asked: Asked, part: PartPlan, task: str) -> Task:
+        return Task(task, asked.request, asked.asker, part.contract, part.text, part.input, self.limits.hops, asked.watch)
+
+    def _unfit(self, asked: Asked) -> RequestEnded:
+        offers = sorted(d.name for d in self.mandate.organisation.departments)
+        reason = f"{NOTHING_FITS}; its departments are {', '.join(offers)}"
+        part = PartAnswer("", asked.text, "refused", "", {}, reason, f"{self.mandate.client}/mai", ())
+        return RequestEnded(request=asked.request, state="refused", answer=compose.said(part), parts=(part,), elapsed_ms=0)
+
+    def _crossing(self, crossing: Crossing, now_ms: int) -> list[Event | Send]:
+        body = crossing.body
+        if body.task in self.state.passages:
+            return []
+        holding = self._holding(origin(body.task))
+        until_ms = min(crossing.deadline_ms, holding.deadline_ms if holding else crossing.deadline_ms)
+        verdict = self.table.contract(crossing.peer.split("/")[1], body.contract)
+        why = self._why_not(crossing, holding) if verdict.allowed else verdict.rule
+        late = not why and until_ms <= now_ms
+        checked = ContractChecked(
+            request=body.request, task=body.task, asking=crossing.peer, contract=body.contract, allowed=not why and not late,
+            rule=why or ("it came after its deadline" if late else verdict.rule), deadline_ms=until_ms,
+        )  # fmt: skip
+        if not checked.allowed:
+            return [checked, self._result(crossing.peer, body, "expired" if late else "refused", checked.rule)]
+        to = self._server(body.contract)
+        return [checked, Send(to, body.task, sooner_ms(now_ms, until_ms), msgspec.structs.replace(body, hops=self._hops(body)))]
+
+    def _why_not(self, crossing: Crossing, holding: Holding | None) -> str:
+        """Why what a department asks under a contract that is open to it may not go on; "" if it may."""
+        body, peer = crossing.body, crossing.peer
+        if holding is None or (holding.process, holding.request) != (peer, body.request):
+            return f"{peer} has no open task that {body.task[:80]!r} could be a part of"
+        if not body.asker.startswith(f"{peer}/"):
+            return f"{peer} asks in the name of {body.asker[:80]!r}"
+        if why := self.fault(body.contract, "request", body.input):
+            return why
+        if self._hops(body) <= 0:
+            return f"the request was handed on {self.limits.hops} times, which is its limit"
+        if len(self.state.passages) >= self.limits.queue:
+            return f"{self.limits.queue} requests between departments are open, which is the limit; ask again later"
+        return ""
+
+    def _hops(self, body: Task) -> int:
+        """How often a task may still be handed on: as it says, but never more than its way so far leaves."""
+        return min(body.hops, self.limits.hops - body.task.removeprefix(body.request).count(VIA_MAI))
+
+    def _holding(self, task: str) -> Holding | None:
+        """Who has an open task of Mai's."""
+        if passage := self.state.passages.get(task):
+            return Holding(self._server(passage.contract), passage.request, passage.deadline_ms)
+        request = self.state.requests.get(task.rpartition("/")[0])
+        part = self._part(request, task) if request else None
+        if request is None or part is None or task in request.answers:
+            return None
+        return Holding(f"{self.mandate.client}/{part.department}", request.request, request.deadline_ms)
+
+    def _part(self, request: Request, task: str) -> PartPlan | None:
+        return dict(zip(tasks(request.request, request.parts), request.parts, strict=True)).get(task)
+
+    def _server(self, contract: str) -> str:
+        """The process that serves a contract."""
+        return f"{self.mandate.client}/{contract.partition('.')[0]}"
+
+    def _result(self, peer: str, about: Task | Passage, state: str, reason: str) -> Send:
+        mai = f"{self.mandate.client}/mai"
+        body = Result(about.task, about.request, state, "", {}, reason, mai)  # type: ignore[arg-type]  # a Literal
+        return Send(peer, f"{about.task}=", 0, body)
+
+    def _returned(self, returned: Returned, now_ms: int) -> list[Event | Send]:
+        body = returned.body
+        holding = self._holding(body.task)
+        if holding is None:
+            return []  # it has ended meanwhile
+        if holding.process != returned.peer:
+            detail = f"{returned.peer} answers {body.task[:80]!r}, which {holding.process} has"
+            return [MessageRefused(peer=returned.peer, why="out of place", detail=detail)]
+        if passage := self.state.passages.get(body.task):
+            return self._goes_back(passage, body)
+        request = self.state.requests[holding.request]
+        part = self._part(request, body.task)
+        assert part is not None, "a part that nobody has"
+        by = body.by if body.by.startswith(f"{returned.peer}/") else returned.peer
+        answer = PartAnswer(part.department, part.text, body.state, body.text, body.value, body.reason, by, body.sources)
+        ended = PartEnded(request=request.request, task=body.task, answer=answer)
+        return [ended, *self._whole(request, {**request.answers, body.task: answer}, now_ms)]
+
+    def _goes_back(self, passage: Passage, body: Result) -> list[Event | Send]:
+        if body.state == "answered" and (why := self.fault(passage.contract, "reply", body.value)):
+            reason = f"the reply of {passage.contract} does not keep to its contract"  # what it holds must not reach the asker
+            ended = ContractEnded(request=passage.request, task=passage.task, state="failed", reason=f"{reason}: {why}")
+            return [ended, self._result(passage.asking, passage, "failed", reason)]
+        ended = ContractEnded(request=passage.request, task=passage.task, state=body.state, reason=body.reason)
+        return [ended, Send(passage.asking, f"{passage.task}=", 0, body)]
+
+    def _whole(self, request: Request, answers: dict[str, PartAnswer], now_ms: int) -> list[Event | Send]:
+        """The end of a request whose parts are all there."""
+        if len(answers) < len(request.parts):
+            return []
+        parts = tuple(answers[task] for task in tasks(request.request, request.parts))
+        ended = RequestEnded(
+            request=request.request, state=compose.state_of(parts), answer=compose.answer(parts), parts=parts,
+            elapsed_ms=now_ms - request.accepted_ms,
+        )  # fmt: skip
+        return [ended]
+
+    def _memory(self, memory: Memory) -> list[Event | Send]:
+        body = memory.body
+        if not body.agent.startswith(f"{memory.peer}/"):
+            why = f"{memory.peer} asks in the name of {body.agent}"
+            return [Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, False, None, why))]
+        if isinstance(body, Remember):
+            written = Remembered(agent=body.agent, level="client", key=body.key, value=body.value)
+            return [written, Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, True, body.value))]
+        kept = self.memory(body.key)
+        value = kept.value if kept else None
+        read = MemoryRead(agent=body.agent, level="client", key=body.key, found=kept is not None, value=value)
+        return [read, Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, kept is not None, value))]
+
+    def _expire(self, now_ms: int) -> list[Event | Send]:
+        events: list[Event | Send] = []
+        for passage in self.state.passages.values():
+            if passage.deadline_ms <= now_ms:
+                reason = f"{passage.contract} did not answer before its deadline"
+                events.append(ContractEnded(request=passage.request, task=passage.task, state="expired", reason=reason))
+                events.append(self._result(passage.asking, passage, "expired", reason))
+        for request in self.state.requests.values():
+            if request.deadline_ms <= now_ms:
+                missing = {
+                    task: PartAnswer(part.department, part.text, "expired", "", {}, "no answer before the deadline", "", ())
+                    for part, task in zip(request.parts, tasks(request.request, request.parts), strict=True)
+                }
+                events += self._whole(request, {**missing, **request.answers}, now_ms)
+        return events
+
+    # -- evolve
+    def evolve(self, event: Event, seq: int) -> list[Input]:
+        """Fold one fact."""
+        state = self.state
+        if fold_link(state, event, seq):
+            return []
+        match event:
+            case RequestAccepted():
+                open_ = Request(event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch)
+                state.requests[event.request] = open_
+                state.changed("request", event.request, open_)
+            case RequestPlanned(request=request) if request in state.requests:
+                state.requests[request].parts = event.parts
+                state.changed("request", request, state.requests[request])
+            case PartEnded(request=request) if request in state.requests:
+                state.requests[request].answers[event.task] = event.answer
+                state.changed("request", request, state.requests[request])
+            case RequestEnded(request=request) if request in state.requests:
+                self._fold_end(event, state.requests.pop(request), seq)
+            case ContractChecked(allowed=True):
+                passage = Passage(event.task, event.request, event.asking, event.contract, event.deadline_ms)
+                state.passages[event.task] = passage
+                state.changed("passage", event.task, passage)
+            case ContractEnded(task=task) if task in state.passages:
+                del state.passages[task]
+                state.changed("passage", task, None)
+            case Remembered():
+                state.changed("memory", f"client//{event.key}", Value(event.value))
+        return []
+
+    def _fold_end(self, event: RequestEnded, request: Request, seq: int) -> None:
+        answered = Answered(
+            request.request,
+            request.asker,
+            request.text,
+            request.accepted_ms,
+            event.state,
+            event.answer,
+            event.parts,
+            event.elapsed_ms,
+        )
+        self.state.changed("request", request.request, None)
+        self.state.changed("answer", request.request, answered)
+        self.state.changed("said", f"{seq:012}", Said(request.request))
+
+    def taken(self, received: Received) -> list[Input]:
+        """The inputs that a department's message brings."""
+        match received.body:
+            case Task():
+                return [Crossing(received.sender, received.body, received.deadline_ms)]
+            case Result():
+                return [Returned(received.sender, received.body)]
+            case Recall() | Remember():
+                return [Memory(received.sender, received.body)]
+        return []
+
+    def next_deadline_ms(self) -> int:
+        """The first deadline of a request or a passage; 0 if there is none."""
+        requests = [request.deadline_ms for request in self.state.requests.values()]
+        return min(requests + [passage.deadline_ms for passage in self.state.passages.values()], default=0)
+
+
+def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
+    """The ids of a request's parts: they derive from it."""
+    return [f"{request}/{number}" for number in range(1, len(parts) + 1)]
+
+
+def origin(task: str) -> str:
+    """The task of Mai's from which a department's ask derives: `R/1` for `R/1.2.1.m4`; "" if the id has another form."""
+    work, via, step = task.rpartition(VIA_MAI)
+    if not via or not step.isdecimal() or len(task) > LONGEST_ID:
+        return ""
+    while work.rpartition(".")[2].isdecimal() and "." in work:
+        work = work.rpartition(".")[0]
+    return work

@@ -1,0 +1,209 @@
+"""What an operator asks of the watchdog at its door: how things are, and to start, stop, restart, reset or end them.
+
+An order is answered when it is done: who stops a process hears of its exit, who starts one hears that it is ready, or why
+not. Each wait has an end.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+import psutil
+
+from mai.daemon.case import SHOWN, Event, Reset, Restart, Start, State, Stop
+from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
+from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG
+from mai.daemon.ward import Ward, memory
+from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
+
+if TYPE_CHECKING:
+    from mai.daemon.watchdog import Watchdog
+
+START_S = 60.0  # an order to start waits for so long
+GRACE_S = 5.0
+EVENTS: dict[str, Event] = {"start": Start(), "stop": Stop(), "restart": Restart(), "reset": Reset()}
+
+
+class Order(msgspec.Struct):
+    """One request at the door; what else it holds is ignored."""
+
+    do: str
+    name: str = ""
+    pss: bool = False
+    timeout_s: float = 600.0  # of wait_ready
+
+
+class Vigil:
+    """A caller who waits. `step` answers when it can, and says whether that was the last answer."""
+
+    def __init__(self, caller: Caller, until_s: float, step: Callable[[], bool], late: Callable[[], MaiError]) -> None:
+        self.caller, self.until_s, self.step, self.late = caller, until_s, step, late
+
+    def over(self, now_s: float) -> bool:
+        """Answer if there is something to say; true at the end."""
+        if self.caller.gone or self.step():
+            return True
+        if now_s < self.until_s:
+            return False
+        self.caller.answer(refusal(self.late()))
+        return True
+
+
+class Orders:
+    """Takes the requests of one door in each turn, and keeps those who wait."""
+
+    def __init__(self, watchdog: "Watchdog", keeper: Doorkeeper) -> None:
+        self.keeper = keeper
+        self._watchdog = watchdog
+        self._vigils: list[Vigil] = []
+        self._leaving: list[Caller] = []  # who asked for the end
+        self._table: dict[str, Callable[[Caller, Order, float], None]] = {
+            "status": self._status,
+            "wait_ready": self._wait_ready,
+            "down": self._down,
+            **dict.fromkeys(EVENTS, self._command),
+        }
+
+    def turn(self, now_s: float) -> None:
+        """Serve the door, and everybody who waits."""
+        for caller, request in self.keeper.turn():
+            try:
+                self._take(caller, request, now_s)
+            except MaiError as error:
+                caller.answer(refusal(error))
+        self._vigils = [vigil for vigil in self._vigils if not vigil.over(now_s)]
+
+    def _take(self, caller: Caller, request: Reply, now_s: float) -> None:
+        try:
+            order = msgspec.convert(request, Order)
+        except msgspec.ValidationError as error:
+            raise UsageFault(f"not an order: {error}", 'such as {"do": "status"}') from None
+        if order.do not in self._table:
+            raise UsageFault(f"nobody here knows how to {order.do[:40]!r}", f"known are: {', '.join(self._table)}")
+        self._table[order.do](caller, order, now_s)
+
+    def farewell(self) -> None:
+        """Everything is stopped."""
+        for caller in self._leaving:
+            caller.answer({"stopped": True, "pid": os.getppid()})
+        self._leaving.clear()
+
+    # -- the orders
+    def _status(self, caller: Caller, order: Order, now_s: float) -> None:
+        recent = self._watchdog.book.recent
+        wards = [ward.describe(now_s, recent.get(ward.name, []), pss=order.pss) for ward in self._watchdog.wards.values()]
+        caller.answer({"processes": [*wards, *self._ourselves(now_s, pss=order.pss)]})
+
+    def _ourselves(self, now_s: float, *, pss: bool) -> list[Reply]:
+        facts = self._watchdog.facts
+        own = next((fact for fact in facts.processes if fact.name == WATCHDOG), None) if facts else None
+        status = self._watchdog.book.fault
+        return [
+            self._entry(WATCHDOG, os.getpid(), now_s - self._watchdog.started_s, own.spawns - 1 if own else 0, status, pss=pss),
+            self._entry(SUPERVISOR, os.getppid(), age_s(os.getppid()), 0, self._watchdog.summary()[1], pss=pss),
+        ]
+
+    def _entry(self, name: str, pid: int, uptime_s: float, restarts: int, status: str, *, pss: bool) -> Reply:
+        state = "draining" if self._watchdog.halting else "ready"
+        incidents = self._watchdog.book.recent.get(name, [])
+        still = {"queue": 0, "done": 0, "last_progress_s": None, "status": status, "incidents": incidents}
+        return {
+            "name": name,
+            "pid": pid,
+            "state": state,
+            "restarts": restarts,
+            "uptime_s": round(uptime_s, 3),
+            **memory(pid, pss=pss),
+            **still,
+        }
+
+    def _command(self, caller: Caller, order: Order, now_s: float) -> None:
+        ward = self._find(order.name)
+        if self._watchdog.halting:
+            raise Refused("everything is being stopped", "start it again with: mai up")
+        old, event = ward.case.pid, EVENTS[order.do]
+        self._watchdog.apply(ward, event, now_s)
+        stop_only = order.do == "stop"
+        until_s = now_s + STOP_S + GRACE_S + (0.0 if stop_only else START_S)
+
+        def step() -> bool:
+            reply = stopped(ward) if stop_only else started(ward, old if order.do == "restart" else 0, self._waits_for(ward))
+            if reply:
+                caller.answer(reply)
+            return bool(reply)
+
+        def late() -> MaiError:
+            return Expired(f"{ward.name} is still {shown(ward.case.state)}", f"look at its output: mai logs {ward.name}")
+
+        self._vigils.append(Vigil(caller, until_s, step, late))
+
+    def _find(self, name: str) -> Ward:
+        if name in (WATCHDOG, SUPERVISOR):
+            raise UsageFault(f"the {name} is not started or stopped by itself", "end everything with: mai down")
+        if name not in self._watchdog.wards:
+            raise UsageFault(f"there is no process {name[:80]!r}", f"there are: {', '.join(self._watchdog.wards)}")
+        return self._watchdog.wards[name]
+
+    def _waits_for(self, ward: Ward) -> str:
+        """Why it cannot even be started; "" if it can."""
+        mai = self._watchdog.wards[f"{ward.name.split('/')[0]}/mai"]
+        vain = ward.case.state == "waiting" and mai.case.state in ("failed", "stopped")
+        return f"{ward.name} waits for {mai.name}, which is {mai.case.state}" if vain else ""
+
+    def _wait_ready(self, caller: Caller, order: Order, now_s: float) -> None:
+        seen: dict[str, str] = {}
+
+        def step() -> bool:
+            states = {ward.name: shown(ward.case.state) for ward in self._watchdog.wards.values()}
+            changed = {name: state for name, state in states.items() if seen.get(name) != state}
+            over, text = self._watchdog.summary()
+            failed = {ward.name: ward.case.why for ward in self._watchdog.wards.values() if ward.case.state == "failed"}
+            over = over or self._watchdog.halting
+            if changed or over:
+                seen.update(states)
+                figures = {"ready": sum(state == "ready" for state in states.values()), "total": len(states)}
+                end = {"failed": failed, "all_ready": not failed and not self._watchdog.halting} if over else {}
+                caller.answer({"changed": changed, **figures, "status": text, **end}, more=not over)
+            return over
+
+        def late() -> MaiError:
+            return Expired(f"not ready within {order.timeout_s:g} s: {self._watchdog.summary()[1]}", "look at: mai status")
+
+        self._vigils.append(Vigil(caller, now_s + order.timeout_s, step, late))
+
+    def _down(self, caller: Caller, order: Order, now_s: float) -> None:
+        self._watchdog.control.down()
+        self._watchdog.halting = True
+        self._leaving.append(caller)
+
+
+def shown(state: State) -> str:
+    """A state as people are told it."""
+    return SHOWN.get(state, state)
+
+
+def stopped(ward: Ward) -> Reply | None:
+    """The answer to who waits for its end."""
+    return {"name": ward.name, "state": "stopped"} if ward.case.state == "stopped" else None
+
+
+def started(ward: Ward, old: int, vain: str) -> Reply | None:
+    """The answer to who waits until it is ready; `old` is the pid that has to be gone first."""
+    case = ward.case
+    if case.state == "ready" and case.pid != old:
+        return {"name": ward.name, "state": "ready", "pid": case.pid}
+    if case.state == "failed":
+        return refusal(MaiError(f"{ward.name} failed: {case.why}", f"look at its output: mai logs {ward.name}"))
+    if case.state == "stopped":
+        return refusal(Refused(f"{ward.name} was stopped by somebody else meanwhile"))
+    return refusal(Refused(vain, "start that one first")) if vain else None
+
+
+def age_s(pid: int) -> float:
+    """How long a process has been running."""
+    try:
+        return time.time() - float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return 0.0

@@ -1,0 +1,237 @@
+"""When a process is started, stopped, aborted, started again and given up: one table, states by events. Pure.
+
+The rule of the whole: what is wanted and what is are kept apart, and every event and tick compares them. A cell of the
+table says what follows: the next case, what to do (`Action`), and what to put on record (`Note`). A combination that is
+not in the table changes nothing. Time and chance come in with each event, in a `Moment`.
+
+The intensity (so many deaths in such a time) is OTP's, supervisor:add_restart/3; wanted beside actual is s6's.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from mai.daemon.case import (
+    ALIVE,
+    EX_CONFIG,
+    Beat,
+    Case,
+    Ended,
+    Event,
+    Moment,
+    Note,
+    Reset,
+    Restart,
+    Rules,
+    Spawned,
+    Start,
+    State,
+    Stop,
+    Tick,
+    Unspawned,
+    Verdict,
+    due_s,
+)
+
+Cell = Callable[[Case, Event, Moment], Verdict]
+
+
+def decide(case: Case, event: Event, moment: Moment) -> Verdict:
+    """What follows from an event in a state; nothing if the table has no cell for it."""
+    cell = TABLE.get((case.state, type(event)))
+    return cell(case, event, moment) if cell else Verdict(case)
+
+
+def delay_s(attempt: int, chance: float, rules: Rules) -> float:
+    """Before restart number `attempt` in a row (from 0): nothing, then doubling up to the cap; jitter takes up to half."""
+    if attempt == 0:
+        return 0.0
+    whole = min(rules.longest_delay_s, rules.first_delay_s * 2.0 ** min(attempt - 1, 62))
+    return whole * (1.0 - chance / 2.0)
+
+
+def excuse(case: Case, gap_s: float) -> Case:
+    """Nobody could be heard for so long (we were stopped, or the machine slept): silence in it does not count."""
+    return msgspec.structs.replace(case, heard_s=case.heard_s + gap_s, since_s=case.since_s + gap_s)
+
+
+# -- what the cells are made of
+def to(case: Case, state: State, moment: Moment, **changes: object) -> Case:
+    """The same case in another state."""
+    return msgspec.structs.replace(case, state=state, since_s=moment.now_s, **changes)
+
+
+def spawn(case: Case, moment: Moment, **changes: object) -> Verdict:
+    """Start it, unless it has to wait for another; Mai comes before her departments."""
+    if not moment.gate:
+        return Verdict(to(case, "waiting", moment, pid=0, **changes))
+    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0, why="", **changes), ("spawn",))
+
+
+def fresh(case: Case, event: Event, moment: Moment) -> Verdict:
+    """Start it with a clean record."""
+    return spawn(case, moment, wanted=True, deaths=(), early=0, attempt=0)
+
+
+def open_gate(case: Case, event: Event, moment: Moment) -> Verdict:
+    return spawn(case, moment) if moment.gate else Verdict(case)
+
+
+def retry(case: Case, event: Event, moment: Moment) -> Verdict:
+    if moment.now_s < case.retry_s:
+        return Verdict(case)
+    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0), ("spawn",))
+
+
+def put_off(case: Case, event: Event, moment: Moment) -> Verdict:
+    """Not its fault, so not a death."""
+    retry_s = moment.now_s + moment.rules.put_off_s
+    return Verdict(to(case, "backoff", moment, retry_s=retry_s, why="the supervisor does not answer"))
+
+
+def rest(case: Case, event: Event, moment: Moment) -> Verdict:
+    return Verdict(to(case, "stopped", moment, wanted=False, pid=0, why=""))
+
+
+def forgive(case: Case, event: Event, moment: Moment) -> Verdict:
+    return Verdict(msgspec.structs.replace(case, deaths=(), early=0, attempt=0))
+
+
+def want(case: Case, event: Event, moment: Moment) -> Verdict:
+    return Verdict(msgspec.structs.replace(case, wanted=not isinstance(event, Stop)))
+
+
+def terminate(case: Case, event: Event, moment: Moment) -> Verdict:
+    wanted = not isinstance(event, Stop)
+    return Verdict(to(case, "stopping", moment, wanted=wanted, why=""), ("terminate",))
+
+
+def begin(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It runs: as we asked, or found running by a new watchdog, or started by supervisorctl."""
+    assert isinstance(event, Spawned)
+    if case.pid == event.pid:
+        return Verdict(case)
+    known = event.age_s < moment.rules.start_s  # an older one should have spoken long ago: the shorter limit holds
+    begun = to(case, "starting" if known else "replaying", moment, pid=event.pid, wanted=True, ready_s=0.0)
+    begun = msgspec.structs.replace(begun, since_s=moment.now_s - event.age_s if known else moment.now_s, heard_s=moment.now_s)
+    external = case.state in ("stopped", "failed", "backoff")
+    return Verdict(begun, (), (Note("external", f"process {event.pid} was started from outside"),) if external else ())
+
+
+def hear(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It speaks: it is alive, and says in which state it is."""
+    assert isinstance(event, Beat)
+    if case.state == event.phase:
+        return Verdict(msgspec.structs.replace(case, heard_s=moment.now_s))
+    ready_s = case.ready_s or (moment.now_s if event.phase == "ready" else 0.0)
+    early = 0 if event.phase == "ready" else case.early
+    return Verdict(to(case, event.phase, moment, heard_s=moment.now_s, ready_s=ready_s, early=early))
+
+
+def listen(case: Case, event: Event, moment: Moment) -> Verdict:
+    """Nobody may be silent for longer than the limit of its state: first SIGABRT, which leaves a traceback."""
+    if not case.pid or moment.now_s <= due_s(case, moment.rules):
+        return Verdict(case)
+    silent_s = moment.now_s - (case.since_s if case.state == "starting" else case.heard_s)
+    text = f"process {case.pid} was silent for {silent_s:.1f} s while {case.state}"
+    return Verdict(to(case, "aborted", moment, why="hung"), ("abort",), (Note("hung", text),))
+
+
+def finish_off(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It did not die of SIGABRT: it is stopped, or deep in the kernel."""
+    if moment.now_s < case.since_s + moment.rules.abort_s:
+        return Verdict(case)
+    return Verdict(to(case, "aborted", moment), ("kill",))
+
+
+def left(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It was told to stop, and did; by now it may be wanted again."""
+    if _stale(case, event):
+        return Verdict(case)
+    return spawn(case, moment, deaths=(), early=0, attempt=0) if case.wanted else rest(case, event, moment)
+
+
+def died(case: Case, event: Event, moment: Moment) -> Verdict:
+    """Nobody told it to stop, unless by supervisorctl: start it again at once, later, or not at all."""
+    assert isinstance(event, Ended)
+    if _stale(case, event):
+        return Verdict(case)
+    if event.asked or not case.wanted:
+        note = Note("external", f"process {event.pid} was stopped from outside: {event.how}")
+        return Verdict(rest(case, event, moment).case, (), (note,) if case.wanted else ())
+    case, note = _bury(case, event, moment)
+    if reason := _hopeless(case, event, moment.rules):
+        return Verdict(to(case, "failed", moment, pid=0, why=reason), (), (note, Note("failed", reason)))
+    if wait_s := delay_s(case.attempt, moment.chance, moment.rules):
+        why = f"{event.how}; again in {wait_s:.1f} s"
+        changed = to(case, "backoff", moment, pid=0, attempt=case.attempt + 1, retry_s=moment.now_s + wait_s, why=why)
+        return Verdict(changed, (), (note,))
+    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0, attempt=1), ("spawn",), (note,))
+
+
+def _stale(case: Case, event: Event) -> bool:
+    """An end that belongs to an earlier life."""
+    return isinstance(event, Ended) and bool(event.pid) and bool(case.pid) and event.pid != case.pid
+
+
+def _bury(case: Case, event: Ended, moment: Moment) -> tuple[Case, Note]:
+    """Count a death."""
+    deaths = (*(at_s for at_s in case.deaths if at_s > moment.now_s - moment.rules.period_s), moment.now_s)
+    settled = bool(case.ready_s) and moment.now_s - case.ready_s >= moment.rules.settled_s
+    text = f"process {event.pid} {event.how} while {'hung' if case.state == 'aborted' else case.state}"
+    counted = msgspec.structs.replace(
+        case, deaths=deaths, early=0 if case.ready_s else case.early + 1, attempt=0 if settled else case.attempt
+    )
+    return counted, Note("death", text)
+
+
+def _hopeless(case: Case, event: Ended, rules: Rules) -> str:
+    """Why it is given up; "" if it is not."""
+    if event.code == EX_CONFIG:
+        return event.how
+    if case.early >= rules.early_deaths:
+        return f"died {case.early} times in a row before it was ready; last: {event.how}"
+    if len(case.deaths) > rules.deaths:
+        return f"died {len(case.deaths)} times within {rules.period_s:g} s; last: {event.how}"
+    return ""
+
+
+TABLE: dict[tuple[State, type[Event]], Cell] = {
+    ("waiting", Tick): open_gate,
+    ("waiting", Spawned): begin,
+    ("waiting", Stop): rest,
+    **{(state, Spawned): begin for state in ALIVE},
+    **{(state, Beat): hear for state in ALIVE},
+    **{(state, Ended): died for state in ALIVE},
+    **{(state, Tick): listen for state in ALIVE},
+    **{(state, Stop): terminate for state in ALIVE},
+    **{(state, Restart): terminate for state in ALIVE},
+    **{(state, Reset): forgive for state in ALIVE},
+    ("starting", Unspawned): put_off,
+    ("stopping", Ended): left,
+    ("stopping", Start): want,
+    ("stopping", Stop): want,
+    ("stopping", Restart): want,
+    ("stopping", Reset): want,
+    ("aborted", Ended): died,
+    ("aborted", Tick): finish_off,
+    ("aborted", Stop): want,
+    ("aborted", Start): want,
+    ("aborted", Restart): want,
+    ("aborted", Reset): want,
+    ("backoff", Tick): retry,
+    ("backoff", Spawned): begin,
+    ("backoff", Start): fresh,
+    ("backoff", Restart): fresh,
+    ("backoff", Reset): fresh,
+    ("backoff", Stop): rest,
+    ("failed", Spawned): begin,
+    ("failed", Start): fresh,
+    ("failed", Restart): fresh,
+    ("failed", Reset): fresh,
+    ("failed", Stop): rest,
+    ("stopped", Spawned): begin,
+    ("stopped", Start): fresh,
+    ("stopped", Restart): fresh,
+    ("stopped", Reset): fresh,
+}

@@ -1,0 +1,32 @@
+"""Where a process lives: its directory, its mandate, its keys; all made before it is started for the first time."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from mai.agents.organisation import Organisation, mandate
+from mai.sandbox import keys
+from mai.sandbox.place import Place
+
+
+def furnish(place: Place, organisation: Organisation) -> None:
+    """Make what is missing, and tell every process its part of the organisation. Raises OSError, UsageFault."""
+    for client in organisation.clients:
+        place.sockets(client).mkdir(mode=0o700, parents=True, exist_ok=True)
+        _furnish_client(place, organisation, client)
+
+
+def _furnish_client(place: Place, organisation: Organisation, client: str) -> None:
+    publics = {}
+    for process in processes_of(organisation, client):
+        home = place.home(process)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = mandate(organisation, client, process.split("/")[1])
+        keys.write(home / "mandate", msgspec.msgpack.encode(part))
+        publics[process] = keys.ensure(home).public
+    keys.publish(place, client, publics)
+
+
+def processes_of(organisation: Organisation, client: str) -> Iterable[str]:
+    """The processes of one client, Mai first."""
+    return (process for process in organisation.processes() if process.split("/")[0] == client)

@@ -1,0 +1,108 @@
+"""What Mai's journal holds beside what every journal holds. Pure."""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from mai.agents.events import Event, register
+from mai.agents.messages import Fields
+
+
+class PartPlan(msgspec.Struct, frozen=True):
+    """One part of a request, and the department that it goes to, with the grounds of that choice."""
+
+    department: str
+    text: str
+    contract: str  # "" for a free text
+    input: Fields
+    why: str
+
+
+class PartAnswer(msgspec.Struct, frozen=True):
+    """What came back for a part."""
+
+    department: str
+    text: str
+    state: str
+    answer: str
+    value: Fields
+    reason: str
+    by: str
+    sources: tuple[str, ...]
+
+
+class RequestAccepted(Event, frozen=True, kw_only=True):
+    """A client's request was taken in: from here on it is answered, once."""
+
+    kind: ClassVar[str] = "request.accepted"
+    request: str
+    asker: str
+    text: str
+    accepted_ms: int
+    deadline_ms: int
+    watch: bool = False
+
+
+class RequestPlanned(Event, frozen=True, kw_only=True):
+    """Mai's choice of departments."""
+
+    kind: ClassVar[str] = "request.planned"
+    request: str
+    parts: tuple[PartPlan, ...]
+
+
+class PartEnded(Event, frozen=True, kw_only=True):
+    """A department has answered its part."""
+
+    kind: ClassVar[str] = "part.ended"
+    request: str
+    task: str
+    answer: PartAnswer
+
+
+class RequestEnded(Event, frozen=True, kw_only=True):
+    """The one answer to a request, as the client sees it."""
+
+    kind: ClassVar[str] = "request.ended"
+    request: str
+    state: str
+    answer: str
+    parts: tuple[PartAnswer, ...]
+    elapsed_ms: int
+
+
+class ContractChecked(Event, frozen=True, kw_only=True):
+    """Mai's verdict on what one department asks of another."""
+
+    kind: ClassVar[str] = "contract.checked"
+    request: str
+    task: str
+    asking: str
+    contract: str
+    allowed: bool
+    rule: str
+    deadline_ms: int = 0
+
+
+class ContractEnded(Event, frozen=True, kw_only=True):
+    """A reply under a contract was checked and goes back, or its violation does."""
+
+    kind: ClassVar[str] = "contract.ended"
+    request: str
+    task: str
+    state: str
+    reason: str = ""
+
+
+class MemoryRead(Event, frozen=True, kw_only=True):
+    """The client's memory was read for an agent, with what it got."""
+
+    kind: ClassVar[str] = "memory.read"
+    agent: str
+    level: str
+    key: str
+    found: bool
+    value: Any = None
+
+
+register(RequestAccepted, RequestPlanned, PartEnded, RequestEnded, ContractChecked, ContractEnded, MemoryRead)

@@ -1,0 +1,91 @@
+"""`mai verify --state`: the state of a process is what its journal gives when the process's own decider folds it anew."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from mai.agents import events
+from mai.agents.decider import Decider
+from mai.agents.department import DepartmentDecider
+from mai.agents.loop import read_mandate
+from mai.agents.state import Change
+from mai.agents.table import Table
+from mai.daemon.mai import MaiDecider
+from mai.daemon.reader import Reader
+from mai.daemon.summary import clean
+from mai.sandbox.ledger import Record
+from mai.sandbox.place import Place
+
+NAMED = 10  # differences that are told one by one
+SHOWN = 100  # characters of a value
+
+Folded = dict[Change, Any]
+
+
+class Unfolded(Exception):
+    """A record that this version cannot fold: its number and why."""
+
+    def __init__(self, seq: int, why: str) -> None:
+        super().__init__(why)
+        self.seq = seq
+
+
+def fresh(place: Place, process: str) -> Decider:
+    """The process's own decider, knowing nothing yet. Raises LedgerFault if its mandate cannot be read.
+
+    What it would ask others for when it decides is left out: folding never asks.
+    """
+    mandate = read_mandate(place.home(process))
+    table = Table(mandate.organisation)
+    if process.endswith("/mai"):
+        return MaiDecider(mandate, table, lambda *_: "", lambda _: None)
+    return DepartmentDecider(mandate, table, lambda *_: [], lambda *_: "")
+
+
+def fold(decider: Decider, reader: Reader, upto: int) -> Folded:
+    """All rows of state that the journal gives up to this record. Raises Unfolded."""
+    changes, after = decider.state.changes, 0
+    while rows := reader.portion(after, upto):
+        for row in rows:
+            record = Record(*row)
+            try:
+                decider.evolve(events.decode(record.kind, reader.body(record)), record.seq)
+            except msgspec.MsgspecError as error:
+                raise Unfolded(record.seq, str(error)) from error
+        after = rows[-1][0]
+        for gone in [change for change, value in changes.items() if value is None]:
+            del changes[gone]  # else the memory would grow with the journal
+    return dict(changes)
+
+
+def differences(stored: dict[tuple[str, str], str], folded: Folded) -> Iterator[str]:
+    """What stands in the state and not in the journal, the other way round, or otherwise; the first few in full."""
+    told = list(_differences(stored, folded))
+    yield from told[:NAMED]
+    if len(told) > NAMED:
+        yield f"{len(told) - NAMED} more rows of state are not what the journal gives"
+
+
+def _differences(stored: dict[tuple[str, str], str], folded: Folded) -> Iterator[str]:
+    for noun, key in sorted(stored.keys() | folded.keys()):
+        kept, due = stored.get((noun, key)), folded.get((noun, key))
+        name = f"the state has for {noun} {key!r}"
+        if due is None:
+            yield f"{name} {clean(kept or '', SHOWN)}, the journal gives nothing"
+        elif kept is None:
+            yield f"{name} nothing, the journal gives {_shown(due)}"
+        elif not _same(kept, due):
+            yield f"{name} {clean(kept, SHOWN)}, the journal gives {_shown(due)}"
+
+
+def _same(kept: str, due: Any) -> bool:
+    """Compared as values: an older version may have written the same in other words."""
+    try:
+        return bool(msgspec.json.encode(due) == kept.encode() or msgspec.json.decode(kept, type=type(due)) == due)
+    except msgspec.MsgspecError:
+        return False
+
+
+def _shown(value: Any) -> str:
+    return clean(msgspec.json.encode(value).decode(), SHOWN)

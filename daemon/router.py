@@ -1,0 +1,99 @@
+"""Mai's end of the wire: the client's only ROUTER with its CURVE key, and the ZAP handler that knows who may speak.
+
+Who sent a frame is what its key says: ZAP gives it a User-Id. The routing id that a connection chooses for itself proves
+nothing, so Mai never writes to a name but to the routing id from which that name, proven, was last heard. It ends in a
+number that nobody else can guess (wire.py): another process can neither take it first nor be sent what is not its own.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+from zmq.utils import z85
+
+from mai.agents.wire import MOST_FRAMES, name_of
+from mai.sandbox import keys
+from mai.sandbox.place import short
+
+MOST_HANDSHAKES = 256  # answered in one turn
+
+
+class Parcel(NamedTuple):
+    """What came in: the name that the key proves, the routing id, and the frames, of which a message has one."""
+
+    name: str
+    route: bytes
+    frames: tuple[bytes, ...]
+
+    @property
+    def claims(self) -> str:
+        """The name that the connection gives itself, to be compared with what its key proves."""
+        return name_of(self.route)
+
+
+class Router:
+    """The ROUTER and its ZAP handler, which is asked in the same loop."""
+
+    def __init__(self, path: Path, own: keys.Pair, known: dict[bytes, str], limit_bytes: int) -> None:
+        self._known = {z85.decode(public): name for public, name in known.items()}
+        self._routes: dict[str, bytes] = {}
+        self._context = zmq.Context()
+        self.zap = self._context.socket(zmq.REP)
+        self.zap.linger = 0
+        self.zap.bind("inproc://zeromq.zap.01")
+        self.socket = self._context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.router_mandatory = 1
+        self.socket.maxmsgsize = 2 * limit_bytes
+        self.socket.curve_server = 1
+        self.socket.curve_publickey, self.socket.curve_secretkey = own
+        self.socket.zap_domain = b"mai"
+        path.unlink(missing_ok=True)
+        self.socket.bind(f"ipc://{short(path)}")
+        path.chmod(0o600)
+
+    def authenticate(self) -> list[str]:
+        """Answer the handshakes that wait (rfc.zeromq.org/spec/27), up to a bound; returns the unknown keys, in Z85."""
+        unknown: list[str] = []
+        try:
+            for _ in range(MOST_HANDSHAKES):
+                version, request, _, _, _, _, *credentials = self.zap.recv_multipart(zmq.NOBLOCK)
+                name = self._known.get(credentials[0]) if credentials else None
+                status = (b"200", b"OK", name.encode()) if name else (b"400", b"unknown key", b"")
+                self.zap.send_multipart([version, request, *status, b""])
+                if not name:
+                    unknown.append(z85.encode(credentials[0]).decode() if credentials else "")
+        except zmq.Again:
+            pass
+        return unknown
+
+    def receive(self) -> list[Parcel]:
+        """What has come, up to a bound."""
+        found: list[Parcel] = []
+        try:
+            while len(found) < MOST_FRAMES:
+                route, *frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                found.append(Parcel(str(route.get("User-Id")), route.bytes, tuple(frame.bytes for frame in frames)))
+        except zmq.Again:
+            pass
+        return found
+
+    def heard(self, parcel: Parcel) -> bool:
+        """Write to this connection from now on; true if the name spoke from another before, or never."""
+        new = self._routes.get(parcel.name) != parcel.route
+        self._routes[parcel.name] = parcel.route
+        return new
+
+    def send(self, name: str, frame: bytes) -> None:
+        """Hand a frame to ZeroMQ. Raises zmq.Again if the peer takes none now, another zmq.ZMQError if it is away."""
+        if name not in self._routes:
+            raise zmq.ZMQError(zmq.EHOSTUNREACH)
+        self.answer(self._routes[name], frame)
+
+    def answer(self, route: bytes, frame: bytes) -> None:
+        """The same, to the connection that something came from, whoever that is."""
+        self.socket.send_multipart([route, frame], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Hang up on all."""
+        self._context.destroy(linger=0)

@@ -1,0 +1,69 @@
+"""`mai status` for people: the tree of processes with their figures."""
+
+from collections import defaultdict
+from typing import Any
+
+HEADINGS = ("process", "state", "pid", "uptime", "restarts", "memory", "queue", "done", "last progress")
+NONE = "\u2013"  # a dash
+COLOURS = {"ready": 32, "starting": 36, "replaying": 36, "draining": 33, "stopped": 90, "backoff": 33, "failed": 31}
+
+
+def painted(text: str, colour: int, on: bool) -> str:
+    """ANSI colour, if it is wanted."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if on else text
+
+
+def duration(seconds: float | None) -> str:
+    """3.2 s, 4 min, 2 h, 3 d."""
+    if seconds is None:
+        return NONE
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0.0):.1f} s"
+
+
+def rows(processes: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """One row for each process, clients as branches."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for process in processes:
+        groups[process["name"].partition("/")[0]].append(process)
+    order = sorted(groups, key=lambda name: ({"supervisor": 0, "watchdog": 1}.get(name, 2), name))
+    found: list[tuple[str, ...]] = []
+    for group in order:
+        members = groups[group]
+        if members[0]["name"] != group:
+            found.append((group,))
+        for number, process in enumerate(members):
+            found.append(_row(process, last=number == len(members) - 1, alone=process["name"] == group))
+    return found
+
+
+def _row(process: dict[str, Any], *, last: bool, alone: bool) -> tuple[str, ...]:
+    name = process["name"] if alone else f"{'└── ' if last else '├── '}{process['name'].split('/')[1]}"
+    return (
+        name,
+        process["state"],
+        str(process["pid"] or NONE),
+        duration(process["uptime_s"]) if process["pid"] else NONE,
+        str(process["restarts"]),
+        f"{process['memory_bytes'] / 1e6:.0f} MB" if process["memory_bytes"] else NONE,
+        str(process["queue"]),
+        str(process["done"]),
+        f"{duration(process['last_progress_s'])} ago" if process.get("last_progress_s") is not None else NONE,
+    )
+
+
+def render(processes: list[dict[str, Any]], *, colour: bool) -> str:
+    """The whole table, with what is wrong below it."""
+    table = [HEADINGS, *rows(processes)]
+    widths = [max(len(row[i]) for row in table if len(row) > i) for i in range(len(HEADINGS))]
+    lines = []
+    for number, row in enumerate(table):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        if number and len(row) > 1:
+            cells[1] = painted(cells[1], COLOURS.get(row[1], 0), colour)
+        line = "  ".join(cells).rstrip()
+        lines.append(painted(line, 1, colour) if not number else line)
+    wrong = [f"{p['name']}: {p['status']}" for p in processes if p["state"] in ("failed", "backoff") and p["status"]]
+    return "\n".join(lines + (["", *wrong] if wrong else []))

@@ -1,0 +1,132 @@
+"""One line about a record, for people: what happened, in a few words. Pure.
+
+It works on decoded JSON and not on the events' own types, so that a journal of another version can be read as well.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+LONGEST = 160  # characters of a summary
+
+Body = dict[str, Any]
+
+
+def summary(kind: str, body: Body) -> str:
+    """What the record says, in one line without control characters."""
+    tell = SUMMARIES.get(kind)
+    try:
+        return clean(tell(body) if tell else plain(body))
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return clean(plain(body))  # not of the shape that its kind has in this version
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    """A text as one line that a terminal takes as nothing but text: what a client wrote must not steer it."""
+    flat = "".join(char if char.isprintable() else "�" for char in " ".join(text.split()))
+    return flat if len(flat) <= longest else f"{flat[: longest - 1]}…"
+
+
+def plain(value: Any) -> str:
+    """A value in short JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def inputs(given: Any) -> str:
+    """The values of a call: `order=10423 cents=1200`."""
+    return " ".join(f"{name}={value if isinstance(value, str) else plain(value)}" for name, value in (given or {}).items())
+
+
+def short(address: str) -> str:
+    """An address without its client."""
+    return address.partition("/")[2] or address
+
+
+def asked(given: Any) -> str:
+    """What a step asks for: a tool, an agent, a contract or a piece of memory, and with what."""
+    given = given or {}
+    name = given.get("tool") or given.get("to") or given.get("key") or given.get("subject") or ""
+    values = given.get("input") if "input" in given else {key: given[key] for key in ("attribute", "value") if key in given}
+    return " ".join(word for word in (str(name), str(given.get("text", "")), inputs(values)) if word)
+
+
+def outcome(body: Body) -> str:
+    """`answered: text`, `refused: reason`."""
+    text = body.get("text") or body.get("reason") or (plain(body["value"]) if body.get("value") else "")
+    return f"{body['state']}: {text}" if text else str(body["state"])
+
+
+def _message(body: Body) -> str:
+    inner = body["body"]
+    match inner["is"]:
+        case "task":
+            what = f"{inner['contract']} {inputs(inner['input'])}" if inner["contract"] else inner["text"]
+        case "result":
+            what = outcome(inner)
+        case "recalled":
+            what = inner["refused"] or plain(inner["value"])
+        case _:
+            what = f"{inner['key']} {plain(inner['value']) if 'value' in inner else ''}"
+    return f"{inner['is']} #{body['lseq']}: {what}"
+
+
+def _step(body: Body) -> str:
+    given = asked(body.get("given"))
+    did = f"{body['call']} {given}" if given else f"{body['call']} #{body['n']}"
+    if body.get("refused"):
+        return f"{did} refused: {body['refused']}"
+    got = body.get("text") or (plain(body["value"]) if "value" in body else "")
+    return f"{did} → {got}" if got else did
+
+
+def _planned(body: Body) -> str:
+    parts = [f"{part['department']}: {part['contract'] or part['text']} ({part['why']})" for part in body["parts"]]
+    return "; ".join(parts) or "nothing fits"
+
+
+def _answer(body: Body) -> str:
+    answer = body["answer"]
+    return f"{answer['department']} {answer['state']}: {answer['answer'] or answer['reason']}"
+
+
+def _read(body: Body) -> str:
+    return f"{short(body['agent'])}: {body['level']} {body['key']} = {plain(body.get('value')) if body['found'] else 'nothing'}"
+
+
+def _checked(body: Body) -> str:
+    return f"{short(body['asking'])} {'may' if body['allowed'] else 'may not'} ask for {body['contract']}: {body['rule']}"
+
+
+SUMMARIES: dict[str, Callable[[Body], str]] = {
+    "process.started": lambda b: f"{b['process']}, version {b['version']}, organisation {b['organisation']}, pid {b['pid']}",
+    "process.stopped": lambda b: b["why"],
+    "message.sent": lambda b: f"→ {short(b['to'])} {_message(b)}",
+    "message.received": lambda b: f"← {short(b['sender'])} {_message(b)}",
+    "message.acked": lambda b: f"{short(b['peer'])} has all up to #{b['received']}",
+    "message.refused": lambda b: f"{b['why']} from {b['peer'] or 'somebody'}: {b['detail']}",
+    "hop": lambda b: f"{b['sender']} → {b['agent']}: {b['contract'] + ' ' + inputs(b['input']) if b['contract'] else b['text']}",
+    "hop.refused": lambda b: f"{b['sender']} ↛ {b['receiver']}: {b['rule']}",
+    "task.begun": lambda b: f"{b['agent']} begins, attempt {b['attempt']}",
+    "task.interrupted": lambda b: f"the process died while {b['agent']} worked",
+    "task.ended": lambda b: f"{b['agent']} {outcome(b)}",
+    "step": lambda b: f"{b['agent']}: {_step(b)}",
+    "step.asked": lambda b: f"{b['agent']}: {b['call']} {asked(b['given'])}",
+    "effect.intent": lambda b: f"{b['agent']}: {b['tool']} {inputs(b['given'].get('input'))} ({b['effect']}, key {b['key']})",
+    "effect.unknown": lambda b: f"{b['agent']}: nobody knows whether {b['tool']} happened (key {b['key']})",
+    "memory.written": lambda b: f"{b['level']} {b['agent']} {b['key']} = {plain(b['value'])}",
+    "memory.read": _read,
+    "claim": lambda b: f"{b['agent']}: {b['subject']} {b['attribute']} = {plain(b['value'])} ({b['confidence']:.0%})",
+    "escalated": lambda b: f"{b['agent']} gives it up: {b['reason']}",
+    "request.accepted": lambda b: f"{short(b['asker'])} asks: {b['text']}",
+    "request.planned": _planned,
+    "request.ended": lambda b: f"{b['state']} in {b['elapsed_ms']} ms: {b['answer']}",
+    "part.ended": _answer,
+    "contract.checked": _checked,
+    "contract.ended": outcome,
+    "incident": lambda b: f"{b['process']} {b['what']}: {b['text']}",
+    "wanted": lambda b: f"{b['process']} is {'to run' if b['wanted'] else 'to stay stopped'}, says {b['by']}",
+    "given_up": lambda b: f"{b['process']} is given up: {b['why']}",
+    "revived": lambda b: f"{b['process']} is tried again",
+    "started": lambda b: f"the watchdog started, pid {b['pid']}",
+}

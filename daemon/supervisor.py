@@ -1,0 +1,307 @@
+"""The parent of every process: the `supervisor` package, embedded, with its configuration rendered in memory.
+
+What stock supervisord 4.3 lacks, and where it is added (line by line in supervisord.py, options.py and process.py):
+- it polls once a second and misses SIGCHLD: `Wake` puts a wake-up descriptor into its loop;
+- it spawns before it reaps, so a respawn takes another turn: `Watch` starts the watchdog in the turn in which it died;
+- its children outlive it: PR_SET_PDEATHSIG in `Options.execve`, the last thing before the exec;
+- a callback that raises ends it and orphans all: whatever of ours or of a child's state it calls is guarded;
+- SIGHUP restarts everything: here it is only noted.
+
+No ZeroMQ, no SQLite and no thread in this process: it forks, and PDEATHSIG follows the forking thread.
+
+    python -P -m mai.daemon.supervisor STATE RUN ORGANISATION_FILE
+"""
+
+import contextlib
+import functools
+import io
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+from supervisor import supervisord
+from supervisor.medusa import asyncore_25 as asyncore
+from supervisor.options import ProcessConfig, ServerOptions, decode_wait_status, signame
+from supervisor.process import Subprocess
+from supervisor.states import ProcessStates, SupervisorStates
+
+from mai.agents import check
+from mai.agents.organisation import Organisation
+from mai.daemon.duties import Halt, Herald, Upward, Watch
+from mai.daemon.programs import WATCHDOG, Command, command, environment, render
+from mai.daemon.remote import process_name
+from mai.sandbox.errors import USAGE, MaiError, UsageFault
+from mai.sandbox.life import Signals, die_with_parent
+from mai.sandbox.lock import Lock
+from mai.sandbox.notify import Notifier
+from mai.sandbox.place import Place
+
+LONGEST_S = 1.0  # between two turns: the timeout in supervisord's runforever
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def guarded(method: F) -> F:
+    """An exception inside supervisord's loop would end it, and with it the whole company: print it and go on."""
+
+    @functools.wraps(method)
+    def wrapper(*args: Any, **named: Any) -> Any:
+        try:
+            return method(*args, **named)
+        except asyncore.ExitNow:
+            raise
+        except Exception:
+            traceback.print_exc()
+            return None
+
+    return cast(F, wrapper)
+
+
+class Child(Subprocess):  # type: ignore[misc]  # supervisor has no types
+    """One process: counts its starts, and tells the watchdog of each start and end."""
+
+    spawns = 0
+    spawned_s = 0.0
+
+    def spawn(self) -> int | None:
+        pid = cast(int | None, super().spawn())
+        if pid:
+            self.spawns, self.spawned_s = self.spawns + 1, time.monotonic()
+            self.config.options.herald.tell("started", {"name": process_name(self), "pid": pid})
+        return pid
+
+    @guarded
+    def transition(self) -> None:
+        super().transition()
+
+    @guarded
+    def finish(self, pid: int, status: int) -> None:
+        try:
+            super().finish(pid, status)
+        except Exception:  # whatever supervisord finds at odds with its own books: the process is gone
+            traceback.print_exc()
+            self.pid, self.state = 0, ProcessStates.EXITED
+        sweep(pid)
+        self.config.options.ended(self, pid, status)
+
+
+def sweep(group: int) -> None:
+    """Kill what a process left behind in its process group: handlers and tools that it had started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+class Program(ProcessConfig):  # type: ignore[misc]  # supervisor has no types
+    """The configuration of a `Child`."""
+
+    def make_process(self, group: Any = None) -> Child:
+        process = Child(self)
+        process.group = group
+        return process
+
+
+class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
+    """supervisord's options without a file and without a command line; the last step of a child before exec is ours."""
+
+    def __init__(self, place: Place, text: str, children: dict[str, str]) -> None:
+        super().__init__()
+        self.place = place
+        self.children = children  # their environment
+        self.parent = os.getpid()
+        self.configfile = io.StringIO(text)
+        self.herald = Herald(place.notify)
+        self.on_end: Callable[[Child, str, int], None] = lambda process, how, code: None
+
+    def read_config(self, fp: io.StringIO) -> Any:
+        fp.seek(0)  # `supervisorctl reread` reads it again
+        return super().read_config(fp)
+
+    def processes_from_section(self, parser: Any, section: str, group_name: str, klass: Any = None) -> Any:
+        return super().processes_from_section(parser, section, group_name, Program)
+
+    def cleanup_fds(self) -> None:
+        """Would close our locks."""
+
+    def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
+        die_with_parent(self.parent)
+        super().execve(filename, argv, self.children)
+
+    def ended(self, process: Child, pid: int, status: int) -> None:
+        """A child was reaped."""
+        code, how = decode_wait_status(status)
+        asked = process.state == ProcessStates.STOPPED
+        down = self.mood < SupervisorStates.RUNNING
+        self.herald.tell(
+            "ended", {"name": process_name(process), "pid": pid, "code": code, "how": how, "asked": asked, "down": down}
+        )
+        self.on_end(process, how, code)
+
+
+class Wake:
+    """Ends supervisord's poll when a signal comes: an entry of its asyncore map."""
+
+    server = None  # asyncore asks each entry
+
+    def __init__(self, signals: Signals) -> None:
+        self.signals = signals
+        asyncore.socket_map[signals.fileno()] = self
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        self.signals.drain()
+
+    def handle_error(self) -> None:
+        traceback.print_exc()
+
+
+class Supervisor(supervisord.Supervisor):  # type: ignore[misc]  # supervisor has no types
+    """supervisord's loop with our duties in it."""
+
+    def __init__(self, options: Options, upward: Upward) -> None:
+        super().__init__(options)
+        self.boot = os.urandom(6).hex()
+        self.upward = upward
+        self.watch = Watch(self, time.monotonic)
+        self.halt = Halt(self, time.monotonic)
+        self.gave_up = ""
+        options.on_end = self.on_end
+
+    @property
+    def watchdog(self) -> Child:
+        """The one child that is ours to keep."""
+        return cast(Child, self.process_groups[WATCHDOG].processes[WATCHDOG])
+
+    @property
+    def is_running(self) -> bool:
+        """Not yet shutting down, and not reloading."""
+        return bool(self.options.mood >= SupervisorStates.RUNNING)
+
+    def log(self, text: str) -> None:
+        self.options.logger.info(text)
+
+    def runforever(self) -> None:
+        self.signals = Signals(signal.SIGALRM, signal.SIGCHLD)
+        self.options.setsignals()  # its handlers, our descriptor
+        Wake(self.signals)
+        self.signals.wake()  # the first turn spawns the watchdog; supervisord would sleep before it
+        try:
+            super().runforever()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # Python resets its handlers before it ends: the next would kill it
+
+    def reap(self, once: bool = False, recursionguard: int = 0) -> None:
+        """Not supervisord's own, which recurses and is not guarded."""
+        while (found := self.options.waitpid())[0]:
+            pid, status = found
+            process = self.options.pidhistory.pop(pid, None)
+            if process:
+                process.finish(pid, status)
+
+    def on_end(self, process: Child, how: str, code: int) -> None:
+        if process.config.name == WATCHDOG and process.state != ProcessStates.STOPPED:
+            self.watch.ended(process, how, code)
+
+    @guarded
+    def handle_signal(self) -> None:
+        """All that came, where supervisord handles one a turn."""
+        while number := self.options.get_signal():
+            if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                self.log(f"{signame(number)}: stopping")
+                self.halt.ask()
+            elif number == signal.SIGHUP:
+                self.log("SIGHUP: nothing to do")
+            elif number == signal.SIGUSR2:
+                self.options.reopenlogs()
+                for group in self.process_groups.values():
+                    group.reopenlogs()
+
+    @guarded
+    def tick(self, now: float | None = None) -> None:
+        now_s = time.monotonic()
+        due_s = min(duty.turn(now_s) for duty in (self.upward, self.watch, self.halt, self.options.herald))
+        if due_s < now_s + LONGEST_S:
+            signal.setitimer(signal.ITIMER_REAL, max(due_s - now_s, 0.001))  # ends the poll through the descriptor
+
+    def ordered_stop_groups_phase_2(self) -> None:
+        """Leave behind all groups that have stopped, and stop the next in this very turn; supervisord leaves one a second."""
+        while self.stop_groups and not self.stop_groups[-1].get_unstopped_processes():
+            self.stop_groups.pop()
+            self.signals.wake()
+
+    def kill_all(self) -> None:
+        """No patience left."""
+        for group in self.process_groups.values():
+            for process in group.processes.values():
+                if process.pid:
+                    process.kill(signal.SIGKILL)
+
+    def give_up(self, why: str) -> None:
+        """End with an error: a restart will not make it better."""
+        self.gave_up = why
+        self.halt.finish()
+
+
+def serve(place: Place, file: Path, how: Command) -> None:
+    """Run the company of an organisation file until it is told to stop. Raises MaiError, for example if the place is in use."""
+    organisation = check.load(file)
+    place.prepare()
+    upward = Upward(Notifier())
+    for directory in dict.fromkeys((place.state, place.run)):  # both, or two daemons could share the sockets
+        Lock(directory, "daemon")
+    _replace(place.organisation, file.read_bytes())
+    _replace(place.supervisor / "organisation", msgspec.msgpack.encode(organisation))  # as checked, for the watchdog
+    supervisor = Supervisor(_options(place, organisation, how), upward)
+    with contextlib.suppress(asyncore.ExitNow):
+        supervisor.main()
+    if supervisor.options.mood == SupervisorStates.RESTARTING:  # `supervisorctl reload`: all is stopped, begin anew
+        os.execv(sys.executable, sys.orig_argv)
+    if supervisor.gave_up:
+        raise MaiError(supervisor.gave_up, f"more in {place.log(WATCHDOG)}")
+
+
+def _options(place: Place, organisation: Organisation, how: Command) -> Options:
+    """supervisord's options, realized; from here on our own environment is what the children get."""
+    children = environment(place, organisation.limits.heartbeat_s, os.environ)
+    place.supervisor_socket.unlink(missing_ok=True)  # we hold the lock: it is stale, and supervisord would wait 0.3 s
+    options = Options(place, render(organisation, place, how), children)
+    options.realize([], doc=__doc__)
+    options.first, options.test = True, False
+    return options
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file whole: a reader sees the old one or the new one."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def main(arguments: list[str], how: Command = command) -> int:
+    """The exit status: 0 stopped as asked, 2 cannot start like this."""
+    os.umask(0o077)
+    try:
+        if len(arguments) != 3:
+            raise UsageFault("the supervisor takes three arguments: STATE RUN ORGANISATION_FILE", "try: mai up --help")
+        state, run, file = arguments
+        serve(Place(state, run), Path(file).absolute(), how)
+    except MaiError as error:
+        print(f"mai: {error.sentence}" + (f"\nhint: {error.hint}" if error.hint else ""), file=sys.stderr)
+        return error.code
+    except OSError as error:
+        print(f"mai: {error}", file=sys.stderr)
+        return USAGE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

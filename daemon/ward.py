@@ -1,0 +1,103 @@
+"""One process as the watchdog sees it: its case, what it last said of itself, and what it printed last."""
+
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from mai.daemon.case import PHASES, SHOWN, Case, Phase
+from mai.daemon.notices import Notice
+
+TAIL_BYTES = 8192
+WORDS = 300  # of a last line that are kept
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What a process says of itself in each heartbeat, as `X_MAI`; see mai.sandbox.notify."""
+
+    state: Phase
+    queue: int = 0
+    done: int = 0
+    progress_ms: int = 0
+
+
+class Ward:
+    """A process that the watchdog cares for."""
+
+    def __init__(self, name: str, log: Path, case: Case) -> None:
+        self.name = name
+        self.log = log
+        self.case = case
+        self.word: Word | None = None
+        self.status = ""
+        self.spawns = 0
+        self.spawned_s = 0.0
+        self._printed = 0  # bytes in its log before this life
+
+    def spawned(self, now_s: float, age_s: float = 0.0) -> None:
+        """A new life: nothing that was said before counts."""
+        self.word, self.status = None, ""
+        self.spawned_s = now_s - age_s
+        self._printed = size_of(self.log) if not age_s else 0
+
+    def hear(self, notice: Notice) -> Phase:
+        """Take in a heartbeat. What has no `X_MAI` speaks plain sd_notify(3)."""
+        self.status = notice.fields.get("STATUS", self.status)
+        try:
+            self.word = msgspec.json.decode(notice.fields["X_MAI"], type=Word)
+        except (KeyError, msgspec.DecodeError):
+            if notice.fields.get("STOPPING") == "1":
+                return "draining"
+            known: Phase = self.word.state if self.word else PHASES[0]
+            return "ready" if notice.fields.get("READY") == "1" else known
+        return self.word.state
+
+    def last_words(self) -> str:
+        """The last line that it printed in this life; hints are skipped."""
+        start = max(self._printed if size_of(self.log) >= self._printed else 0, size_of(self.log) - TAIL_BYTES)
+        try:
+            with self.log.open("rb") as file:
+                file.seek(start)
+                lines = file.read(TAIL_BYTES).decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        said = [line.strip() for line in lines if line.strip() and not line.startswith("hint:")]
+        return said[-1][:WORDS].removeprefix("mai: ") if said else ""
+
+    def describe(self, now_s: float, incidents: list[dict[str, object]], *, pss: bool) -> dict[str, object]:
+        """Its entry in `mai status --json`."""
+        word = self.word or Word("replaying")
+        runs = bool(self.case.pid)
+        return {
+            "name": self.name,
+            "pid": self.case.pid or None,
+            "state": SHOWN.get(self.case.state, self.case.state),
+            "restarts": max(self.spawns - 1, 0),
+            "uptime_s": round(now_s - self.spawned_s, 3) if runs else 0.0,
+            **memory(self.case.pid, pss=pss),
+            "queue": word.queue if runs else 0,
+            "done": word.done if runs else 0,
+            "last_progress_s": round(time.time() - word.progress_ms / 1000, 3) if word.progress_ms else None,
+            "status": self.case.why or self.status,
+            "incidents": incidents,
+        }
+
+
+def size_of(path: Path) -> int:
+    """Bytes in a file; 0 if there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def memory(pid: int, *, pss: bool) -> dict[str, object]:
+    """Resident memory; proportional memory costs the kernel a walk through all pages, so only when asked for."""
+    try:
+        process = psutil.Process(pid) if pid else None
+        rss = process.memory_info().rss if process else 0
+        proportional = {"pss_bytes": process.memory_full_info().pss if process else 0} if pss else {}
+    except psutil.Error:
+        return {"memory_bytes": 0, **({"pss_bytes": 0} if pss else {})}
+    return {"memory_bytes": rss, **proportional}

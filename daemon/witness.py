@@ -1,0 +1,198 @@
+"""What two journals say about each other: the same messages, 1 to n, with the sender's own records behind them. Pure.
+
+A receiver's record of a message holds the number and the digest of the sender's record of it (its head). So each journal
+is a witness to the past of its peers: a process whose journal was cut, exchanged or computed anew from some point on is
+found out by whoever it has written to.
+
+Nothing here stops the daemon, and a message on its way is no fault. What one journal claims of another is taken from its
+snapshot, which is fixed first; what the claim is held against is read after that. A sender commits a message before it
+leaves, and a receiver before it acknowledges, so a true claim finds what it claims.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from mai.agents.events import Received, Sent
+
+FAR = 1_000_000  # a gap in a link that is not believed: the number itself was changed
+PRINT_BYTES = 16
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that is wrong."""
+
+    process: str
+    seq: int  # the record; 0 if it is about none
+    what: str
+    hint: str
+
+
+class _Sent(msgspec.Struct):
+    to: str
+    lseq: int
+    id: str
+    deadline_ms: int
+    body: msgspec.Raw
+
+
+class _Received(msgspec.Struct):
+    sender: str
+    lseq: int
+    id: str
+    deadline_ms: int
+    head_seq: int
+    head: str
+    body: msgspec.Raw
+
+
+class _Acked(msgspec.Struct):
+    peer: str
+    received: int
+
+
+_sent = msgspec.json.Decoder(_Sent)
+_received = msgspec.json.Decoder(_Received)
+_acked = msgspec.json.Decoder(_Acked)
+
+
+class Strand:
+    """One direction of a link as one end has it, from the first message on: 40 bytes for each.
+
+    `seqs` are the records of this end, `heads` fingerprints of the sender's record (its number and digest), `prints` of
+    what the message says. A record 0 stands for a message that this end does not have.
+    """
+
+    def __init__(self) -> None:
+        self.seqs = array("Q")
+        self.heads = bytearray()
+        self.prints = bytearray()
+        self.whole = True
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    def add(self, lseq: int, seq: int, head: bytes, said: bytes) -> bool:
+        """Take the next message; False if it is the first that is not the next one."""
+        due = len(self) + 1
+        fits, self.whole = lseq == due or not self.whole, self.whole and lseq == due
+        if not due <= lseq < due + FAR:
+            return fits
+        for own, number in ((0, lseq - due), (seq, 1)):
+            self.seqs.extend([own] * number)
+        self.heads += bytes(PRINT_BYTES * (lseq - due)) + head
+        self.prints += bytes(PRINT_BYTES * (lseq - due)) + said
+        return fits
+
+    def differs(self, other: "Strand", upto: int) -> int:
+        """The first message of ours, up to this number, that the other does not have or not so; 0 if there is none."""
+        end = upto * PRINT_BYTES
+        if self.heads[:end] == other.heads[:end] and self.prints[:end] == other.prints[:end]:
+            return 0
+        for lseq in range(1, upto + 1):
+            part = slice((lseq - 1) * PRINT_BYTES, lseq * PRINT_BYTES)
+            if self.seqs[lseq - 1] and (self.heads[part] != other.heads[part] or self.prints[part] != other.prints[part]):
+                return lseq
+        return 0
+
+
+class Ends:
+    """One process's ends of all its links, as its journal has them."""
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self.sent: dict[str, Strand] = defaultdict(Strand)
+        self.received: dict[str, Strand] = defaultdict(Strand)
+        self.acked: dict[str, tuple[int, int]] = {}  # peer -> (how far, by which record)
+        self.claims: dict[str, int] = {}  # peer -> how many messages of its are claimed to have come
+        self.claimed_acks: dict[str, tuple[int, int]] = {}
+
+    def add(self, kind: str, seq: int, digest: bytes, body: str) -> str:
+        """Take one record of a message; returns what is wrong with its number, if anything. Raises MsgspecError, ValueError."""
+        if kind == Sent.kind:
+            sent = _sent.decode(body)
+            strand, lseq, peer = self.sent[sent.to], sent.lseq, sent.to
+            fits = strand.add(lseq, seq, head_print(seq, digest), said_print(sent))
+        elif kind == Received.kind:
+            got = _received.decode(body)
+            strand, lseq, peer = self.received[got.sender], got.lseq, got.sender
+            fits = strand.add(lseq, seq, head_print(got.head_seq, bytes.fromhex(got.head)), said_print(got))
+        else:
+            acked = _acked.decode(body)
+            self.acked[acked.peer] = (acked.received, seq)
+            return ""
+        return "" if fits else f"record {seq} holds message {lseq} on the link with {peer}, which is not the next one"
+
+    def claim(self, bad_seq: int = 0) -> None:
+        """What was read so far is what this journal claims of others; what is read from now on only answers their claims.
+
+        Of a journal that is broken from some record on, what stands before it is still believed.
+        """
+        for peer, strand in self.received.items():
+            self.claims[peer] = bisect_left(strand.seqs, bad_seq) if bad_seq else len(strand)
+        self.claimed_acks = {peer: acked for peer, acked in self.acked.items() if not bad_seq or acked[1] < bad_seq}
+
+    def peers(self) -> set[str]:
+        """All that this process has written to or heard from."""
+        return {*self.sent, *self.received, *self.acked}
+
+    def messages(self) -> int:
+        """How many were sent and received."""
+        return sum(len(strand) for strand in (*self.sent.values(), *self.received.values()))
+
+    def counts(self) -> dict[str, tuple[int, int, int]]:
+        """For each peer how much was sent, acknowledged and received."""
+        return {
+            peer: (
+                len(self.sent[peer]) if peer in self.sent else 0,
+                self.acked.get(peer, (0, 0))[0],
+                len(self.received[peer]) if peer in self.received else 0,
+            )
+            for peer in self.peers()
+        }
+
+
+def said_print(message: _Sent | _Received) -> bytes:
+    """A fingerprint of what a message says; the same on both ends, because both encode the same values the same way."""
+    text = b"\0".join((message.id.encode(), b"%d" % message.deadline_ms, message.body))
+    return blake2b(text, digest_size=PRINT_BYTES).digest()
+
+
+def head_print(seq: int, digest: bytes) -> bytes:
+    """A record's number and as much of its digest as fits; it stands for all records before it."""
+    return digest[:12].ljust(12, b"\0") + (seq % (1 << 32)).to_bytes(4, "big")
+
+
+class Claim(NamedTuple):
+    """What a receiver holds against its sender: a message that the sender's journal does not have so."""
+
+    lseq: int
+    by_seq: int  # the receiver's record
+    own_seq: int  # the sender's record of a message with this number; 0 if it has none
+    good_seq: int  # the sender's last record that the receiver has witnessed and that fits
+    head_differs: bool  # the sender's record is not the one that was witnessed
+    says_other: bool  # the message says something else on both ends
+
+
+def claims(sender: Ends, receiver: Ends) -> Iterator[Claim]:
+    """The first message that the receiver claims to have from the sender and that does not stand in the sender's journal."""
+    upto = receiver.claims.get(sender.process, 0)
+    got, sent = receiver.received[sender.process], sender.sent[receiver.process]
+    if lseq := got.differs(sent, upto):
+        part = slice((lseq - 1) * PRINT_BYTES, lseq * PRINT_BYTES)
+        head, said = got.heads[part] != sent.heads[part], got.prints[part] != sent.prints[part]
+        good = sent.seqs[lseq - 2] if 1 < lseq <= len(sent) + 1 else 0
+        own = sent.seqs[lseq - 1] if lseq <= len(sent) else 0
+        yield Claim(lseq, got.seqs[lseq - 1], own, good, head, said)
+
+
+def overdrawn(sender: Ends, receiver: Ends) -> Iterator[tuple[int, int, int]]:
+    """(how far, the sender's record, how far in truth) if the sender was acknowledged more than the receiver has."""
+    far, seq = sender.claimed_acks.get(receiver.process, (0, 0))
+    if far > len(receiver.received[sender.process]):
+        yield far, seq, len(receiver.received[sender.process])

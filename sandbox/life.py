@@ -1,0 +1,93 @@
+"""How a process lives and ends: with its parent, on a signal that its poll loop sees, and never without a traceback."""
+
+import ctypes
+import faulthandler
+import os
+import signal
+import stat
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+EX_CONFIG = 78  # sysexits.h: a restart will not make it better
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(parent: int) -> None:
+    """From now on a SIGKILL comes when the parent dies; ends the process at once if it has died already.
+
+    `parent` is its pid, taken by the parent before the fork. Has to be called after setuid, which clears it, and in a
+    child of the parent's main thread: it is the death of the forking thread that counts, prctl(2).
+    """
+    if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def leave_traceback() -> None:
+    """SIGABRT, and every fatal signal, writes the traceback of each thread on standard error before the process ends."""
+    faulthandler.enable()
+
+
+def stdin_to_watch() -> int | None:
+    """The descriptor whose end means that the parent is gone: standard input, if the parent holds the other end."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return None
+    return 0 if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
+
+
+def stdin_ended() -> bool:
+    """To be called when descriptor 0 is readable: is it its end? What else may lie there is thrown away."""
+    try:
+        return not os.read(0, 4096)
+    except (BlockingIOError, InterruptedError):
+        return False
+    except OSError:
+        return True
+
+
+class Signals:
+    """SIGTERM and SIGINT as something to poll: `fileno()` gets readable, `stop_asked` counts them.
+
+    A handler alone does not wake a loop: since PEP 475 poll() goes on waiting after EINTR. One per process.
+    """
+
+    def __init__(self, *others: signal.Signals) -> None:
+        """`others`: further signals that only wake the loop."""
+        self.stop_asked = 0
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+        for number in others:
+            signal.signal(number, self._wake)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.stop_asked += 1
+
+    def _wake(self, number: int, frame: FrameType | None) -> None:
+        pass
+
+    def fileno(self) -> int:
+        """To poll for reading."""
+        return self._reader
+
+    def drain(self) -> bytes:
+        """The numbers of the signals since the last time, one byte each; the descriptor is quiet afterwards."""
+        try:
+            return os.read(self._reader, 4096)
+        except BlockingIOError:
+            return b""
+
+    def wake(self) -> None:
+        """Make the descriptor readable, so that the next poll returns at once."""
+        os.write(self._writer, b"\0")
+
+    def close(self) -> None:
+        """Leave the signals to their handlers."""
+        signal.set_wakeup_fd(-1)
+        os.close(self._reader)
+        os.close(self._writer)

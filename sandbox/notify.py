@@ -1,0 +1,66 @@
+"""The child's side of systemd's readiness protocol, sd_notify(3): datagrams to the socket in $NOTIFY_SOCKET.
+
+A heartbeat says everything anew (ready or not, queue, progress), so that whoever listens may be restarted in between. It
+comes from the process's own work loop, never from a thread: a stuck loop has to fall silent.
+"""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+from mai.sandbox.place import short
+
+
+class Notifier:
+    """Says how the process is. Never raises and never blocks: while the socket is away or full, the word is lost."""
+
+    def __init__(self, path: str | None = None) -> None:
+        """`path`: the socket, by default $NOTIFY_SOCKET; "" to be silent."""
+        self.address = _address(os.environ.get("NOTIFY_SOCKET", "") if path is None else path)
+        self.interval_s = interval_s()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+    def ready(self, status: str = "") -> None:
+        """Accepting work from now on."""
+        self.beat("ready", status=status)
+
+    def beat(self, state: str, *, queue: int = 0, done: int = 0, progress_ms: int = 0, status: str = "") -> None:
+        """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done."""
+        told = {"state": state, "queue": queue, "done": done, "progress_ms": progress_ms}
+        self.say(READY="1" if state == "ready" else "", WATCHDOG="1", STATUS=status, X_MAI=json.dumps(told))
+
+    def stopping(self, status: str = "") -> None:
+        """On the way out."""
+        self.say(STOPPING="1", STATUS=status)
+
+    def say(self, **fields: str) -> None:
+        """One datagram of the fields that are not empty. The address is looked up each time: a new listener is found."""
+        text = "\n".join(f"{name}={value.replace(chr(10), ' ')}" for name, value in fields.items() if value)
+        try:
+            if self.address and text:
+                self._socket.sendto(text.encode(), self.address)
+        except OSError:
+            pass  # nobody listens, or the queue is full; the next heartbeat says it again
+
+    def close(self) -> None:
+        """Say nothing more."""
+        self._socket.close()
+
+
+def interval_s() -> float:
+    """How often a heartbeat is due: half of $WATCHDOG_USEC, as sd_watchdog_enabled(3) advises; 0 if none is wanted."""
+    try:
+        return int(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
+    except ValueError:
+        return 0.0
+
+
+def _address(path: str) -> str:
+    """What to send to: an abstract socket, a path that fits into sun_path, or "" for nowhere."""
+    if path.startswith("@"):
+        return "\0" + path[1:]
+    try:
+        return path and short(Path(path))
+    except OSError:
+        return ""

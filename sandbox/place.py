@@ -1,0 +1,113 @@
+"""Where everything lies: one state directory, one directory for each process in it, one for the sockets.
+
+    STATE/format                      the number of the layout; a newer one is refused
+    STATE/lock                        held by the supervisor for life
+    STATE/organisation.toml           a copy of the running organisation file
+    STATE/log/acme.support.log        what a process printed
+    STATE/supervisor/                 its pid file and log
+    STATE/watchdog/                   ledger.db
+    STATE/clients/acme/support/       lock, ledger.db, mandate, key, files/ (the department's own data)
+    RUN/door.sock                     the watchdog's door, for operators
+    RUN/notify.sock                   READY and heartbeats of every process
+    RUN/supervisor.sock               supervisorctl
+    RUN/acme/mai.sock                 the client's only ROUTER
+    RUN/acme/door.sock                Mai's door, for the client
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from mai.sandbox.errors import UsageFault
+from mai.sandbox.settings import setting
+
+FORMAT = 1  # of the layout above and of the ledgers in it
+SOCKET_PATH_LIMIT = 107  # bytes that fit into sockaddr_un.sun_path, unix(7)
+
+
+class Place:
+    """The paths of one state directory; creates nothing but what `prepare` and `home` are asked for."""
+
+    def __init__(self, state: str | os.PathLike[str] | None = None, run: str | os.PathLike[str] | None = None) -> None:
+        self.state = Path(os.path.abspath(state or setting("MAI_STATE")))
+        self.run = Path(os.path.abspath(run or (setting("MAI_RUN") if state is None else "") or self.state / "run"))
+        self.lock = self.state / "lock"
+        self.organisation = self.state / "organisation.toml"
+        self.supervisor = self.state / "supervisor"
+        self.watchdog = self.state / "watchdog"
+        self.logs = self.state / "log"
+        self.door = self.run / "door.sock"
+        self.notify = self.run / "notify.sock"
+        self.supervisor_socket = self.run / "supervisor.sock"
+
+    def prepare(self) -> None:
+        """Create the directories (0700), and check the number of the layout. Raises UsageFault."""
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.check_format()
+            self._find_run()
+            for directory in (self.run, self.supervisor, self.watchdog, self.logs):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not (self.state / "format").exists():
+                (self.state / "format").write_text(f"{FORMAT}\n")
+        except OSError as error:
+            raise UsageFault(
+                f"the state directory {self.state} cannot be used: {error.strerror}",
+                "name another with --state or MAI_STATE, or make room and set its rights",
+            ) from error
+
+    def _find_run(self) -> None:
+        """Sockets elsewhere (a service's /run/mai) are found through a link in the state directory."""
+        own = self.state / "run"
+        if own.is_symlink() and (self.run == own or own.readlink() != self.run):
+            own.unlink()
+        if self.run != own and not own.is_symlink():
+            shutil.rmtree(own, ignore_errors=True)  # nothing but sockets of an earlier start
+            own.symlink_to(self.run)
+
+    def check_format(self) -> None:
+        """Refuse a state directory that a newer version has written."""
+        try:
+            found = int((self.state / "format").read_text())
+        except FileNotFoundError:
+            return
+        except ValueError:
+            raise UsageFault(f"{self.state / 'format'} holds no number", "is this a state directory of mai?") from None
+        if found > FORMAT:
+            raise UsageFault(
+                f"the state directory {self.state} is of format {found}, this version reads up to {FORMAT}",
+                "install the newer version again, or name another directory with --state",
+            )
+
+    def home(self, process: str) -> Path:
+        """The directory of a process: `watchdog`, or `client/department`."""
+        return self.watchdog if process == "watchdog" else self.state / "clients" / process
+
+    def ledger(self, process: str) -> Path:
+        """The ledger of a process."""
+        return self.home(process) / "ledger.db"
+
+    def log(self, process: str) -> Path:
+        """What a process printed."""
+        return self.logs / f"{process.replace('/', '.')}.log"
+
+    def sockets(self, client: str) -> Path:
+        """The directory of a client's sockets."""
+        return self.run / client
+
+    def processes(self) -> list[str]:
+        """Every process that has a ledger here, Mai first within a client, the watchdog last."""
+        found = [f"{p.parent.parent.name}/{p.parent.name}" for p in (self.state / "clients").glob("*/*/ledger.db")]
+        found.sort(key=lambda name: (name.split("/")[0], not name.endswith("/mai"), name))
+        return found + (["watchdog"] if self.ledger("watchdog").exists() else [])
+
+
+def short(path: Path) -> str:
+    """A name for a socket's path that fits into sun_path, through a descriptor of its directory if it must.
+
+    The descriptor stays open for the life of the process, because ZeroMQ connects again by name.
+    """
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return str(path)
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{directory}/{path.name}"

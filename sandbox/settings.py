@@ -1,0 +1,25 @@
+"""Every setting of the environment, defined once: name, default, help. `mai --help` and README are checked against it."""
+
+import os
+from typing import NamedTuple
+
+
+class Setting(NamedTuple):
+    """One variable of the environment."""
+
+    name: str
+    default: str
+    help: str
+
+
+SETTINGS = (
+    Setting("MAI_STATE", "~/.local/state/mai", "directory of all state; the service uses /var/lib/mai"),
+    Setting("MAI_CONFIG", "", "the organisation file"),
+    Setting("MAI_RUN", "", "directory of the sockets; by default run/ in the state directory"),
+)
+DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
+
+
+def setting(name: str) -> str:
+    """The value of a setting: from the environment, else its default, with `~` expanded. Unknown names are our bug."""
+    return os.path.expanduser(os.environ.get(name) or DEFAULTS[name])

@@ -1,0 +1,224 @@
+"""A department's process without its wire: the real ledger, decider, shell and runner. The test is Mai."""
+
+import select
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mai.agents import events, messages
+from mai.agents.contracts import Contracts
+from mai.agents.decider import Tick
+from mai.agents.department import DepartmentDecider
+from mai.agents.events import Event
+from mai.agents.match import Matcher
+from mai.agents.messages import Ack, Envelope, Hello, Numbered, Recalled, Result, Task
+from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Tool, mandate
+from mai.agents.process import load
+from mai.agents.runner import Runner
+from mai.agents.shell import Shell, now_ms
+from mai.agents.table import Table
+from mai.sandbox.ledger import Ledger
+
+MAI, ME = "acme/mai", "acme/support"
+NOUNS = ("task", "step", "link", "memory")
+PATIENCE_S = 30.0  # until a test gives up; never a measure
+Row = tuple[str, str]
+
+SALES = Department(
+    name="sales",
+    charter="Sells.",
+    agents=(Agent(name="board", rank="board"),),
+    contracts=(
+        Contract(
+            name="pipeline",
+            about="",
+            served_by="board",
+            may_ask=("support",),
+            request={"quarter": "int", "text": "str?"},
+            reply={"total": "int"},
+        ),
+        Contract(name="secret", about="", served_by="board", may_ask=("client",)),
+    ),
+)
+
+
+def organisation(base: Path, *agents: Agent, tools: tuple[Tool, ...] = (), limits: Limits | None = None) -> Organisation:
+    """The department support with a built-in board and coordinator and these workers, and sales, whom it may ask."""
+    built_in = (Agent(name="board", rank="board"), Agent(name="coordinator", rank="coordinator"))
+    contract = Contract(
+        name="refund", about="", served_by="desk", may_ask=("client",), request={"order": "int"}, reply={"cents": "int"}
+    )
+    support = Department(name="support", charter="Helps.", agents=(*built_in, *agents), tools=tools, contracts=(contract,))
+    return Organisation(
+        name="x", clients=("acme",), departments=(support, SALES), base=str(base), digest="d", limits=limits or Limits()
+    )
+
+
+def desk(base: Path, code: str, *others: Agent, tools: tuple[Tool, ...] = (), limits: Limits | None = None) -> Organisation:
+    """An organisation whose operator `desk` runs `async def desk(ctx, task)` of this code; it may use all the tools."""
+    imports = "import os, sys, time\nfrom mai.agents.context import Answer, Refusal\n"
+    (base / "w.py").write_text(imports + textwrap.dedent(code))
+    worker = Agent(name="desk", rank="operator", handler="w.py:desk", tools=tuple(tool.name for tool in tools))
+    return organisation(base, worker, *others, tools=tools, limits=limits)
+
+
+def fold(decider: DepartmentDecider, ledger: Ledger) -> dict[Row, Any]:
+    """The rows of state that the whole journal folds to."""
+    for record in ledger.records():
+        decider.evolve(events.decode(record.kind, ledger.body(record)), record.seq)
+    rows = decider.state.changes.items()
+    return {row: msgspec.to_builtins(value) for row, value in rows if value is not None}
+
+
+class Lone:
+    """One life of the department; `again()` is the next one, after a kill."""
+
+    def __init__(self, home: Path, organisation: Organisation) -> None:
+        self.home, self.organisation = home, organisation
+        self.ledger = Ledger(home / "ledger.db", ME)
+        self.decider = self.make_decider()
+        self.runner = Runner(self.decider, home)
+        self.sent: dict[int, Numbered] = {}
+        self.seen: list[Event] = []
+        self.shell = Shell(self.ledger, self.decider, "d", self._send, seen=self._seen, noticed=lambda peer, body: None)
+        self.runner.shell = self.shell
+        load(self.decider.state, self.ledger)
+        self.shell.restore()
+        self.shell.receive(MAI, self._envelope(0, Hello(self.decider.state.link(MAI).acked, "")))
+        self.runner.resume()
+
+    def make_decider(self) -> DepartmentDecider:
+        """A decider that knows nothing yet."""
+        table, contracts = Table(self.organisation), Contracts(self.organisation)
+        own = self.organisation.departments[0]
+        described = Matcher({agent.name: " ".join((agent.name, *agent.skills)) for agent in own.agents})
+
+        def fit(text: str, among: tuple[str, ...]) -> list[str]:
+            return [one.name for one in described.fits(text) if one.name in among]
+
+        return DepartmentDecider(mandate(self.organisation, "acme", "support"), table, fit, contracts.fault)
+
+    def _send(self, peer: str, frame: bytes) -> bool:
+        envelope = messages.decode(frame, self.organisation.limits.message_bytes)  # as Mai would: too large is malformed
+        if envelope.lseq:
+            assert envelope.head_seq <= self.ledger.durable[0], "it left before its commit"
+            self.sent[envelope.lseq] = envelope.body  # type: ignore[assignment]  # it has a number
+        return True
+
+    def _seen(self, event: Event) -> None:
+        self.seen.append(event)
+        self.runner.seen(event)
+
+    def _envelope(self, lseq: int, body: Any, deadline_ms: int = 0) -> Envelope:
+        return Envelope(MAI, ME, lseq, "", "d", deadline_ms, 1, b"", body)
+
+    # -- what Mai says
+    def say(self, body: Numbered, deadline_ms: int = 0) -> None:
+        """The next message from Mai."""
+        lseq = self.decider.state.link(MAI).received + 1
+        self.shell.receive(MAI, self._envelope(lseq, body, deadline_ms))
+
+    def task(
+        self, text: str = "desk", contract: str = "", given: Any = None, *, ident: str = "r/1", limit_ms: int = 60_000
+    ) -> None:
+        """A client's task."""
+        self.say(Task(ident, "r", "acme/client", contract, text, given or {}, 20), now_ms() + limit_ms)
+
+    def reply(self, asked: Task, value: Any, state: Any = "answered", reason: str = "") -> None:
+        """Mai answers what the board asked her for."""
+        self.say(Result(asked.task, asked.request, state, "", value, reason, "acme/sales/board", ("sales",)))
+
+    def recalled(self, ident: str, value: Any) -> None:
+        """Mai answers about the client's memory."""
+        self.say(Recalled(ident, True, value))
+
+    # -- time goes on
+    def turn(self) -> None:
+        """One turn of the loop, with its commit."""
+        if 0 < self.decider.next_deadline_ms() <= now_ms():
+            self.shell.feed(Tick())
+        self.runner.run()
+        self.shell.commit(all_of_it=True)
+
+    def settle(self) -> None:
+        """Turns until nothing can go on by itself; waits for programs that are at work."""
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:
+            self.turn()
+            if not self.runner.busy and not self._programs():
+                return
+        raise AssertionError("it does not settle")
+
+    def _programs(self) -> bool:
+        programs = self.runner.programs.busy()
+        reading = {program.stdout: program for program in programs if program.wanted}
+        writing = {program.stdin: program for program in programs if program.stuck}
+        if not reading and not writing:
+            return False
+        wait_s = max(0.0, (self.decider.next_deadline_ms() - now_ms()) / 1000)
+        readable, writable, _ = select.select(list(reading), list(writing), [], wait_s)
+        for descriptor in writable:
+            writing[descriptor].flush()
+        for descriptor in readable:
+            reading[descriptor].read()
+            self.runner.wake(reading[descriptor].task)
+        return True
+
+    def expire(self) -> None:
+        """Turns until no task is open: deadlines pass."""
+        until_s = time.monotonic() + PATIENCE_S
+        while self.decider.state.work:
+            assert time.monotonic() < until_s, "tasks outlive their deadlines"
+            self.turn()
+
+    def result(self, ident: str = "r/1") -> Result:
+        """The one answer to a task."""
+        found = [body for body in self.sent.values() if isinstance(body, Result) and body.task == ident]
+        assert len(found) == 1, f"{len(found)} answers to {ident}: {found}"
+        return found[0]
+
+    def ask(self, text: str = "desk", contract: str = "", given: Any = None) -> Result:
+        """Task in, answer out."""
+        self.task(text, contract, given)
+        self.settle()
+        return self.result()
+
+    def asked(self) -> list[Any]:
+        """What it asks of Mai and has had no answer to, or it does not matter."""
+        return [body for body in self.sent.values() if not isinstance(body, Result)]
+
+    def of_kind(self, kind: type[Event]) -> list[Any]:
+        """The events of a kind in this life."""
+        return [event for event in self.seen if isinstance(event, kind)]
+
+    # -- the end of a life
+    def again(self) -> "Lone":
+        """Kill it: what was not committed is lost; what was running is marked. Then the next life."""
+        self.close()
+        return Lone(self.home, self.organisation)
+
+    def close(self) -> None:
+        """End it."""
+        self.runner.programs.close()
+        self.ledger.close()
+
+    def acknowledge(self) -> None:
+        """Mai has everything."""
+        self.shell.receive(MAI, self._envelope(0, Ack(self.decider.state.link(MAI).sent)))
+
+    def check(self) -> None:
+        """What holds at any time between turns: the journal folds to the state, and every task has one end at most."""
+        self.shell.commit(all_of_it=True)
+        stored = {(noun, key): msgspec.json.decode(data) for noun in NOUNS for key, data in self.ledger.load(noun).items()}
+        folded = {row: value for row, value in fold(self.make_decider(), self.ledger).items() if row[0] in NOUNS}
+        assert {row: _bare(value) for row, value in folded.items()} == {row: _bare(value) for row, value in stored.items()}
+        ended = [record.task for record in self.ledger.records(kind="task.ended")]
+        assert len(ended) == len(set(ended))
+
+
+def _bare(value: Any) -> Any:
+    """As JSON has it."""
+    return msgspec.json.decode(msgspec.json.encode(value))

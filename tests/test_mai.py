@@ -1,0 +1,329 @@
+"""What Mai decides, without a process: requests and their parts, what crosses between departments, memory, deadlines."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mai.agents.contracts import Contracts
+from mai.agents.decider import Input, Send, Tick
+from mai.agents.department import Value
+from mai.agents.events import Event, MessageRefused, Received, Remembered
+from mai.agents.messages import Recall, Recalled, Remember, Result, Task
+from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, mandate
+from mai.agents.table import Table
+from mai.daemon.mai import NOTHING_FITS, Asked, Crossing, MaiDecider, Memory, Returned, origin, tasks
+from mai.daemon.records import ContractChecked, ContractEnded, MemoryRead, PartEnded, PartPlan, RequestAccepted, RequestEnded
+
+NOW_MS = 1_000_000
+UNTIL_MS = NOW_MS + 10_000
+LIMITS = Limits(hops=6, queue=3)
+
+
+def organisation() -> Organisation:
+    """Support may ask finance to pay back, finance may ask sales for a name."""
+    pay = Contract(name="pay", about="", served_by="clerk", may_ask=("support",), request={"order": "int"}, reply={"refund": "int"})
+    name = Contract(name="name", about="", served_by="clerk", may_ask=("finance",), request={"id": "int"}, reply={"name": "str"})
+    agents = (Agent(name="board", rank="board"), Agent(name="clerk", rank="operator", handler="x.py:x"))
+    return Organisation(
+        name="Test", clients=("acme",), limits=LIMITS,
+        departments=(
+            Department(name="support", charter="", agents=agents),
+            Department(name="finance", charter="", agents=agents, contracts=(pay,)),
+            Department(name="sales", charter="", agents=agents, contracts=(name,)),
+        ),
+    )  # fmt: skip
+
+
+class Mai:
+    """Her decider, fed by hand: each event is folded at once, sends are kept."""
+
+    def __init__(self) -> None:
+        part = mandate(organisation(), "acme", "mai")
+        self.memory: dict[str, Value] = {}
+        fault = Contracts(part.organisation).fault
+        self.decider = MaiDecider(part, Table(part.organisation), fault, self.memory.get)
+        self.state = self.decider.state
+        self.seq = 0
+
+    def feed(self, given: Input, now_ms: int = NOW_MS) -> tuple[list[Event], list[Send]]:
+        """Decide and fold; the facts and the sends."""
+        decided = self.decider.decide(given, now_ms)
+        events = [item for item in decided if not isinstance(item, Send)]
+        for event in events:
+            self.seq += 1
+            assert self.decider.evolve(event, self.seq) == []
+        return events, [item for item in decided if isinstance(item, Send)]
+
+    def asked(self, request: str = "R", *departments: str, until_ms: int = UNTIL_MS) -> list[Send]:
+        """The client asks these departments."""
+        parts = tuple(PartPlan(name, f"ask {name}", "", {}, "") for name in departments or ("support",))
+        return self.feed(Asked(request, "acme/client", "text", until_ms, False, parts))[1]
+
+    def crossing(self, peer: str = "acme/support", until_ms: int = UNTIL_MS, **given: Any) -> tuple[list[Event], list[Send]]:
+        """A department asks for a contract."""
+        defaults: dict[str, Any] = {
+            "task": "R/1.1.m1", "request": "R", "asker": f"{peer}/clerk", "contract": "finance.pay", "text": "",
+            "input": {"order": 5}, "hops": 3,
+        }  # fmt: skip
+        return self.feed(Crossing(peer, Task(**{**defaults, **given}), until_ms))
+
+    def refused(self, peer: str = "acme/support", until_ms: int = UNTIL_MS, **given: Any) -> str:
+        """The rule by which that is refused; it is on record and goes back to who asked, and nobody else hears of it."""
+        (checked,), (back,) = self.crossing(peer, until_ms, **given)
+        assert isinstance(checked, ContractChecked) and not checked.allowed
+        assert isinstance(back.body, Result) and back.to == peer and back.body.reason == checked.rule
+        assert back.body.state in ("refused", "expired") and back.body.task == checked.task
+        return checked.rule
+
+
+def result(task: str, state: str = "answered", request: str = "R", **given: Any) -> Result:
+    """A department's answer."""
+    defaults: dict[str, Any] = {"text": "Done.", "value": {}, "reason": "", "by": "acme/support/clerk"}
+    return Result(task, request, state, **{**defaults, **given})  # type: ignore[arg-type]  # a Literal
+
+
+@pytest.fixture
+def mai() -> Mai:
+    """A Mai with one open request, which support has."""
+    fresh = Mai()
+    fresh.asked()
+    return fresh
+
+
+# -- requests
+def test_each_part_goes_to_its_department() -> None:
+    """One task for each part, its id derived from the request's, due a little before the whole."""
+    sends = Mai().asked("R", "support", "sales", "support")
+    assert [(send.to, send.id) for send in sends] == [("acme/support", "R/1"), ("acme/sales", "R/2"), ("acme/support", "R/3")]
+    assert all(NOW_MS < send.deadline_ms < UNTIL_MS for send in sends)
+    assert all(isinstance(send.body, Task) and send.body.hops == LIMITS.hops for send in sends)
+
+
+def test_what_fits_nothing_is_said_to_fit_nothing() -> None:
+    """It is accepted, refused and answered in one turn, names what there is, and nobody is asked."""
+    fresh = Mai()
+    events, sends = fresh.feed(Asked("R", "acme/client", "fly me to the moon", UNTIL_MS, False, ()))
+    assert [type(event) for event in events][0] is RequestAccepted and isinstance(events[-1], RequestEnded) and not sends
+    assert events[-1].state == "refused" and NOTHING_FITS in events[-1].answer and "finance, sales, support" in events[-1].answer
+    assert not fresh.state.requests
+
+
+def test_a_request_ends_once_when_all_parts_are_there(mai: Mai) -> None:
+    """Not before the last part, and never again: a part that is answered twice changes nothing."""
+    mai.asked("Q", "support", "sales")
+    first, _ = mai.feed(Returned("acme/support", result("Q/1", request="Q")))
+    again, _ = mai.feed(Returned("acme/support", result("Q/1", "failed", request="Q")))
+    last, _ = mai.feed(Returned("acme/sales", result("Q/2", "refused", request="Q", reason="no", by="acme/sales/clerk")))
+    late, _ = mai.feed(Returned("acme/sales", result("Q/2", request="Q")))
+    assert [type(event) for event in first] == [PartEnded] and not again and not late
+    ended = last[-1]
+    assert isinstance(ended, RequestEnded) and ended.state == "refused" and "Done." in ended.answer and "no" in ended.answer
+    assert list(mai.state.requests) == ["R"]
+
+
+def test_an_answer_for_anothers_part_is_refused(mai: Mai) -> None:
+    """A department that answers what another has is put on record; the part stays open for its own department."""
+    events, sends = mai.feed(Returned("acme/sales", result("R/1")))
+    assert [type(event) for event in events] == [MessageRefused] and not sends
+    events, _ = mai.feed(Returned("acme/support", result("R/1")))
+    assert isinstance(events[-1], RequestEnded) and events[-1].state == "answered"
+
+
+def test_an_answer_for_no_task_is_ignored(mai: Mai) -> None:
+    """Results that nobody waits for change nothing, however their ids look."""
+    for task in ("", "R", "R/0", "R/2", "R/1.1", "/1", "X/1", "R/1.m0", "R/١", "R/-1"):
+        assert mai.feed(Returned("acme/support", result(task))) == ([], [])
+
+
+def test_nobody_answers_in_anothers_name(mai: Mai) -> None:
+    """Who did the work, as the client reads it, is someone of the department that answered."""
+    events, _ = mai.feed(Returned("acme/support", result("R/1", by="acme/finance/clerk")))
+    assert isinstance(events[-1], RequestEnded) and events[-1].parts[0].by == "acme/support"
+
+
+def test_at_the_deadline_what_is_there_is_answered(mai: Mai) -> None:
+    """The parts that came are in the answer, those that did not are named; a result after that is too late."""
+    mai.asked("Q", "support", "sales")
+    mai.feed(Returned("acme/support", result("Q/1", request="Q")))
+    assert mai.feed(Tick(), UNTIL_MS - 1) == ([], [])
+    events, _ = mai.feed(Tick(), UNTIL_MS)
+    ended = {event.request: event for event in events if isinstance(event, RequestEnded)}
+    assert {name: event.state for name, event in ended.items()} == {"R": "expired", "Q": "expired"}
+    assert "Done." in ended["Q"].answer and "before the deadline" in ended["Q"].answer
+    assert mai.feed(Returned("acme/support", result("R/1"))) == ([], [])
+    assert mai.decider.next_deadline_ms() == 0
+
+
+# -- between departments
+def test_a_contract_goes_on_and_its_reply_comes_back(mai: Mai) -> None:
+    """Support's ask reaches finance, the reply that keeps to the contract reaches support, each once."""
+    events, (sent,) = mai.crossing()
+    assert isinstance(events[0], ContractChecked) and events[0].allowed
+    assert sent.to == "acme/finance" and isinstance(sent.body, Task) and sent.body.input == {"order": 5}
+    assert mai.crossing() == ([], []), "the same once more"
+    reply = result("R/1.1.m1", value={"refund": 7}, by="acme/finance/clerk")
+    events, (back,) = mai.feed(Returned("acme/finance", reply))
+    assert isinstance(events[0], ContractEnded) and back.to == "acme/support" and back.body == reply
+    assert mai.feed(Returned("acme/finance", reply)) == ([], [])
+
+
+def test_a_contract_that_was_asked_for_may_ask_for_another(mai: Mai) -> None:
+    """Finance, at work for support, asks sales: the id derives from the passage, and the ways back are kept apart."""
+    mai.crossing()
+    ask = {"task": "R/1.1.m1.1.2.m4", "contract": "sales.name", "input": {"id": 1}}
+    _, (sent,) = mai.crossing("acme/finance", **ask)
+    assert sent.to == "acme/sales"
+    _, (back,) = mai.feed(Returned("acme/sales", result(ask["task"], value={"name": "Ada"}, by="acme/sales/clerk")))  # type: ignore[arg-type]
+    assert back.to == "acme/finance"
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"contract": "sales.name", "input": {"id": 1}}, "may not ask for sales.name"),
+        ({"contract": "support.refund"}, "own"),
+        ({"contract": ""}, "no contract"),
+        ({"contract": "moon.fly"}, "no contract"),
+        ({"input": {"order": "five"}}, "expected int"),
+        ({"input": {"order": 5, "secret": 1}}, "secret"),
+        ({"input": {"order": 1 << 64}}, "64 bits"),
+        ({"input": {}}, "order"),
+        ({"asker": "acme/finance/clerk"}, "in the name of"),
+        ({"asker": "acme/support"}, "in the name of"),
+        ({"task": "R/2.1.m1"}, "no open task"),
+        ({"task": "Q/1.1.m1", "request": "Q"}, "no open task"),
+        ({"request": "Q"}, "no open task"),
+        ({"task": "R/1"}, "no open task"),
+        ({"task": "R/1.1.mx"}, "no open task"),
+        ({"task": "R/1" + ".1" * 5000 + ".m1"}, "no open task"),
+        ({"hops": 0}, "handed on"),
+        ({"hops": -(1 << 40)}, "handed on"),
+        ({"until_ms": NOW_MS}, "deadline"),
+        ({"until_ms": -5}, "deadline"),
+    ],
+)
+def test_what_may_not_cross_is_refused_with_the_rule(mai: Mai, given: dict[str, Any], rule: str) -> None:
+    """Not its contract, wrong input, another's name or task, no hops or time left: nothing of it reaches another department."""
+    assert rule in mai.refused(**given)
+    assert not mai.state.passages
+
+
+def test_a_department_cannot_use_anothers_task(mai: Mai) -> None:
+    """Finance has no part in the request yet, so it may not ask in its course; nor take the id that support will use."""
+    assert "no open task" in mai.refused("acme/finance", contract="sales.name", input={"id": 1})
+    mai.feed(Returned("acme/support", result("R/1")))
+    assert "no open task" in mai.refused()
+
+
+def test_hops_and_time_are_not_for_the_asker_to_lengthen(mai: Mai) -> None:
+    """Huge hops and a far deadline are cut to what the request has left."""
+    _, (sent,) = mai.crossing(hops=1 << 40, until_ms=(1 << 64) - 1)
+    assert isinstance(sent.body, Task) and sent.body.hops < LIMITS.hops
+    assert NOW_MS < sent.deadline_ms < UNTIL_MS
+    assert mai.state.passages["R/1.1.m1"].deadline_ms == UNTIL_MS
+
+
+def test_departments_cannot_go_round_for_ever() -> None:
+    """Each crossing takes from the budget that Mai counts herself, so a ring of departments that lie about hops ends."""
+    fresh = Mai()
+    fresh.asked()
+    task, crossed = "R/1", 0
+    for crossed in range(LIMITS.hops):
+        task += ".1.m1"
+        body = Task(task, "R", "acme/support/clerk", "finance.pay", "", {"order": 5}, 10**9)
+        if fresh.decider._hops(body) <= 0:
+            break
+    assert 0 < crossed < LIMITS.hops
+
+
+def test_a_full_queue_pushes_back(mai: Mai) -> None:
+    """Beyond the limit of open passages the asker is told so, and may ask again later."""
+    for number in range(LIMITS.queue):
+        mai.crossing(task=f"R/1.1.m{number + 1}")
+    assert "ask again later" in mai.refused(task="R/1.1.m99")
+
+
+def test_a_reply_that_breaks_its_contract_does_not_reach_the_asker(mai: Mai) -> None:
+    """The asker learns that it was broken, but nothing of what it held; the record names the field."""
+    mai.crossing()
+    events, (back,) = mai.feed(Returned("acme/finance", result("R/1.1.m1", value={"refund": 7, "iban": "DE1"}, text="DE1")))
+    assert isinstance(events[0], ContractEnded) and "iban" in events[0].reason
+    assert isinstance(back.body, Result) and back.body.state == "failed" and "DE1" not in str(back.body) and "iban" not in str(back.body)
+
+
+def test_another_cannot_answer_for_the_one_that_was_asked(mai: Mai) -> None:
+    """The reply of a contract comes from the department that offers it, or it is refused and put on record."""
+    mai.crossing()
+    events, sends = mai.feed(Returned("acme/sales", result("R/1.1.m1", value={"refund": 7})))
+    assert [type(event) for event in events] == [MessageRefused] and not sends and mai.state.passages
+
+
+def test_a_passage_ends_at_its_deadline(mai: Mai) -> None:
+    """The asker is told that nobody answered in time; the reply that comes later goes nowhere."""
+    mai.crossing(until_ms=NOW_MS + 100)
+    events, (back,) = mai.feed(Tick(), NOW_MS + 100)
+    assert isinstance(events[0], ContractEnded) and isinstance(back.body, Result) and back.body.state == "expired"
+    assert mai.feed(Returned("acme/finance", result("R/1.1.m1", value={"refund": 7}))) == ([], [])
+
+
+# -- memory
+def test_the_clients_memory_is_read_and_written_for_a_department(mai: Mai) -> None:
+    """Both are on record with the agent, and answered."""
+    events, (back,) = mai.feed(Memory("acme/support", Remember("i", "acme/support/clerk", "colour", "red")))
+    assert isinstance(events[0], Remembered) and events[0].agent == "acme/support/clerk"
+    assert back.body == Recalled("i", True, "red")
+    mai.memory["colour"] = Value("red")
+    events, (back,) = mai.feed(Memory("acme/sales", Recall("j", "acme/sales/clerk", "colour")))
+    assert isinstance(events[0], MemoryRead) and events[0].found and back.body == Recalled("j", True, "red")
+    _, (back,) = mai.feed(Memory("acme/sales", Recall("k", "acme/sales/clerk", "size")))
+    assert back.body == Recalled("k", False, None)
+
+
+def test_nobody_reads_memory_in_anothers_name(mai: Mai) -> None:
+    """An agent of another department is refused, and nothing is read or written."""
+    for body in (Recall("i", "acme/finance/clerk", "x"), Remember("i", "acme/supporters/clerk", "x", 1)):
+        events, (back,) = mai.feed(Memory("acme/support", body))
+        assert not events and isinstance(back.body, Recalled) and back.body.refused and not back.body.found
+
+
+# -- ids
+@given(
+    request=st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._:-]{0,20}\Z"),
+    part=st.integers(1, 8),
+    ways=st.lists(st.tuples(st.lists(st.integers(1, 30), max_size=4), st.integers(0, 50)), min_size=1, max_size=4),
+)
+def test_the_origin_of_an_ask_is_found_again(request: str, part: int, ways: list[tuple[list[int], int]]) -> None:
+    """For every id that departments make of Mai's: hops `.1.2`, then `.m3` for what is asked through her, and so on."""
+    task = f"{request}/{part}"
+    for hops, step in ways:
+        before = task
+        task += "".join(f".{hop}" for hop in hops) + f".m{step}"
+        assert origin(task) == before
+
+
+@given(st.text(max_size=40))
+def test_any_text_has_an_origin_or_none(task: str) -> None:
+    """What is no id derived from a task has an origin that is no task, or none."""
+    assert isinstance(origin(task), str)
+
+
+def test_the_ids_of_parts_derive_from_the_request() -> None:
+    """So a request that is asked again is the same work."""
+    assert tasks("R", (PartPlan("a", "", "", {}, ""),) * 2) == ["R/1", "R/2"]
+
+
+def test_deciding_changes_nothing(mai: Mai) -> None:
+    """`decide` is a question: asked twice without folding, it gives the same."""
+    given = Crossing("acme/support", Task("R/1.m1", "R", "acme/support/clerk", "finance.pay", "", {"order": 5}, 3), UNTIL_MS)
+    assert mai.decider.decide(given, NOW_MS) == mai.decider.decide(given, NOW_MS)
+
+
+def test_what_is_received_becomes_an_input() -> None:
+    """Tasks, results and memory; a Recalled from a department means nothing to Mai."""
+    body: Any = Recalled("i", True, 1)
+    received = Received(
+        sender="acme/support", lseq=1, id="", request="", task="", organisation="", deadline_ms=0, head_seq=0, head="", body=body
+    )
+    assert Mai().decider.taken(received) == []

@@ -1,0 +1,106 @@
+"""The datagrams by which processes say how they are, both ends of it over a real socket."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mai.daemon.notices import Notice, Notices
+from mai.sandbox.notify import Notifier, interval_s
+
+
+@pytest.fixture
+def notices(state: Path) -> Iterator[Notices]:
+    """A listener."""
+    listener = Notices(state / "notify.sock")
+    yield listener
+    listener.close()
+
+
+def one(notices: Notices) -> Notice:
+    """The only notice that is there."""
+    (notice,) = notices.receive()
+    return notice
+
+
+def test_a_heartbeat_says_everything_anew(notices: Notices) -> None:
+    """Each heartbeat carries readiness, state and figures, so that a listener needs no memory of earlier ones."""
+    Notifier(str(notices.path)).beat("ready", queue=3, done=9, progress_ms=1_700_000_000_000, status="serving")
+    fields = one(notices).fields
+    assert (fields["READY"], fields["WATCHDOG"], fields["STATUS"]) == ("1", "1", "serving")
+    assert json.loads(fields["X_MAI"]) == {"state": "ready", "queue": 3, "done": 9, "progress_ms": 1_700_000_000_000}
+
+
+def test_who_is_not_ready_does_not_say_so(notices: Notices) -> None:
+    """While it replays or drains, a heartbeat keeps a process alive without READY=1."""
+    Notifier(str(notices.path)).beat("replaying")
+    assert "READY" not in one(notices).fields
+
+
+def test_a_status_cannot_smuggle_in_a_field(notices: Notices) -> None:
+    """A line break in a status, which may hold a user's text, does not become a field of its own."""
+    Notifier(str(notices.path)).beat("replaying", status="x\nREADY=1")
+    assert "READY" not in one(notices).fields
+
+
+def test_the_kernel_says_who_spoke(notices: Notices) -> None:
+    """The pid and the uid of a notice are the kernel's, whatever the sender claims."""
+    code = "import socket,sys; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'MAINPID=1\\nREADY=1', sys.argv[1])"
+    with subprocess.Popen([sys.executable, "-c", code, str(notices.path)]) as other:
+        assert other.wait(30) == 0
+    notice = one(notices)
+    assert (notice.pid, notice.uid) == (other.pid, os.getuid())
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe\x00", b"no equals sign", b"=", b"A" * 100_000])
+def test_rubbish_is_no_exception(notices: Notices, data: bytes) -> None:
+    """Bytes that are no notice are received like any other and say nothing that is known."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(data, str(notices.path))
+    assert not one(notices).fields.keys() & {"READY", "WATCHDOG", "STOPPING", "X_MAI"}
+
+
+def test_nobody_needs_to_listen(state: Path) -> None:
+    """Without a listener, with a full queue or without an address a heartbeat is lost, and nothing else happens."""
+    absent = Notifier(str(state / "nobody.sock"))
+    absent.ready()
+    full = Notices(state / "full.sock")
+    notifier = Notifier(str(full.path))
+    for _ in range(1000):  # more than net.unix.max_dgram_qlen: must neither block nor raise
+        notifier.ready()
+    Notifier("").ready()
+    Notifier(str(state / "no" / "such" / "directory.sock")).ready()
+    full.close()
+
+
+def test_a_new_listener_is_found(state: Path) -> None:
+    """A process goes on being heard when the listener was replaced at the same path."""
+    notifier = Notifier(str(state / "notify.sock"))
+    first = Notices(state / "notify.sock")
+    second = Notices(state / "notify.sock")  # over the stale socket
+    notifier.ready()
+    assert not list(first.receive())
+    assert one(second).fields["READY"] == "1"
+    second.close()
+
+
+def test_a_long_path_works(state: Path) -> None:
+    """Listener and notifier meet at a path longer than a socket's address may be."""
+    deep = state / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    listener = Notices(deep / "notify.sock")
+    Notifier(str(deep / "notify.sock")).ready()
+    assert one(listener).fields["READY"] == "1"
+    listener.close()
+
+
+@pytest.mark.parametrize(("microseconds", "seconds"), [("3000000", 1.5), ("", 0.0), ("soon", 0.0)])
+def test_heartbeats_come_twice_in_the_limit(monkeypatch: pytest.MonkeyPatch, microseconds: str, seconds: float) -> None:
+    """The interval is half of WATCHDOG_USEC, and none where that is missing or no number."""
+    monkeypatch.setenv("WATCHDOG_USEC", microseconds)
+    assert interval_s() == seconds

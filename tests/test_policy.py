@@ -1,0 +1,280 @@
+"""The restart policy: one table, tried cell by cell and with thousands of random histories."""
+
+import itertools
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mai.daemon.case import (
+    ALIVE,
+    STATES,
+    Beat,
+    Case,
+    Ended,
+    Event,
+    Moment,
+    Reset,
+    Restart,
+    Rules,
+    Spawned,
+    Start,
+    State,
+    Stop,
+    Tick,
+    Unspawned,
+    due_s,
+)
+from mai.daemon.policy import TABLE, decide, delay_s, excuse
+
+RULES = Rules()
+T = 1000.0  # the clock of these tests
+
+
+def at(now_s: float = T, *, gate: bool = True, chance: float = 0.0) -> Moment:
+    """A moment."""
+    return Moment(now_s, chance, gate, RULES)
+
+
+def running(state: State = "ready", **changes: object) -> Case:
+    """A process that has been in this state, and ready, for a minute."""
+    case = Case(state=state, pid=7, since_s=T - 60, heard_s=T, ready_s=T - 60)
+    return msgspec.structs.replace(case, **changes)
+
+
+def crash(how: str = "terminated by SIGSEGV", code: int = -1, pid: int = 7) -> Ended:
+    """An end that nobody asked for."""
+    return Ended(pid, how, code)
+
+
+def test_every_row_of_the_table_is_of_a_known_state_and_event() -> None:
+    """The table holds no row that can never be reached by a misspelt state or a foreign event."""
+    assert {state for state, _ in TABLE} <= set(STATES)
+    assert {event for _, event in TABLE} <= set(get_args(Event))
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_obeys_an_operator(state: State) -> None:
+    """In every state a stop is remembered, and after it a start is: no order is lost on a process that is between two states."""
+    unwanted = decide(running(state, wanted=state != "stopped"), Stop(), at()).case
+    assert not unwanted.wanted
+    assert decide(unwanted, Start(), at()).case.wanted
+
+
+def test_the_first_death_is_followed_by_a_start_at_once() -> None:
+    """One death of a process that was ready costs no delay at all."""
+    verdict = decide(running(), crash(), at())
+    assert verdict.actions == ("spawn",)
+    assert verdict.case.state == "starting" and verdict.case.pid == 0
+    assert [note.what for note in verdict.notes] == ["death"]
+
+
+def test_deaths_in_a_row_wait_for_longer_and_longer() -> None:
+    """Without having been ready for a while in between, each restart waits twice as long as the one before, up to the cap."""
+    waits = [delay_s(attempt, 0.0, RULES) for attempt in range(12)]
+    assert waits[:5] == [0.0, 0.1, 0.2, 0.4, 0.8]
+    assert waits[-1] == RULES.longest_delay_s == delay_s(10_000, 0.0, RULES)
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_jitter_only_shortens_and_at_most_halves(attempt: int, chance: float) -> None:
+    """A delay lies between half of its figure and its figure, so that the cap holds and many do not start in step."""
+    whole = delay_s(attempt, 0.0, RULES)
+    assert whole / 2 <= delay_s(attempt, chance, RULES) <= whole <= RULES.longest_delay_s
+
+
+def test_a_settled_process_starts_with_a_clean_record() -> None:
+    """After it was ready for some time, its next death is a first death."""
+    settled = running(ready_s=T - RULES.settled_s, attempt=8)
+    hasty = running(ready_s=T - RULES.settled_s / 2, attempt=8)
+    assert decide(settled, crash(), at()).actions == ("spawn",)
+    assert decide(hasty, crash(), at()).case.state == "backoff"
+
+
+def test_backoff_ends_at_its_time_and_not_before() -> None:
+    """A tick starts the process when the delay is over, and `due_s` names that very moment."""
+    case = decide(running(ready_s=T, attempt=3), crash(), at()).case
+    assert case.state == "backoff" and case.retry_s == due_s(case, RULES) == T + 0.4
+    assert decide(case, Tick(), at(case.retry_s - 0.001)).actions == ()
+    assert decide(case, Tick(), at(case.retry_s)).actions == ("spawn",)
+
+
+def die_young(times: int) -> tuple[Case, float]:
+    """A process that dies so often before it is ready, started again by the policy each time."""
+    case, now_s = decide(Case(), Tick(), at()).case, T
+    for pid in range(1, times + 1):
+        case = decide(case, Spawned(pid), at(now_s)).case
+        case = decide(case, crash(pid=pid), at(now_s)).case
+        if case.state == "backoff":
+            now_s = case.retry_s
+            case = decide(case, Tick(), at(now_s)).case
+    return case, now_s
+
+
+def test_who_never_gets_ready_is_given_up() -> None:
+    """After five deaths in a row before READY a process is failed, with the reason, and not after four."""
+    assert die_young(RULES.early_deaths - 1)[0].state == "starting"
+    case, _ = die_young(RULES.early_deaths)
+    assert case.state == "failed" and "before it was ready" in case.why and "SIGSEGV" in case.why
+
+
+def test_being_ready_once_forgives_early_deaths() -> None:
+    """Only deaths in a row count: READY in between begins a new row."""
+    case, now_s = die_young(RULES.early_deaths - 1)
+    case = decide(case, Spawned(50), at(now_s)).case
+    case = decide(case, Beat("ready"), at(now_s)).case
+    assert case.early == 0
+    assert decide(case, crash(pid=50), at(now_s)).case.state != "failed"
+
+
+def test_too_many_deaths_in_the_period_are_too_many() -> None:
+    """However quickly it recovers, the 31st death within a minute is the last; older deaths do not count."""
+    recent = tuple(T - 50 + i for i in range(RULES.deaths))
+    assert decide(running(deaths=recent), crash(), at()).case.state == "failed"
+    old = tuple(at_s - 60 for at_s in recent)
+    assert decide(running(deaths=old), crash(), at()).case.deaths == (T,)
+
+
+def test_a_fault_that_a_restart_cannot_mend_is_not_restarted() -> None:
+    """Exit code 78 fails the process at once, and its last words are the reason."""
+    verdict = decide(running("replaying", ready_s=0.0), crash("the ledger is of format 9", 78), at())
+    assert verdict.actions == () and verdict.case.state == "failed"
+    assert verdict.case.why == "the ledger is of format 9"
+    assert [note.what for note in verdict.notes] == ["death", "failed"]
+
+
+@pytest.mark.parametrize("event", [Start(), Reset(), Restart()])
+def test_a_failed_process_is_revived_with_a_clean_record(event: Event) -> None:
+    """Start, restart and reset all give a failed process its full number of attempts again."""
+    case, now_s = die_young(RULES.early_deaths)
+    verdict = decide(case, event, at(now_s))
+    assert verdict.actions == ("spawn",)
+    assert (verdict.case.early, verdict.case.attempt, verdict.case.deaths, verdict.case.why) == (0, 0, (), "")
+
+
+@pytest.mark.parametrize("state", ["replaying", "ready", "draining"])
+def test_silence_is_answered_with_abort_then_kill(state: State) -> None:
+    """Beyond the heartbeat limit: SIGABRT, a second later SIGKILL, and a start when it is gone; never before the limit."""
+    case = running(state, heard_s=T)
+    limit_s = T + RULES.heartbeat_s
+    assert decide(case, Tick(), at(limit_s)).actions == ()
+    verdict = decide(case, Tick(), at(limit_s + 0.01))
+    assert verdict.actions == ("abort",) and [note.what for note in verdict.notes] == ["hung"]
+    aborted = verdict.case
+    assert decide(aborted, Tick(), at(limit_s + 0.5)).actions == ()
+    assert decide(aborted, Tick(), at(limit_s + 0.01 + RULES.abort_s)).actions == ("kill",)
+    assert decide(aborted, crash(), at(limit_s + 1.1)).actions == ("spawn",)
+
+
+def test_a_start_may_take_longer_than_a_heartbeat() -> None:
+    """Before its first word a process has the longer limit of a start."""
+    case = running("starting", since_s=T, ready_s=0.0)
+    assert decide(case, Tick(), at(T + RULES.start_s)).actions == ()
+    assert decide(case, Tick(), at(T + RULES.start_s + 0.01)).actions == ("abort",)
+
+
+def test_time_in_which_nobody_could_be_heard_does_not_count() -> None:
+    """A watchdog that was itself stopped for an hour blames nobody for it."""
+    case = excuse(running(heard_s=T - 1), 3600.0)
+    assert decide(case, Tick(), at(T + 3600)).actions == ()
+
+
+def test_a_heartbeat_keeps_alive() -> None:
+    """Each heartbeat moves the limit, without any other change."""
+    case = decide(running(heard_s=T - 4), Beat("ready"), at()).case
+    assert case == running(heard_s=T)
+
+
+def test_a_department_waits_for_its_gate() -> None:
+    """What depends on another is not started before that is ready, and is started by the first tick after it."""
+    assert decide(Case(), Tick(), at(gate=False)).actions == ()
+    assert decide(Case(), Tick(), at()).actions == ("spawn",)
+    assert decide(Case(state="stopped", wanted=False), Start(), at(gate=False)).case.state == "waiting"
+
+
+def test_a_crash_does_not_wait_for_the_gate() -> None:
+    """A department that dies while its Mai is away is started all the same: it will connect when she is back."""
+    assert decide(running(), crash(), at(gate=False)).actions == ("spawn",)
+
+
+def test_a_stop_is_final_until_a_start() -> None:
+    """A stopped process is terminated, stays down through any tick, and comes back only when it is wanted."""
+    verdict = decide(running(), Stop(), at())
+    assert verdict.actions == ("terminate",)
+    stopped = decide(verdict.case, Ended(7, "exit status 0", 0, asked=True), at()).case
+    assert stopped.state == "stopped" and not stopped.wanted
+    assert decide(stopped, Tick(), at(T + 1e6)).actions == ()
+    assert decide(stopped, Start(), at()).actions == ("spawn",)
+
+
+def test_a_start_during_a_stop_is_not_forgotten() -> None:
+    """Who is wanted again while it still stops is started as soon as it is gone."""
+    stopping = decide(running(), Stop(), at()).case
+    wanted = decide(stopping, Start(), at())
+    assert wanted.actions == ()
+    assert decide(wanted.case, Ended(7, "exit status 0", 0, asked=True), at()).actions == ("spawn",)
+
+
+def test_a_stop_from_outside_is_respected() -> None:
+    """`supervisorctl stop` counts as an operator's word: the process is not wanted any more, and it stands on record."""
+    verdict = decide(running(), Ended(7, "exit status 0", 0, asked=True), at())
+    assert verdict.case.state == "stopped" and not verdict.case.wanted and verdict.actions == ()
+    assert [note.what for note in verdict.notes] == ["external"]
+    again = decide(verdict.case, Spawned(8), at())
+    assert again.case.wanted and again.case.pid == 8
+
+
+def test_an_end_of_an_earlier_life_changes_nothing() -> None:
+    """A late word about a process that has been replaced does not touch its successor."""
+    assert decide(running(), crash(pid=6), at()).case == running()
+
+
+def test_a_new_watchdog_adopts_what_runs() -> None:
+    """What is found running is neither started nor stopped; its next heartbeat makes it ready, its silence is seen soon."""
+    verdict = decide(Case(), Spawned(7, age_s=3600), at())
+    assert verdict.actions == () and verdict.case.pid == 7
+    assert decide(verdict.case, Beat("ready"), at()).case.state == "ready"
+    assert decide(verdict.case, Tick(), at(T + RULES.heartbeat_s + 0.01)).actions == ("abort",)
+
+
+def test_a_supervisor_that_does_not_answer_is_not_a_death() -> None:
+    """A spawn that may not have happened is tried again, and counts against nobody."""
+    case = decide(decide(Case(), Tick(), at()).case, Unspawned(), at()).case
+    assert (case.state, case.early, case.deaths) == ("backoff", 0, ())
+    assert decide(case, Tick(), at(case.retry_s)).actions == ("spawn",)
+
+
+EVENTS = st.sampled_from(
+    [
+        Tick(),
+        Spawned(1),
+        Spawned(2, 100.0),
+        Unspawned(),
+        *(Beat(phase) for phase in ("replaying", "ready", "draining")),
+        *(Ended(pid, "end", code, asked) for pid, code, asked in itertools.product((0, 1, 2), (-1, 0, 78), (True, False))),
+        Start(),
+        Stop(),
+        Restart(),
+        Reset(),
+    ]
+)
+
+
+@given(st.lists(st.tuples(EVENTS, st.floats(0, 40), st.booleans()), max_size=80))
+def test_no_history_breaks_the_rules(history: list[tuple[Event, float, bool]]) -> None:
+    """Whatever happens in whatever order: one start at a time, none that is not wanted, a delay never beyond the cap."""
+    case, now_s = Case(), T
+    for event, pause_s, gate in history:
+        now_s += pause_s
+        before = case
+        case, actions, _ = decide(case, event, at(now_s, gate=gate, chance=0.5))
+        assert len(actions) <= 1
+        if "spawn" in actions:
+            assert case.state == "starting" and case.pid == 0 and case.wanted
+        if actions and actions[0] in ("terminate", "abort", "kill"):
+            assert before.state in (*ALIVE, "aborted")
+        assert case.wanted is (case.state not in ("stopped",)) or case.state in ("stopping", "aborted")
+        assert len(case.deaths) <= RULES.deaths + 1
+        assert case.retry_s <= now_s + RULES.longest_delay_s
