@@ -4,103 +4,44 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 refuse
 Errors go to standard error: one sentence and a hint. Colour and progress only on a terminal.
 """
 
-import io
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
-from mai.sandbox.errors import FAILED, REFUSED, MaiError
+from mai.daemon.terminal import (
+    Commands,
+    as_json,
+    client_argument,
+    complete_process,
+    examples,
+    follow_option,
+    json_option,
+    lines_option,
+    on_terminal,
+    place_of,
+    plain,
+    printable,
+    process_argument,
+    told,
+)
+from mai.sandbox.errors import FAILED, MaiError
 from mai.sandbox.settings import SETTINGS
 
-if TYPE_CHECKING:
-    from mai.sandbox.place import Place
-
-F = TypeVar("F", bound=Callable[..., Any])
 SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTINGS)
 
 
-class Commands(click.Group):
-    """Turns our errors into one sentence, a hint and an exit status."""
-
-    def main(self, *args: Any, **named: Any) -> Any:
-        """As click's, with our errors shown as one sentence; what cannot be read or written becomes a mark."""
-        for stream in (sys.stdin, sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")
-        try:
-            return super().main(*args, **named)
-        except MaiError as error:
-            click.echo(f"mai: {error.sentence}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
-            sys.exit(error.code)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away, and with it who could be told
-            sys.exit(FAILED)
-        except OSError as error:
-            denied = isinstance(error, PermissionError)
-            click.echo(f"mai: {error}" + ("\nhint: run the command as the daemon's user" if denied else ""), err=True)
-            sys.exit(REFUSED if denied else FAILED)
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=SETTINGS_HELP)
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=SETTINGS_HELP
+)
 @click.option("--state", metavar="DIR", help="State directory; by default $MAI_STATE.")
 @click.version_option(package_name="mai-company", prog_name="mai")
 @click.pass_context
 def main(context: click.Context, state: str | None) -> None:
     """Run a company of AI agents on one host and make it behave like one team."""
     context.obj = state
-
-
-def place_of(context: click.Context | None = None) -> "Place":
-    """The state directory that the command is about."""
-    from mai.sandbox.place import Place
-
-    return Place((context or click.get_current_context()).find_root().obj)
-
-
-def complete_process(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of process names."""
-    return [name for name in place_of(context).processes() if name.startswith(incomplete)]
-
-
-def complete_client(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of clients."""
-    clients = {name.split("/")[0] for name in place_of(context).processes() if "/" in name}
-    return sorted(name for name in clients if name.startswith(incomplete))
-
-
-def examples(*lines: str) -> str:
-    """The epilog of a command's help."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def on_terminal() -> bool:
-    """Are colour and progress wanted?"""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-
-
-def printable(text: str) -> str:
-    """A text from elsewhere, without what a terminal would take for a command."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
-
-
-def as_json(value: Any) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def plain(value: Any) -> Any:
-    """A Struct as JSON has it."""
-    import msgspec
-
-    return msgspec.to_builtins(value)
-
-
-json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
 
 # -- the organisation
@@ -115,11 +56,9 @@ def check(file: Path, json_: bool) -> None:
     try:
         organisation = checking.load(file)
     except Faulty as faulty:
-        if json_:
-            as_json({"file": str(file), "faults": [plain(fault) for fault in faulty.faults]})
-        else:
-            click.echo("\n".join(str(fault) for fault in faulty.faults), err=True)
-            click.echo(f"mai: {file} has {len(faulty.faults)} fault{'s' if len(faulty.faults) > 1 else ''}", err=True)
+        if not json_:
+            raise
+        as_json({"file": str(file), "faults": [plain(fault) for fault in faulty.faults]})
         sys.exit(faulty.code)
     figures = {
         "clients": len(organisation.clients),
@@ -135,7 +74,9 @@ def check(file: Path, json_: bool) -> None:
 
 @main.command(epilog=examples("mai chart etc/company.toml", "mai chart --format svg company.toml > chart.svg"))
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(["tree", "svg", "mermaid", "json"]), default="tree", show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["tree", "svg", "mermaid", "json"]), default="tree", show_default=True, help="How."
+)
 def chart(file: Path, format_: str) -> None:
     """Draw an organisation, with the number of its paths beside a mesh's."""
     from mai.agents import chart as charting
@@ -145,7 +86,9 @@ def chart(file: Path, format_: str) -> None:
 
 
 # -- the daemon
-@main.command(epilog=examples("mai up etc/company.toml", "mai up --detach etc/company.toml", "mai --state /tmp/try up company.toml"))
+@main.command(
+    epilog=examples("mai up etc/company.toml", "mai up --detach etc/company.toml", "mai --state /tmp/try up company.toml")
+)
 @click.argument("file", required=False)
 @click.option("--detach", is_flag=True, help="Return when everything is ready; end it with `mai down`.")
 @click.pass_context
@@ -216,9 +159,6 @@ def _order(do: str, context: click.Context, name: str) -> None:
     click.echo(f"{reply['name']} is {reply['state']}" + (f" (process {reply['pid']})" if reply.get("pid") else ""))
 
 
-process_argument = click.argument("process", shell_complete=complete_process)
-
-
 @main.command(epilog=examples("mai start acme/support"))
 @process_argument
 @click.pass_context
@@ -253,15 +193,17 @@ def reset(context: click.Context, process: str) -> None:
 
 # -- the client
 @main.command(
-    epilog=examples('mai ask acme "refund order 10423"', 'mai ask acme --json "who is on call?"', 'echo "who is on call?" | mai ask acme -')
+    epilog=examples(
+        'mai ask acme "refund order 10423"', 'mai ask acme --json "who is on call?"', 'echo "who is on call?" | mai ask acme -'
+    )
 )
-@click.argument("client", shell_complete=complete_client)
+@client_argument
 @click.argument("text")
 @click.option("--id", "request", help="Id of the request: asked again with the same id, it gives the same answer.")
 @click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Deadline; by default the organisation's.")
 @json_option
 @click.pass_context
-def ask(context: click.Context, client: str, text: str, request: str | None, timeout_s: float | None, json_: bool) -> None:
+def ask(context: click.Context, client: str, text: str, *, request: str | None, timeout_s: float | None, json_: bool) -> None:
     """Ask a client's Mai and wait for the answer; on a terminal each hop is shown as it happens. TEXT - is standard input."""
     from mai.daemon import asking
 
@@ -292,8 +234,10 @@ def _show_answer(answer: dict[str, Any], json_: bool) -> None:
 
 
 @main.command(epilog=examples("mai chat acme"))
-@click.argument("client", shell_complete=complete_client)
-@click.option("--history", "last", type=click.IntRange(0, 1000), default=5, show_default=True, help="Earlier answers, on a terminal.")
+@client_argument
+@click.option(
+    "--history", "last", type=click.IntRange(0, 1000), default=5, show_default=True, help="Earlier answers, on a terminal."
+)
 @click.pass_context
 def chat(context: click.Context, client: str, last: int) -> None:
     """Talk to a client's Mai, line by line; the history is hers and survives everything. Ctrl-D ends it."""
@@ -302,7 +246,8 @@ def chat(context: click.Context, client: str, last: int) -> None:
 
     place = place_of(context)
     door = Door(place.sockets(asking.client_of(place, client)) / "door.sock", 10)
-    for before in door.call({"do": "history", "last": last})["history"] if last and on_terminal() else []:
+    history = door.call({"do": "history", "last": max(last, 1)})["history"]
+    for before in history[:last] if on_terminal() else []:
         click.secho(printable(f"{client}> {before['text']}\n{before['answer']}\n"), dim=True)
     while (text := _line(f"{client}> ")) is not None:
         request = asking.new_id()
@@ -311,7 +256,7 @@ def chat(context: click.Context, client: str, last: int) -> None:
                 if "answer" in reply:
                     click.echo(printable(reply["answer"]["answer"]) + "\n")
         except MaiError as error:
-            click.echo(f"mai: {error.sentence}\nhint: {error.hint}", err=True)
+            click.echo(told(error), err=True)
         except KeyboardInterrupt:
             click.echo(f"\n{asking.kept(request)}", err=True)
 
@@ -327,11 +272,11 @@ def _line(prompt: str) -> str | None:
 
 
 # -- the journals
-follow_option = click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until Ctrl-C.")
-lines_option = click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="How many of the last to show.")
 
 
-@main.command(epilog=examples("mai tail", "mai tail -f acme/finance", "mai tail -f --kind request acme", "mai tail --json | jq .kind"))
+@main.command(
+    epilog=examples("mai tail", "mai tail -f acme/finance", "mai tail -f --kind request acme", "mai tail --json | jq .kind")
+)
 @click.argument("what", required=False, metavar="[PROCESS|CLIENT]", shell_complete=complete_process)
 @follow_option
 @lines_option
@@ -341,7 +286,7 @@ lines_option = click.option("-n", "--lines", type=click.IntRange(0), default=20,
 @json_option
 @click.pass_context
 def tail(
-    context: click.Context, what: str | None, follow: bool, lines: int, kind: str, request: str, agent: str, json_: bool
+    context: click.Context, *, what: str | None, follow: bool, lines: int, kind: str, request: str, agent: str, json_: bool
 ) -> None:
     """Show the journals' last records, of one process, one client or all, in order of time."""
     from mai.daemon.output import stream
@@ -350,10 +295,8 @@ def tail(
 
     colour = on_terminal()
     journals = Tail(place_of(context), what, Wanted(kind, request, agent))
-    shown = (json_line(line) if json_ else in_words(line, colour=colour) for line in journals.latest(lines))
-    stream(shown)
-    if follow:
-        stream(json_line(line) if json_ else in_words(line, colour=colour) for line in journals.follow())
+    shown = journals.lines(lines, follow=follow)
+    stream(json_line(line) if json_ else in_words(line, colour=colour) for line in shown)
 
 
 @main.command(epilog=examples("mai logs acme/finance", "mai logs -f watchdog"))
@@ -366,11 +309,7 @@ def logs(context: click.Context, process: str, follow: bool, lines: int) -> None
     from mai.daemon.logs import Log, log_of
     from mai.daemon.output import stream
 
-    log = Log(log_of(place_of(context), process))
-    latest = log.latest(lines)
-    stream(latest if follow else latest + log.unfinished())
-    if follow:
-        stream(log.follow())
+    stream(Log(log_of(place_of(context), process)).lines(lines, follow=follow))
 
 
 @main.command(epilog=examples("mai trace 19a2b3c4d5e6f7a8b", "mai trace --json 19a2b3"))
@@ -380,12 +319,13 @@ def logs(context: click.Context, process: str, follow: bool, lines: int) -> None
 def trace(context: click.Context, request: str, json_: bool) -> None:
     """Show the tree of a request's hops with their times. The beginning of its id is enough."""
     from mai.daemon import trace as tracing
+    from mai.daemon.tree import render
 
     found = tracing.trace(place_of(context), request)
     if json_:
-        as_json(plain(found))
+        as_json(tracing.fields(found))
     else:
-        click.echo(tracing.render(found, colour=on_terminal()))
+        click.echo(render(found, colour=on_terminal()))
 
 
 @main.command(epilog=examples("mai verify", "mai verify --state acme/finance"))
@@ -399,10 +339,10 @@ def verify(context: click.Context, processes: tuple[str, ...], fold: bool, json_
 
     report = verifying.verify(place_of(context), processes, state=fold)
     if json_:
-        as_json(plain(report))
+        as_json(verifying.fields(report))
     else:
         click.echo(verifying.render(report, colour=on_terminal()))
-    sys.exit(FAILED if report.findings else 0)
+    sys.exit(0 if report.sound else FAILED)
 
 
 # -- to try it

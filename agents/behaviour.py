@@ -89,20 +89,19 @@ def returned(department: "DepartmentDecider", work: Work, child: str, done: Done
     """What a board or coordinator does with the result of what it handed on."""
     if done.state == "answered":
         return department.end(work, signed(department, work, done))
-    agent = department.own.agent(child)
-    again = done.state == "escalated" or (agent is not None and bool(agent.backups) and done.state in ("failed", "expired"))
     own = not work.contract or department.owns(work.contract)
-    if again and own and work.agent != department.own.board.name:
-        following = [name for name in follow_ups(department, work, child, done) if name not in work.tried]
-        if following:
-            return department.hand(work, following[0], now_ms, rule=f"after {child}: {done.reason}"[:200])
+    if own and work.agent != department.own.board.name:
+        for name in follow_ups(department, work, done):
+            if name not in work.tried and name != work.agent and department.table.rank(department.own.name, name) != "board":
+                return department.hand(work, name, now_ms, rule=f"after {child}: {done.reason}"[:200])
     return department.end(work, done)
 
 
-def follow_ups(department: "DepartmentDecider", work: Work, child: str, done: Done) -> list[str]:
-    """Who may take over: the named backups; after an escalation any specialist that fits."""
-    agent = department.own.agent(child)
-    backups = list(agent.backups) if agent else []
+def follow_ups(department: "DepartmentDecider", work: Work, done: Done) -> list[str]:
+    """Who may take over: backups of those who had it, unless it was refused; after an escalation any specialist that fits."""
+    if done.state == "refused":
+        return []
+    backups = [name for tried in work.tried if (agent := department.own.agent(tried)) for name in agent.backups]
     if done.state != "escalated" or work.contract:
         return backups
     specialists = tuple(a.name for a in department.own.agents if a.rank == "specialist")

@@ -76,9 +76,9 @@ class Programs:
         self._asking: set[str] = set()  # tasks of programs that wait for others
         self._seeking: deque[str] = deque()  # tasks that wait for a seat
 
-    def busy(self) -> list[Program]:
-        """Programs that have a task."""
-        return list(self._busy.values())
+    def at_work(self) -> list[Program]:
+        """Programs that have a task and do not wait for others: what they say is to be read."""
+        return [program for task, program in self._busy.items() if task not in self._asking]
 
     def room(self, task: str) -> bool:
         """May this task take a seat? If not it waits in line."""
@@ -97,7 +97,10 @@ class Programs:
         while True:
             message = decode(agent.name, await Line(program))
             if "call" not in message:
-                return await _answer(context, message)
+                program.free = bool(message.keys() & {"refused", "escalate"})  # what is no answer may not have been its last word
+                answer = await _answer(context, message)
+                program.free = True
+                return answer
             self._asking.add(given.task)
             self._next_seat()
             try:
@@ -117,7 +120,7 @@ class Programs:
             program = program or Program(agent, self._files, self._base)
         except (OSError, ValueError) as error:
             raise Refusal(f"the command of {agent.name} cannot be started: {error}", "failed") from None
-        program.task = task
+        program.task, program.free = task, False
         self._busy[task] = program
         return program
 

@@ -121,7 +121,7 @@ class DepartmentProcess(Loop):
     # -- the turn
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
         """The poll, with the pipes of the command agents that are at work."""
-        programs = self.runner.programs.busy()
+        programs = self.runner.programs.at_work()
         for program in programs:
             if program.wanted:
                 self.poller.register(program.stdout, zmq.POLLIN)

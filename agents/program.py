@@ -21,14 +21,17 @@ KEPT: Final = ("PATH", "LANG", "LC_ALL")  # of our environment
 
 
 class Program:
-    """A child in a process group of its own; `task` is what it has, `closed` says why there will be no further line."""
+    """A child in a process group of its own.
+
+    `task` is what it has, `free` whether it has answered it, `closed` says why there will be no further line.
+    """
 
     def __init__(self, agent: Agent, files: Path, base: Path) -> None:
         """Start it in the directory `files`; arguments that are files below `base` are found there.
 
         Raises OSError or ValueError.
         """
-        self.agent, self.task, self.closed = agent.name, "", ""
+        self.agent, self.task, self.free, self.closed = agent.name, "", True, ""
         self.lines: deque[bytes] = deque()
         self._part = bytearray()
         self._unwritten = bytearray()
@@ -87,10 +90,10 @@ class Program:
             self.closed = f"wrote a line of more than {LINE_BYTES} bytes"
 
     def quiet(self) -> bool:
-        """Is it ready for a task: alive, nothing half said, nothing unread?"""
+        """Is it ready for a task: alive, the last one answered, nothing half said, nothing unread?"""
         if not self.closed:
             self.read()
-        return not (self.closed or self.lines or self._part or self.stuck)
+        return self.free and not (self.closed or self.lines or self._part or self.stuck)
 
     def _ended(self) -> None:
         half = f" after half a line: {self._part[:80].decode(errors='replace')!r}" if self._part else ""

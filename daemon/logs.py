@@ -139,6 +139,11 @@ class Log:
             yield from self.more()
             wait(POLL_S)
 
+    def lines(self, count: int, *, follow: bool = False) -> Iterator[str]:
+        """The last lines, and then what comes; without `follow` a line that has no end yet is given too."""
+        yield from self.latest(count)
+        yield from self.follow() if follow else self.unfinished()
+
     def close(self) -> None:
         """Close the file."""
         if self._descriptor >= 0:

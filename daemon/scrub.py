@@ -114,8 +114,7 @@ class Scrub:
     def journal(self, upto: int, progress: Callable[[int], None]) -> None:
         """Read on to this record: numbers, digests, and what the bodies of messages say."""
         while self.seq < upto and (rows := self._rows(upto)):
-            for row in rows:
-                self._record(row)
+            self._chain(rows)
             self.records += len(rows)
             progress(self.seq)
         if self.seq < upto:  # the last ones went while we looked
@@ -131,21 +130,24 @@ class Scrub:
             self.reader.connection.text_factory = _lenient
             return self._rows(upto)
 
-    def _record(self, row: Row) -> None:
-        seq, prev, digest = row[0], row[9], row[10]
-        try:
-            fits = chain(prev, seq, row[1], row[2], row[3:9]) == digest
-        except (struct.error, UnicodeEncodeError):  # a number or a text that the ledger could never have written
-            fits = False
-        if not fits or prev != self._head or seq != self.seq + 1:
-            self._misfit(row, fits)
-        self.seq, self._head = seq, digest
-        if row[4] in LOOKED_AT or row[8].startswith(BLOB):
-            self._body(row)
+    def _chain(self, rows: list[Row]) -> None:
+        """Hold each record against the one before. A million of them pass here, hence the locals."""
+        last, head = self.seq, self._head
+        for row in rows:
+            seq, at_ns, term, _, kind, _, _, _, body, prev, digest = row
+            try:
+                fits = chain(prev, seq, at_ns, term, row[3:9]) == digest
+            except (struct.error, UnicodeEncodeError):  # a number or a text that the ledger could never have written
+                fits = False
+            if not fits or prev != head or seq != last + 1:
+                self._misfit(seq, last + 1, fits)
+            last, head = seq, digest
+            if kind in LOOKED_AT or body.startswith(BLOB):
+                self._body(row)
+        self.seq, self._head = last, head
 
-    def _misfit(self, row: Row, fits: bool) -> None:
+    def _misfit(self, seq: int, due: int, fits: bool) -> None:
         """Say in which way a record is not the next one of the chain."""
-        seq, due = row[0], self.seq + 1
         if seq > due:
             self._bad(due, f"record {due} is missing" if seq == due + 1 else f"the records from {due} to {seq - 1} are missing")
         elif not fits:

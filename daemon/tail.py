@@ -17,7 +17,7 @@ from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
 
-POLL_S = 0.05  # a look at 30 idle ledgers takes about 1 ms
+POLL_S = 0.05  # a look at 30 idle ledgers takes less than 1 ms
 WINDOW_S = 0.1  # so long a record is held back for an earlier one of another process that is not committed yet
 APPEAR_S = 1.0  # between two looks for ledgers of new processes
 SPAN = 50_000  # records that one backward look goes through
@@ -147,6 +147,12 @@ class Tail:
         while True:
             yield from self.more(time.monotonic())
             wait(POLL_S)
+
+    def lines(self, count: int, *, follow: bool = False) -> Iterator[Line]:
+        """The last records, and then what comes."""
+        yield from self.latest(count)
+        if follow:
+            yield from self.follow()
 
     def close(self) -> None:
         """Close all files."""

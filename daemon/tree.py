@@ -1,4 +1,4 @@
-"""One request as a tree of tasks with their times, and how it is drawn. Pure."""
+"""One request as a tree of tasks with their times, and how it is drawn."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -103,11 +103,10 @@ def rows(trace: Trace) -> Iterator[Row]:
 
 def _node(node: Node, above: str, last: bool, said: tuple[object, ...]) -> Iterator[Row]:
     what = (node.text, node.contract, node.input)
-    label = [f"mai → {short(node.agent)}" if node.sender.endswith("/mai") else short(node.agent)]
+    label = f"mai → {short(node.agent)}" if node.sender.endswith("/mai") else short(node.agent)
     if what != said:
-        label.append(f"{node.contract} {inputs(node.input)}".strip() if node.contract else node.text)
-    label += [f"({count} {word})" for count, word in _troubles(node)]
-    yield Row(above + ("└─ " if last else "├─ "), clean("  ".join(label)), node.started_ms, node.ms, node.state)
+        label += f": {node.contract} {inputs(node.input)}" if node.contract else f": {node.text}"
+    yield Row(above + ("└─ " if last else "├─ "), clean(label + _troubles(node)), node.started_ms, node.ms, node.state)
     if node.reason and not node.tasks:
         yield Row(above + ("   " if last else "│  ") + "   ", clean(node.reason), node.started_ms + (node.ms or 0), None, "")
     below = _below(node)
@@ -123,11 +122,12 @@ def _node(node: Node, above: str, last: bool, said: tuple[object, ...]) -> Itera
                 yield Row(inner + ("└╴ " if end else "├╴ "), f"! {clean(one.text)}", one.at_ms, None, "")
 
 
-def _troubles(node: Node) -> list[tuple[int, str]]:
-    """What did not go smoothly."""
+def _troubles(node: Node) -> str:
+    """What did not go smoothly, in brackets."""
     attempts = node.attempts if node.attempts > 1 else 0
     counts = ((attempts, "attempt", "attempts"), (node.crashes, "crash", "crashes"), (node.restarts, "restart", "restarts"))
-    return [(count, one if count == 1 else more) for count, one, more in counts if count]
+    said = ", ".join(f"{count} {one if count == 1 else more}" for count, one, more in counts if count)
+    return f" ({said})" if said else ""
 
 
 def _below(node: Node) -> list[tuple[float, Node | Step | Note]]:

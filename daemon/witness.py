@@ -10,10 +10,9 @@ leaves, and a receiver before it acknowledges, so a true claim finds what it cla
 """
 
 from array import array
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
-from hashlib import blake2b
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +20,6 @@ import msgspec
 from mai.agents.events import Received, Sent
 
 FAR = 1_000_000  # a gap in a link that is not believed: the number itself was changed
-PRINT_BYTES = 16
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -62,43 +60,42 @@ _acked = msgspec.json.Decoder(_Acked)
 
 
 class Strand:
-    """One direction of a link as one end has it, from the first message on: 40 bytes for each.
+    """One direction of a link as one end has it, from the first message on: 24 bytes for each.
 
-    `seqs` are the records of this end, `heads` fingerprints of the sender's record (its number and digest), `prints` of
-    what the message says. A record 0 stands for a message that this end does not have.
+    `seqs` are the records of this end, `heads` fingerprints of the sender's record (its number and digest), `says` of
+    what the message says. A record 0 stands for a message that this end does not have. The fingerprints are Python's own
+    hashes, whose key is random and ends with this process: nobody can have prepared two texts that share one.
     """
 
     def __init__(self) -> None:
-        self.seqs = array("Q")
-        self.heads = bytearray()
-        self.prints = bytearray()
+        self.seqs = array("q")
+        self.heads = array("q")
+        self.says = array("q")
         self.whole = True
 
     def __len__(self) -> int:
         return len(self.seqs)
 
-    def add(self, lseq: int, seq: int, head: bytes, said: bytes) -> bool:
+    def add(self, lseq: int, seq: int, head: int, says: int) -> bool:
         """Take the next message; False if it is the first that is not the next one."""
-        due = len(self) + 1
-        fits, self.whole = lseq == due or not self.whole, self.whole and lseq == due
+        due = len(self.seqs) + 1
+        fits = lseq == due or not self.whole
+        self.whole = self.whole and lseq == due
         if not due <= lseq < due + FAR:
             return fits
-        for own, number in ((0, lseq - due), (seq, 1)):
-            self.seqs.extend([own] * number)
-        self.heads += bytes(PRINT_BYTES * (lseq - due)) + head
-        self.prints += bytes(PRINT_BYTES * (lseq - due)) + said
+        for column, value in ((self.seqs, seq), (self.heads, head), (self.says, says)):
+            if lseq > due:
+                column.extend([0] * (lseq - due))
+            column.append(value)
         return fits
 
     def differs(self, other: "Strand", upto: int) -> int:
         """The first message of ours, up to this number, that the other does not have or not so; 0 if there is none."""
-        end = upto * PRINT_BYTES
-        if self.heads[:end] == other.heads[:end] and self.prints[:end] == other.prints[:end]:
+        if self.heads[:upto] == other.heads[:upto] and self.says[:upto] == other.says[:upto]:
             return 0
-        for lseq in range(1, upto + 1):
-            part = slice((lseq - 1) * PRINT_BYTES, lseq * PRINT_BYTES)
-            if self.seqs[lseq - 1] and (self.heads[part] != other.heads[part] or self.prints[part] != other.prints[part]):
-                return lseq
-        return 0
+        theirs = chain(zip(other.heads, other.says, strict=True), repeat(None))
+        ours = zip(self.seqs[:upto], zip(self.heads, self.says, strict=True), theirs, strict=False)
+        return next((lseq for lseq, (seq, own, their) in enumerate(ours, 1) if seq and own != their), 0)
 
 
 class Ends:
@@ -116,12 +113,14 @@ class Ends:
         """Take one record of a message; returns what is wrong with its number, if anything. Raises MsgspecError, ValueError."""
         if kind == Sent.kind:
             sent = _sent.decode(body)
-            strand, lseq, peer = self.sent[sent.to], sent.lseq, sent.to
-            fits = strand.add(lseq, seq, head_print(seq, digest), said_print(sent))
+            lseq, peer = sent.lseq, sent.to
+            says = hash((sent.id, sent.deadline_ms, bytes(sent.body)))  # both ends write the same values the same way
+            fits = self.sent[peer].add(lseq, seq, hash((seq, digest)), says)
         elif kind == Received.kind:
             got = _received.decode(body)
-            strand, lseq, peer = self.received[got.sender], got.lseq, got.sender
-            fits = strand.add(lseq, seq, head_print(got.head_seq, bytes.fromhex(got.head)), said_print(got))
+            lseq, peer = got.lseq, got.sender
+            says = hash((got.id, got.deadline_ms, bytes(got.body)))
+            fits = self.received[peer].add(lseq, seq, hash((got.head_seq, bytes.fromhex(got.head))), says)
         else:
             acked = _acked.decode(body)
             self.acked[acked.peer] = (acked.received, seq)
@@ -134,7 +133,8 @@ class Ends:
         Of a journal that is broken from some record on, what stands before it is still believed.
         """
         for peer, strand in self.received.items():
-            self.claims[peer] = bisect_left(strand.seqs, bad_seq) if bad_seq else len(strand)
+            believed = (number for number, seq in enumerate(strand.seqs) if seq >= bad_seq > 0)
+            self.claims[peer] = next(believed, len(strand))
         self.claimed_acks = {peer: acked for peer, acked in self.acked.items() if not bad_seq or acked[1] < bad_seq}
 
     def peers(self) -> set[str]:
@@ -157,17 +157,6 @@ class Ends:
         }
 
 
-def said_print(message: _Sent | _Received) -> bytes:
-    """A fingerprint of what a message says; the same on both ends, because both encode the same values the same way."""
-    text = b"\0".join((message.id.encode(), b"%d" % message.deadline_ms, message.body))
-    return blake2b(text, digest_size=PRINT_BYTES).digest()
-
-
-def head_print(seq: int, digest: bytes) -> bytes:
-    """A record's number and as much of its digest as fits; it stands for all records before it."""
-    return digest[:12].ljust(12, b"\0") + (seq % (1 << 32)).to_bytes(4, "big")
-
-
 class Claim(NamedTuple):
     """What a receiver holds against its sender: a message that the sender's journal does not have so."""
 
@@ -184,11 +173,11 @@ def claims(sender: Ends, receiver: Ends) -> Iterator[Claim]:
     upto = receiver.claims.get(sender.process, 0)
     got, sent = receiver.received[sender.process], sender.sent[receiver.process]
     if lseq := got.differs(sent, upto):
-        part = slice((lseq - 1) * PRINT_BYTES, lseq * PRINT_BYTES)
-        head, said = got.heads[part] != sent.heads[part], got.prints[part] != sent.prints[part]
+        part = slice(lseq - 1, lseq)  # empty where there is none
+        head, says = got.heads[part] != sent.heads[part], got.says[part] != sent.says[part]
         good = sent.seqs[lseq - 2] if 1 < lseq <= len(sent) + 1 else 0
         own = sent.seqs[lseq - 1] if lseq <= len(sent) else 0
-        yield Claim(lseq, got.seqs[lseq - 1], own, good, head, said)
+        yield Claim(lseq, got.seqs[lseq - 1], own, good, head, says)
 
 
 def overdrawn(sender: Ends, receiver: Ends) -> Iterator[tuple[int, int, int]]:

@@ -55,7 +55,7 @@ def holder(directory: Path) -> int:
     """The pid of the process that holds the directory; 0 if nobody does."""
     try:
         file = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -27,6 +27,14 @@ NOUNS = ("task", "step", "link", "memory")
 PATIENCE_S = 30.0  # until a test gives up; never a measure
 Row = tuple[str, str]
 
+COUNTED = """
+def count(files, what):
+    with open(files / what, "a") as file:
+        file.write("x")
+    return (files / what).stat().st_size
+"""
+TOOL = Tool(name="count", handler="w.py:count", effect="idempotent")
+
 SALES = Department(
     name="sales",
     charter="Sells.",
@@ -148,12 +156,13 @@ class Lone:
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
             self.turn()
-            if not self.runner.busy and not self._programs():
+            if not self.runner.busy and not self.wait_for_programs():
                 return
         raise AssertionError("it does not settle")
 
-    def _programs(self) -> bool:
-        programs = self.runner.programs.busy()
+    def wait_for_programs(self) -> bool:
+        """Wait until a program at work says something, or a deadline passes; False if there is none."""
+        programs = self.runner.programs.at_work()
         reading = {program.stdout: program for program in programs if program.wanted}
         writing = {program.stdin: program for program in programs if program.stuck}
         if not reading and not writing:

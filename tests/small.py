@@ -89,7 +89,7 @@ may_ask = ["support"]
 request = { order = "int" }
 reply = { refund = "int" }
 """
-HANDLERS = '''
+HANDLERS = """
 import pysqlite3 as sqlite3
 from mai.agents.context import Answer, Refusal
 
@@ -114,7 +114,7 @@ async def clerk(ctx, task):
 async def desk(ctx, task):
     reply = await ctx.ask("finance.pay_back", order=task.input["order"])
     return Answer(f"Order {task.input['order']} was refunded.", reply.value)
-'''
+"""
 PORTER = """while IFS= read -r task; do
     read -r word <gate
     printf '{"text": "The gate is open: %s."}\\n' "$word"
@@ -224,7 +224,7 @@ class Daemon:
 
     def check_ledger(self, process: str) -> None:
         """The chain holds, and no two starts of the process wrote at the same time."""
-        prev, boots = bytes(32), []
+        prev, boots = bytes(32), list[str]()
         for number, (record, _) in enumerate(self.journal(process), 1):
             assert (record.seq, record.prev, record.digest) == (number, prev, digest_of(record)), f"{process} {number}"
             prev = record.digest

@@ -29,7 +29,8 @@ def place(state: Path):
 def answer(place: Place, text: str) -> Reply:
     """Mai's answer."""
     replies = list(ask(place, "acme", text, request=new_id(), timeout_s=60, watch=False))
-    return replies[-1]["answer"]
+    given: Reply = replies[-1]["answer"]
+    return given
 
 
 @pytest.mark.seconds(300)

@@ -1,5 +1,6 @@
 """Mai's real process, alone: raw ZeroMQ clients in the place of her departments, and callers at her door."""
 
+import itertools
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -15,13 +16,13 @@ from typing import Any
 import msgspec
 import pytest
 import zmq
+from msgspec.structs import replace
 
 from mai.agents import check, messages
 from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Recall, Recalled, Remember, Result, Task
 from mai.agents.wire import routing_id
 from mai.daemon.door import LINE_BYTES, Door
 from mai.daemon.quarters import furnish
-from mai.daemon.refusals import EVERY_MS
 from mai.sandbox import keys
 from mai.sandbox.errors import REFUSED, USAGE, MaiError
 from mai.sandbox.life import EX_CONFIG
@@ -166,8 +167,9 @@ def peer(mai: Gateway) -> Iterator[Callable[..., Peer]]:
         [b"\x91" * 100_000],
         [b"", b""],
         [b"a"] * 100,
+        [messages.encode(Envelope("acme/support", "acme/mai", 0, "", "", 0, 0, b"", Hello(0, ""))), b"more"],
     ],
-    ids=["empty", "noise", "http", "nothing", "short", "types", "long", "deep", "two", "hundred"],
+    ids=["empty", "noise", "http", "nothing", "short", "types", "long", "deep", "two", "hundred", "more"],
 )
 def test_what_is_no_message_is_answered_with_a_complaint(peer: Callable[..., Peer], frames: list[bytes]) -> None:
     """In one sentence, to the connection that it came from; the next message is taken as if nothing had been."""
@@ -216,20 +218,15 @@ def test_whoever_takes_anothers_routing_id_gets_nothing_of_it(gateway: Gateway) 
 def test_unknown_keys_are_shut_out_and_cannot_flood_the_journal(gateway: Gateway) -> None:
     """Each handshake with an unknown key fails; what is put on record is their number, at most once a second."""
     context, strangers = zmq.Context(), 60
-    with closing(context.socket(zmq.PULL)) as told:
-        told.bind("inproc://told")
-        sockets = []
-        for _ in range(strangers):
-            stranger = context.socket(zmq.DEALER)
-            stranger.linger, stranger.reconnect_ivl = 0, -1
-            stranger.curve_publickey, stranger.curve_secretkey = zmq.curve_keypair()
-            stranger.curve_serverkey = (gateway.place.home("acme/support") / "mai.key").read_bytes()
-            monitor = stranger.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_SUCCEEDED)
-            stranger.connect(f"ipc://{gateway.place.sockets('acme') / 'mai.sock'}")
-            sockets.append((stranger, monitor))
-        for _, monitor in sockets:
-            assert monitor.poll(WAIT_MS)
-            assert int.from_bytes(monitor.recv_multipart()[0][:2], "little") == zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    for _ in range(strangers):
+        stranger = context.socket(zmq.DEALER)
+        stranger.linger, stranger.reconnect_ivl = 0, -1
+        stranger.curve_publickey, stranger.curve_secretkey = zmq.curve_keypair()
+        stranger.curve_serverkey = (gateway.place.home("acme/support") / "mai.key").read_bytes()
+        monitor = stranger.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        stranger.connect(f"ipc://{gateway.place.sockets('acme') / 'mai.sock'}")
+        assert monitor.poll(WAIT_MS)
+        assert int.from_bytes(monitor.recv_multipart()[0][:2], "little") == zmq.EVENT_HANDSHAKE_FAILED_AUTH
     context.destroy(linger=0)
 
     def counted() -> int:
@@ -238,7 +235,7 @@ def test_unknown_keys_are_shut_out_and_cannot_flood_the_journal(gateway: Gateway
 
     until(lambda: counted() == strangers, "all of them on record")
     at_ms = [record.at_ns // 1_000_000 for record, body in gateway.daemon.journal("acme/mai", "message.refused")]
-    assert all(later - earlier >= EVERY_MS - 1 for earlier, later in zip(at_ms, at_ms[1:], strict=False))
+    assert all(later - earlier > 990 for earlier, later in itertools.pairwise(at_ms))
     assert gateway.serves()
 
 
@@ -262,14 +259,15 @@ def test_a_number_already_seen_is_acknowledged_and_ignored(peer: Callable[..., P
     assert client.expect(Ack).received == before
 
 
+PAY = Task("R/1.m1", "R", "acme/support/desk", "finance.pay_back", "", {"order": 1}, 3)
 ABSURD: list[tuple[str, messages.Any_Body, dict[str, Any]]] = [
     ("no task", Task("", "", "", "", "", {}, 0), {}),
-    ("unknown task", Task("R/1.m1", "R", "acme/support/desk", "finance.pay_back", "", {"order": 1}, 3), {}),
-    ("huge numbers", Task("R/1.m1", "R", "acme/support/desk", "finance.pay_back", "", {"order": (1 << 64) - 1}, 1 << 63), {}),
-    ("negative", Task("R/1.m1", "R", "acme/support/desk", "finance.pay_back", "", {"order": -1}, -(1 << 63)), {"deadline_ms": -1}),
-    ("far deadline", Task("R/1.m1", "R", "acme/support/desk", "finance.pay_back", "", {"order": 1}, 3), {"deadline_ms": (1 << 64) - 1}),
-    ("free text", Task("R/1.m1", "R", "acme/support/desk", "", "do it", {}, 3), {}),
-    ("no numbers", Task("R/1.m1", "R", "acme/support/desk", "finance.pay_back", "", {"order": float("nan")}, 3), {}),
+    ("unknown task", PAY, {}),
+    ("huge numbers", replace(PAY, input={"order": (1 << 64) - 1}, hops=1 << 63), {}),
+    ("negative", replace(PAY, input={"order": -1}, hops=-(1 << 63)), {"deadline_ms": -1}),
+    ("far deadline", PAY, {"deadline_ms": (1 << 64) - 1}),
+    ("free text", replace(PAY, contract="", text="do it"), {}),
+    ("no numbers", replace(PAY, input={"order": float("nan")}), {}),
     ("names", Task("\0" * 99, "\n", "\x1b[2J", "\u202e.", "\ufffe", {"": ""}, 3), {"id": "\0", "organisation": "x" * 10_000}),
     ("unknown result", Result("R/1", "R", "answered", "", {}, "", ""), {}),
     ("result of nothing", Result("", "", "escalated", "", {"": float("inf")}, "", "", ("x",) * 1000), {}),
@@ -365,10 +363,8 @@ def test_a_line_of_ten_megabytes_is_refused(mai: Gateway) -> None:
         caller.settimeout(PATIENCE_S)
         caller.connect(str(mai.door.path))
         line = json.dumps({"do": "ask", "request": "big", "text": "a" * 10_000_000}).encode()
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was read
             caller.sendall(line)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before all of it was read
         reply = json.loads(caller.makefile("rb").readline())
     assert reply["code"] == USAGE and str(LINE_BYTES) in reply["error"]
     assert mai.serves()
@@ -376,7 +372,7 @@ def test_a_line_of_ten_megabytes_is_refused(mai: Gateway) -> None:
 
 def test_an_id_is_asked_by_many_at_once_and_answered_the_same(gateway: Gateway) -> None:
     """Eight callers with one id: one request, one answer, told to all; and to who asks after a restart, however it ended."""
-    asked = {"do": "ask", "request": "R", "text": "open the sky or something"}
+    asked = {"do": "ask", "request": "R", "text": "fly me to the moon"}
     gateway.door.call({**asked, "request": "other"})
     answers: list[Any] = []
     callers = [Thread(target=lambda: answers.append(gateway.door.call(asked))) for _ in range(8)]
@@ -397,10 +393,10 @@ def test_an_id_is_asked_by_many_at_once_and_answered_the_same(gateway: Gateway) 
 
 def test_an_id_is_not_used_twice_for_different_texts(mai: Gateway) -> None:
     """The second text is refused; blanks around a text make no difference."""
-    first = mai.door.call({"do": "ask", "request": "twice", "text": "open the sky"})
-    assert mai.door.call({"do": "ask", "request": "twice", "text": " open the sky\n"}) == first
+    first = mai.door.call({"do": "ask", "request": "twice", "text": "fly me to the moon"})
+    assert mai.door.call({"do": "ask", "request": "twice", "text": " fly me to the moon\n"}) == first
     with pytest.raises(MaiError) as refused:
-        mai.door.call({"do": "ask", "request": "twice", "text": "open the sea"})
+        mai.door.call({"do": "ask", "request": "twice", "text": "fly me to the sun"})
     assert refused.value.code == REFUSED and "twice" in refused.value.sentence
 
 

@@ -1,6 +1,5 @@
 """Workers' code under the runner: whatever it does, its task gets one answer and the process goes on."""
 
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -10,20 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mai.agents.events import Asked, Begun, EffectIntent, EffectUnknown, Ended, Interrupted, Stepped
+from mai.agents.events import Ended
 from mai.agents.messages import Result, Task
-from mai.agents.organisation import Agent, Limits, Organisation, Tool
-from tests.lone import Lone, desk, organisation
+from mai.agents.organisation import Agent, Limits, Tool
+from tests.lone import COUNTED, TOOL, Lone, desk, organisation
 
 QUICK = Limits(turn_s=0.2)
-COUNTED = """
-def count(files, what):
-    with open(files / what, "a") as file:
-        file.write("x")
-    return (files / what).stat().st_size
-"""
-TOOL = Tool(name="count", handler="w.py:count", effect="idempotent")
-
 BAD = {
     "an exception": ("raise ValueError('no luck')", "desk failed: ValueError: no luck"),
     "the end of the process": ("sys.exit(3)", "desk failed: SystemExit: 3"),
@@ -78,7 +69,8 @@ BAD = {
     "a busy loop below ctx.all": ("async def f():\n        while True: pass\n    await ctx.all(f())", "desk worked 0.2 s"),
     "a sleep": ("time.sleep(60)", "desk worked 0.2 s without a step, which is its limit"),
     "a busy loop that holds on": (
-        "for _ in range(3):\n        try:\n            while True: pass\n        except BaseException: pass\n    raise Refusal('let go')",
+        "for _ in range(3):\n        try:\n            while True: pass\n        except BaseException: pass\n"
+        "    raise Refusal('let go')",
         "",
     ),
     "endless depth": ("def f(): f()\n    f()", "desk failed: RecursionError"),
@@ -102,7 +94,8 @@ BAD = {
     "a question that is too long": ("await ctx.ask('sales.pipeline', quarter=1, text='x' * 2_000_000)", "a value of 2000"),
     "a memory that is too long": ("await ctx.remember('k', 'x' * 2_000_000, level='client')", "a value of 2000"),
     "a ctx in another thread": (
-        "import threading\n    said = []\n    def f():\n        try: ctx.now()\n        except RuntimeError as e: said.append(e)\n"
+        "import threading\n    said = []\n    def f():\n"
+        "        try: ctx.now()\n        except RuntimeError as e: said.append(e)\n"
         "    t = threading.Thread(target=f); t.start(); t.join()\n    raise said[0]",
         "desk failed: RuntimeError: a ctx may be used by its own task alone",
     ),
@@ -164,235 +157,6 @@ def test_the_kinds_of_functions(tmp_path: Path, kind: str) -> None:
     lone.close()
 
 
-# -- from life to life
-LONG = """
-async def desk(ctx, task):
-    await ctx.remember("seen", (await ctx.recall("seen") or 0) + 1)
-    at, chance = ctx.now(), ctx.random()
-    first = await ctx.tool("count", what="first")
-    reply = await ctx.ask("sales.pipeline", quarter=1)
-    second = await ctx.tool("count", what="second")
-    seen = await ctx.recall("seen")
-    return {"at": at, "chance": chance, "counts": [first, second], "seen": seen, "total": reply.value["total"]}
-"""
-
-
-def test_an_interrupted_task_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Killed after every turn, it still asks once, uses each tool once, and ends with the values of its first life."""
-    lone = Lone(tmp_path, desk(tmp_path, COUNTED + LONG, tools=(TOOL,)))
-    lone.task()
-    lone.settle()
-    (asked,) = lone.asked()
-    first = [event.value for event in lone.of_kind(Stepped) if event.call in ("now", "random")]
-    for _ in range(3):
-        lone = lone.again()
-        lone.settle()
-        assert lone.of_kind(Asked) == [] and list(lone.sent.values()) == [asked]  # the same message, not a second one
-    lone.reply(asked, {"total": 7})
-    lone = lone.again()  # the answer was not committed: Mai says it again
-    lone.reply(asked, {"total": 7})
-    lone.settle()
-    value = lone.result().value
-    assert value == {"at": first[0], "chance": first[1], "counts": [1, 1], "seen": 1, "total": 7}
-    assert [event.attempt for event in lone.of_kind(Begun)] == [1]
-    lone.check()
-    lone.close()
-
-
-def test_a_kill_before_the_commit_undoes_the_whole_turn(tmp_path: Path) -> None:
-    """What a turn did inside is not there in the next life, and it is done then."""
-    lone = Lone(tmp_path, desk(tmp_path, "async def desk(ctx, task):\n    await ctx.remember('a', 1)\n    return 'done'"))
-    lone.shell.commit(all_of_it=True)
-    lone.task()
-    lone.runner.run()
-    assert not lone.sent
-    lone = lone.again()
-    assert not lone.decider.state.work and not lone.sent
-    assert lone.ask().text == "done"
-    lone.close()
-
-
-def test_memory_of_the_client_is_asked_for_once(tmp_path: Path) -> None:
-    """A task that waits for Mai's memory over a death goes on with her answer: its record is no divergence."""
-    code = """
-    async def desk(ctx, task):
-        await ctx.remember("a", {"b": 1}, level="client")
-        return {"was": await ctx.recall("a", level="client")}
-    """
-    lone = Lone(tmp_path, desk(tmp_path, code))
-    lone.task()
-    for _ in range(2):
-        lone.settle()
-        ident = lone.asked()[-1].id
-        lone = lone.again()
-        lone.settle()
-        lone.recalled(ident, {"b": 1})
-    lone.settle()
-    assert lone.result().value == {"was": {"b": 1}}
-    lone.check()
-    lone.close()
-
-
-def test_changed_code_stops_the_task_and_says_so(tmp_path: Path) -> None:
-    """A step that is not the recorded one ends the task with both named; that the file was changed is said."""
-    code = "async def desk(ctx, task):\n    await ctx.remember('KEY', 1)\n    await ctx.ask('sales.pipeline', quarter=1)"
-    lone = Lone(tmp_path, desk(tmp_path, code.replace("KEY", "old")))
-    lone.task()
-    lone.settle()
-    desk(tmp_path, code.replace("KEY", "new"))
-    lone = lone.again()
-    lone.settle()
-    result = lone.result()
-    assert result.state == "failed"
-    assert "'old'" in result.reason and "'new'" in result.reason and "its code has changed since then" in result.reason
-    lone.check()
-    lone.close()
-
-
-def test_the_task_that_kills_its_process_is_not_run_for_ever(tmp_path: Path) -> None:
-    """Three deaths while its code ran, and it fails; another task that was open meanwhile is not counted."""
-    code = """
-    async def desk(ctx, task):
-        if task.text == "poison":
-            os._exit(9)
-        await ctx.ask("sales.pipeline", quarter=1)
-    """
-    place = desk(tmp_path, code)
-    lone = Lone(tmp_path, place)
-    lone.task("desk, the innocent", ident="r/2")
-    lone.settle()
-    lone.task("poison", "support.refund", {"order": 1})
-    lone.shell.commit()
-    lone.close()
-    for _ in range(3):
-        assert die(tmp_path, place) == 9
-    lone = Lone(tmp_path, place)
-    lone.settle()
-    assert "the process died 3 times while desk worked on this" in lone.result().reason
-    assert [work.attempts for work in lone.decider.state.work.values() if work.agent == "desk"] == [0]
-    assert [record.task for record in lone.ledger.records(kind=Interrupted.kind)] == ["r/1.1.1"] * 3
-    lone.check()
-    lone.close()
-
-
-def test_an_import_that_kills_the_process_is_counted_too(tmp_path: Path) -> None:
-    """The file is loaded for a task: the death is that task's."""
-    place = desk(tmp_path, "os._exit(9)")
-    lone = Lone(tmp_path, place)
-    lone.task()
-    lone.shell.commit()
-    lone.close()
-    for _ in range(3):
-        assert die(tmp_path, place) == 9
-    lone = Lone(tmp_path, place)
-    lone.settle()
-    assert "the process died 3 times" in lone.result().reason
-    lone.close()
-
-
-def die(home: Path, place: Organisation) -> int:
-    """Let the department work in a child; how that ended."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            Lone(home, place).settle()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-# -- effects
-@pytest.mark.parametrize("effect", ["none", "idempotent", "queryable", "opaque"])
-def test_an_effect_in_doubt(tmp_path: Path, effect: Any) -> None:
-    """Killed inside a tool: what may be repeated is, with the same key; the rest is recorded as unknown, never repeated."""
-    code = """
-    def act(files, *, key):
-        with open(files / "acts", "a") as file:
-            file.write(key + " ")
-        if not (files / "again").exists():
-            (files / "again").touch()
-            os._exit(9)
-        return (files / "acts").read_text()
-    async def desk(ctx, task):
-        return {"keys": await ctx.tool("act")}
-    """
-    tool = Tool(name="act", handler="w.py:act", effect=effect)
-    place = desk(tmp_path, code, tools=(tool,))
-    lone = Lone(tmp_path, place)
-    lone.task()
-    lone.shell.commit()
-    lone.close()
-    assert die(tmp_path, place) == 9
-    lone = Lone(tmp_path, place)
-    lone.settle()
-    acts = (tmp_path / "files" / "acts").read_text().split()
-    if effect in ("none", "idempotent"):
-        assert acts == ["r/1.1.1/1"] * 2 and lone.result().state == "answered"
-    else:
-        assert acts == ["r/1.1.1/1"]
-        assert "nobody knows whether act happened" in lone.result().reason
-        assert len(lone.of_kind(EffectUnknown)) == 1
-    lone.check()
-    lone.close()
-
-
-def test_an_intent_is_durable_before_its_effect(tmp_path: Path) -> None:
-    """When a tool with an effect runs, the journal on the disk says already that it is about to."""
-    code = """
-    import pysqlite3
-    def act(files):
-        db = pysqlite3.connect(files.parent / "ledger.db")
-        (found,) = db.execute("SELECT count(*) FROM journal WHERE kind='effect.intent'").fetchone()
-        db.close()
-        return found
-    async def desk(ctx, task):
-        return {"found": await ctx.tool("act")}
-    """
-    lone = Lone(tmp_path, desk(tmp_path, code, tools=(Tool(name="act", handler="w.py:act", effect="opaque"),)))
-    assert lone.ask().value == {"found": 1}
-    assert len(lone.of_kind(EffectIntent)) == 1
-    lone.close()
-
-
-@pytest.mark.parametrize(("effect", "unknown"), [("none", 0), ("opaque", 1)])
-def test_a_tool_that_never_returns(tmp_path: Path, effect: Any, unknown: int) -> None:
-    """It is stopped; the worker's own time does not run meanwhile; if it has an effect, nobody knows."""
-    code = """
-    def act(files):
-        while True: pass
-    async def desk(ctx, task):
-        try:
-            await ctx.tool("act")
-        except Refusal as refusal:
-            return f"{refusal.state}: {refusal.reason}"
-    """
-    tool = Tool(name="act", handler="w.py:act", effect=effect, timeout_s=0.4)
-    lone = Lone(tmp_path, desk(tmp_path, code, tools=(tool,), limits=QUICK))
-    text = lone.ask().text
-    assert "failed:" in text and "0.4 s" in text
-    assert len(lone.of_kind(EffectUnknown)) == unknown
-    lone.check()
-    lone.close()
-
-
-def test_a_tools_arguments_and_value(tmp_path: Path) -> None:
-    """Wrong arguments, a value that cannot be kept, names that clash with ours: each is told to the worker."""
-    code = """
-    def echo(files, value, *, key): return value
-    async def desk(ctx, task):
-        said = []
-        for given in ({}, {"value": 2**70}, {"value": 1, "files": 2}, {"value": 1, "key": 2}, {"value": 1, "call": 2}, {"value": 3}):
-            try:
-                said.append(str(await ctx.tool("echo", **given)))
-            except Refusal as refusal:
-                said.append(refusal.state)
-        return " ".join(said)
-    """
-    lone = Lone(tmp_path, desk(tmp_path, code, tools=(Tool(name="echo", handler="w.py:echo"),)))
-    assert lone.ask().text == "failed failed failed failed failed 3"
-    lone.close()
-
-
 # -- turns
 def test_long_turns_let_others_have_theirs(tmp_path: Path) -> None:
     """A worker that calls slow tools one after the other pauses between them: the loop goes on, heartbeats with it."""
@@ -436,7 +200,7 @@ def test_a_task_that_expires_is_dropped(tmp_path: Path) -> None:
     code = """
     async def desk(ctx, task):
         try:
-            await ctx.ask("sales.pipeline", quarter=1)
+            await ctx.recall("a", level="client")  # Mai never says
         finally:
             (ctx.files / "cleaned").touch()
             try:

@@ -31,7 +31,7 @@ from mai.sandbox.place import Place
 FRAME_BYTES = 1 << 20
 DEADLINE_MS = 60_000
 
-Work_ = Iterator[Event | Input]
+Code = Iterator[Event | Input]
 
 
 def organisation(*clients: str) -> Organisation:
@@ -52,7 +52,7 @@ def organisation(*clients: str) -> Organisation:
     )  # fmt: skip
 
 
-def planner(hop: Hopped) -> Work_:
+def planner(hop: Hopped) -> Code:
     """Keeps the text, asks sales, answers."""
     yield Remembered(request=hop.request, task=hop.task, agent=hop.agent, level="agent", key="last", value=hop.text)
     yield stepped(hop, "remember", {"key": "last", "level": "agent", "value": hop.text})
@@ -60,7 +60,7 @@ def planner(hop: Hopped) -> Work_:
     yield Report(hop.task, Done("answered", f"Start later: {hop.text}", {"total": 200}, "", "acme/marketing/planner", ()))
 
 
-def analyst(hop: Hopped) -> Work_:
+def analyst(hop: Hopped) -> Code:
     """Uses a tool, leaves a note in the client's memory, answers."""
     yield stepped(hop, "tool", {"tool": "sum_deals", "input": {"quarter": 2}}, 200)
     yield Call(hop.task, 2, "remember", {"key": "seen", "level": "client", "value": {"quarter": 2}})
@@ -72,7 +72,7 @@ def stepped(hop: Hopped, call: str, given: Fields, value: object = None) -> Step
     return Stepped(request=hop.request, task=hop.task, agent=hop.agent, n=1, call=call, given=given, value=value)
 
 
-WORKERS: dict[str, Callable[[Hopped], Work_]] = {"planner": planner, "analyst": analyst}
+WORKERS: dict[str, Callable[[Hopped], Code]] = {"planner": planner, "analyst": analyst}
 
 
 class Desk:
@@ -93,8 +93,8 @@ class Desk:
             self.ledger, self.decider, company.organisation.digest, self._send,
             seen=self._seen, noticed=lambda peer, body: None, answers=department == "mai",
         )  # fmt: skip
-        self.ready: deque[Work_] = deque()
-        self.waiting: dict[str, Work_] = {}  # by task
+        self.ready: deque[Code] = deque()
+        self.waiting: dict[str, Code] = {}  # by task
 
     def start(self) -> None:
         """As a process does: load the state, journal the start, greet Mai; open tasks begin again."""
@@ -120,9 +120,13 @@ class Desk:
         for work in list(self.decider.state.work.values()):
             if work.agent in WORKERS:
                 self.shell.apply(Interrupted(request=work.request, task=work.task, agent=work.agent))
-                done = self.decider.state.steps.get(work.task, {})
+                steps = self.decider.state.steps.get(work.task, {})
                 hop = next(event for event in self.company.hops if event.task == work.task)
-                self.ready.append(item for item in WORKERS[work.agent](hop) if getattr(item, "n", 9) not in done)
+                code = (item for item in list(WORKERS[work.agent](hop)) if getattr(item, "n", 9) not in steps)
+                if all(step.done for step in steps.values()):
+                    self.ready.append(code)
+                else:
+                    self.waiting[work.task] = code
 
     def _memory(self, key: str) -> Value | None:
         data = self.shell.value("memory", f"client//{key}")

@@ -1,0 +1,94 @@
+"""What all commands share: our errors as one sentence, the options that many have, completion, colour or not."""
+
+import io
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from mai.sandbox.errors import FAILED, REFUSED, MaiError
+from mai.sandbox.place import Place
+
+
+def told(error: MaiError) -> str:
+    """An error as it is shown: one sentence and a hint; of an organisation file every fault."""
+    if faults := getattr(error, "faults", ()):
+        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+        return "\n".join([*map(str, faults), f"mai: {faults[0].path} has {count}"])
+    return f"mai: {error.sentence}" + (f"\nhint: {error.hint}" if error.hint else "")
+
+
+class Commands(click.Group):
+    """Turns our errors into one sentence, a hint and an exit status."""
+
+    def main(self, *args: Any, **named: Any) -> Any:
+        """As click's, with our errors shown as one sentence; what cannot be read or written becomes a mark."""
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        try:
+            return super().main(*args, **named)
+        except MaiError as error:
+            click.echo(told(error), err=True)
+            sys.exit(error.code)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away, and with it who could be told
+            sys.exit(FAILED)
+        except OSError as error:
+            denied = isinstance(error, PermissionError)
+            click.echo(f"mai: {error}" + ("\nhint: run the command as the daemon's user" if denied else ""), err=True)
+            sys.exit(REFUSED if denied else FAILED)
+
+
+def place_of(context: click.Context | None = None) -> Place:
+    """The state directory that the command is about."""
+    return Place((context or click.get_current_context()).find_root().obj)
+
+
+def complete_process(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of process names."""
+    return [name for name in place_of(context).processes() if name.startswith(incomplete)]
+
+
+def complete_client(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of clients."""
+    clients = {name.split("/")[0] for name in place_of(context).processes() if "/" in name}
+    return sorted(name for name in clients if name.startswith(incomplete))
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def on_terminal() -> bool:
+    """Are colour and progress wanted?"""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def printable(text: str) -> str:
+    """A text from elsewhere, without what a terminal would take for a command."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def plain(value: Any) -> Any:
+    """A Struct as JSON has it."""
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
+follow_option = click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until Ctrl-C.")
+lines_option = click.option(
+    "-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="How many of the last to show."
+)
+process_argument = click.argument("process", shell_complete=complete_process)
+client_argument = click.argument("client", shell_complete=complete_client)
