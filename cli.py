@@ -5,6 +5,7 @@ Errors go to standard error: one sentence and a hint. Colour and progress only o
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,8 @@ def status(context: click.Context, json_: bool) -> None:
     if json_:
         as_json(found)
     else:
-        click.echo(render(found["processes"], colour=on_terminal()))
+        width = shutil.get_terminal_size().columns if on_terminal() else 0
+        click.echo(render(found["processes"], colour=on_terminal(), width=width))
 
 
 def _order(do: str, context: click.Context, name: str) -> None:

@@ -49,7 +49,9 @@ def run(file: Path, progress: Callable[[str], None]) -> Iterator[Figure]:
 def started(place: Place, start: Start) -> Iterator[Figure]:
     """From the start of the supervisor until every process is ready, the first time and again."""
     processes = start_s(start)
-    yield Figure("start, first", processes[0], "s", f"until all {processes[1]} client processes are ready, with the making of their data")
+    yield Figure(
+        "start, first", processes[0], "s", f"until all {processes[1]} client processes are ready, with the making of their data"
+    )
 
 
 def start_s(start: Start) -> tuple[float, int]:
@@ -64,7 +66,9 @@ def asked(place: Place, bare: relay.Relayed) -> Iterator[Figure]:
     """A request that three departments answer together."""
     times_ms = sorted(_ask_ms(place) for _ in range(ASKED))
     median_ms = statistics.median(times_ms)
-    yield Figure("cross-department request", median_ms, "ms", f"median of {ASKED}; {median_ms / bare.one_ms:.0f} bare round trips")
+    yield Figure(
+        "cross-department request", median_ms, "ms", f"median of {ASKED}; {median_ms / bare.one_ms:.0f} bare round trips"
+    )
     yield Figure("cross-department request", times_ms[-1], "ms", "the slowest of them")
 
 
@@ -83,7 +87,9 @@ def idle(place: Place) -> Iterator[Figure]:
     time.sleep(IDLE_S)  # the time itself is what is measured
     share = (_cpu_s(pids) - before_s) / (time.monotonic() - begun_s)
     yield Figure("idle", share * 100, "% of one core", f"all {len(pids)} processes together, over {IDLE_S:g} s")
-    yield Figure("memory", sum(psutil.Process(pid).memory_full_info().pss for pid in pids) / 1e6, "MB", "proportional, all together")
+    yield Figure(
+        "memory", sum(psutil.Process(pid).memory_full_info().pss for pid in pids) / 1e6, "MB", "proportional, all together"
+    )
 
 
 def _cpu_s(pids: list[int]) -> float:

@@ -124,10 +124,10 @@ class Caller:
         """Send one reply; with `more`, others follow. Never raises: a caller who is away, or reads too slowly, is `gone`."""
         if self.gone:
             return
+        if len(self._outbox) > UNREAD_BYTES:  # of earlier replies; one by itself may be larger
+            return self.close()
         self._outbox += json.dumps({**reply, "more": True} if more else reply).encode() + b"\n"
         self.busy = self.busy and more
-        if len(self._outbox) > UNREAD_BYTES:
-            return self.close()
         self.flush()
 
     def refuse(self, sentence: str, hint: str, code: int = USAGE) -> None:

@@ -54,13 +54,15 @@ def _row(process: dict[str, Any], *, last: bool, alone: bool) -> tuple[str, ...]
     )
 
 
-def render(processes: list[dict[str, Any]], *, colour: bool) -> str:
-    """The whole table, with what is wrong below it."""
+def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0) -> str:
+    """The whole table, with what is wrong below it; columns that a terminal of this width cannot hold are left out."""
     table = [HEADINGS, *rows(processes)]
     widths = [max(len(row[i]) for row in table if len(row) > i) for i in range(len(HEADINGS))]
+    while width and len(widths) > 2 and sum(widths) + 2 * len(widths) - 2 > width:
+        widths.pop()
     lines = []
     for number, row in enumerate(table):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        cells = [cell.ljust(size) for cell, size in zip(row, widths, strict=False)]
         if number and len(row) > 1:
             cells[1] = painted(cells[1], COLOURS.get(row[1], 0), colour)
         line = "  ".join(cells).rstrip()

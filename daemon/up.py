@@ -115,6 +115,11 @@ class Start:
         hint = next((line for line in lines[at + 1 : at + 2] if line.startswith("hint: ")), f"look at {self.log}")
         return UsageFault(lines[at].removeprefix("mai: "), hint.removeprefix("hint: "))
 
+    def ready(self) -> Reply:
+        """Wait until all are ready or given up; the last that the watchdog told of it."""
+        *_, last = self.progress()
+        return last
+
     def wait(self) -> None:
         """Stay until it has ended as somebody asked it to. Raises MaiError if it ended otherwise."""
         self.process.wait()

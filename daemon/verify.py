@@ -183,7 +183,8 @@ def render(report: Report, *, colour: bool = False) -> str:
     count = len(report.findings)
     word = painted("sound", 32, colour) if report.sound else painted(f"{count} finding{'s' if count > 1 else ''}", 31, colour)
     rate = f"{report.records:,} records in {report.seconds:.1f} s, {report.records_per_s:,} records/s"
-    return "\n".join([*lines, f"{len(report.ledgers)} ledgers, {rate}: {word}"])
+    ledgers = f"{len(report.ledgers)} ledger{'s' if len(report.ledgers) > 1 else ''}"
+    return "\n".join([*lines, f"{ledgers}, {rate}: {word}"])
 
 
 def _ledger(report: Report, checked: Checked, width: int, colour: bool) -> list[str]:

@@ -1,17 +1,17 @@
 """Where everything lies: one state directory, one directory for each process in it, one for the sockets.
 
-    STATE/format                      the number of the layout; a newer one is refused
-    STATE/lock                        held by the supervisor for life
-    STATE/organisation.toml           a copy of the running organisation file
-    STATE/log/acme.support.log        what a process printed
-    STATE/supervisor/                 its pid file and log
-    STATE/watchdog/                   ledger.db
-    STATE/clients/acme/support/       lock, ledger.db, mandate, key, files/ (the department's own data)
-    RUN/door.sock                     the watchdog's door, for operators
-    RUN/notify.sock                   READY and heartbeats of every process
-    RUN/supervisor.sock               supervisorctl
-    RUN/acme/mai.sock                 the client's only ROUTER
-    RUN/acme/door.sock                Mai's door, for the client
+STATE/format                      the number of the layout; a newer one is refused
+STATE/lock                        held by the supervisor for life
+STATE/organisation.toml           a copy of the running organisation file
+STATE/log/acme.support.log        what a process printed
+STATE/supervisor/                 its pid file and log
+STATE/watchdog/                   ledger.db
+STATE/clients/acme/support/       lock, ledger.db, mandate, key, files/ (the department's own data)
+RUN/door.sock                     the watchdog's door, for operators
+RUN/notify.sock                   READY and heartbeats of every process
+RUN/supervisor.sock               supervisorctl
+RUN/acme/mai.sock                 the client's only ROUTER
+RUN/acme/door.sock                Mai's door, for the client
 """
 
 import os

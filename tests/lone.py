@@ -100,14 +100,15 @@ class Lone:
 
     def make_decider(self) -> DepartmentDecider:
         """A decider that knows nothing yet."""
-        table, contracts = Table(self.organisation), Contracts(self.organisation)
+        told = mandate(self.organisation, "acme", "support")
+        table, contracts = Table(told), Contracts(told.organisation)
         own = self.organisation.departments[0]
         described = Matcher({agent.name: " ".join((agent.name, *agent.skills)) for agent in own.agents})
 
         def fit(text: str, among: tuple[str, ...]) -> list[str]:
             return [one.name for one in described.fits(text) if one.name in among]
 
-        return DepartmentDecider(mandate(self.organisation, "acme", "support"), table, fit, contracts.fault)
+        return DepartmentDecider(told, table, fit, contracts.fault)
 
     def _send(self, peer: str, frame: bytes) -> bool:
         envelope = messages.decode(frame, self.organisation.limits.message_bytes)  # as Mai would: too large is malformed

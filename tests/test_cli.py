@@ -12,8 +12,9 @@ import click
 import pytest
 
 from mai.agents.faults import Fault, Faulty
-from mai.cli import Commands, main, printable, told
+from mai.cli import main
 from mai.daemon.status import duration, render
+from mai.daemon.terminal import Commands, printable, told
 from mai.sandbox.errors import MaiError, NotRunning, Refused
 from mai.sandbox.settings import SETTINGS
 from tests.small import MAI, PATIENCE_S, environment
@@ -223,3 +224,14 @@ def test_what_is_wrong_stands_below_the_table() -> None:
     assert [line.split()[0] for line in shown.splitlines()[1:6]] == ["supervisor", "acme", "└──", "beta", "└──"]
     assert shown.splitlines()[-2:] == ["acme/sales: died 5 times", "beta/mai: soon"] and "all well" not in shown
     assert "\x1b[31m" in render(processes, colour=True)
+
+
+def test_a_narrow_terminal_gets_fewer_columns() -> None:
+    """No line is wrapped; the name and the state are always there."""
+    still = {"pid": 70_000, "uptime_s": 5, "restarts": 0, "memory_bytes": 1 << 25, "queue": 0, "done": 0, "last_progress_s": 1}
+    processes = [{"name": "acme/engineering", "state": "ready", "status": "", **still}]
+    for width in (0, 200, 80, 40, 24, 5):
+        lines = render(processes, colour=False, width=width).splitlines()
+        assert "engineering" in lines[-1] and "ready" in lines[-1]
+        assert width in (0, 5) or all(len(line) <= width for line in lines)
+    assert "last progress" in render(processes, colour=False, width=200)

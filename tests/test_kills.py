@@ -108,6 +108,8 @@ def check(daemon: Daemon, stream: Stream) -> None:
     assert daemon.refunds() == sorted(int(request[1:]) for request in stream.answers)
     for process in PROCESSES:
         daemon.check_ledger(process)
+    verified = daemon.mai("verify", "--state")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.parametrize("victim", ["acme/support", "acme/mai", "watchdog"])

@@ -382,6 +382,36 @@ def test_logs_are_followed_over_rotations(place: Place, printing: Logger) -> Non
     log.close()
 
 
+def test_what_is_printed_just_before_a_rotation_is_not_lost(place: Place, printing: Logger) -> None:
+    """A line that comes after the old file was read, and before it is renamed, is read before the new file is."""
+
+    class Slow(Log):
+        """Something is printed, and the file is rotated, right behind the first read."""
+
+        def _read(self) -> Iterator[str]:
+            yield from super()._read()
+            while words := between.pop() if between else "":
+                say(printing, words)
+
+    log = Slow(place.log("acme/sales"))
+    between = ["after the rotation", "y" * 200, "before the rotation"]
+    say(printing, "first")
+    assert [*log.more(), *log.more()] == ["first", "before the rotation", "y" * 200, "after the rotation"]
+
+
+def test_who_is_far_behind_goes_on_with_the_oldest_file(place: Place, printing: Logger) -> None:
+    """The rest of the file that was being read is given although it was removed, then all that is left: only between is lost."""
+    log = Log(place.log("acme/sales"))
+    say(printing, "seen")
+    assert list(log.more()) == ["seen"]
+    said = [f"line {number}" for number in range(300)]
+    say(printing, *said)
+    shown = list(log.more())
+    own = next(index for index, (line, due) in enumerate(zip(shown, said, strict=False)) if line != due)
+    assert own > 10 and len(shown) - own > 40
+    assert shown[own:] == said[own - len(shown) :]
+
+
 def test_the_last_lines_reach_into_rotated_files(place: Place, printing: Logger) -> None:
     """The last lines are found across files, and what comes begins right behind them."""
     said = [f"line {number}" for number in range(60)]

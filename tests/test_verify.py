@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mai.agents.events import Acked, Received, Sent
 from mai.agents.messages import Task
+from mai.daemon.book import Book
 from mai.daemon.reader import NotFound
 from mai.daemon.verify import Report, fields, render, verify
 from mai.daemon.witness import Finding, Strand
@@ -80,7 +81,7 @@ def value(place: Place, process: str, query: str, *given: object) -> Any:
 
 def anew(db: sqlite3.Connection, seq: int) -> None:
     """Compute the chain anew from a record on, as an owner of the file can."""
-    prev = db.execute("SELECT digest FROM journal WHERE seq=?", (seq - 1,)).fetchone()[0]
+    prev = db.execute("SELECT digest FROM journal WHERE seq<? ORDER BY seq DESC", (seq,)).fetchone()[0]
     for row in db.execute(f"SELECT {COLUMNS} FROM journal WHERE seq >= ? ORDER BY seq", (seq,)).fetchall():
         digest = chain(prev, row[0], row[1], row[2], row[3:9])
         db.execute("UPDATE journal SET prev=?, digest=? WHERE seq=?", (prev, digest, row[0]))
@@ -221,6 +222,17 @@ def test_removed_records_are_named(place: Place, where: str, said: str) -> None:
     """Records that are gone from the middle are named by their numbers."""
     tamper(place, SALES, f"DELETE FROM journal WHERE {where}")
     assert first(verify(place), SALES, said, "the last good one is 19").seq == 20
+
+
+def test_a_removed_record_is_named_in_a_chain_computed_anew(place: Place) -> None:
+    """The numbers have no gap: who removes a record and chains the others anew leaves one."""
+
+    def change(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM journal WHERE seq=20")
+        anew(db, 21)
+
+    tamper(place, SALES, change)
+    assert first(verify(place), SALES, "record 20 is missing").seq == 20
 
 
 def test_an_inserted_record_is_named(place: Place) -> None:
@@ -552,6 +564,17 @@ def test_without_its_mandate_the_state_is_not_folded(place: Place) -> None:
     (place.home(SALES) / "mandate").unlink()
     assert verify(place).sound
     first(verify(place, state=True), SALES, "the state cannot be folded anew")
+
+
+def test_the_watchdogs_book_is_examined_too(place: Place) -> None:
+    """Its chain is held against its digests like any other; its state, which no decider folds, is left alone."""
+    book = Book(place.ledger("watchdog"))
+    book.started(pid=1)
+    book.want(SALES, False, "root")
+    book.flush(0.0)
+    assert verify(place, state=True).sound
+    tamper(place, "watchdog", "UPDATE journal SET at_ns=1 WHERE seq=2")
+    assert only(verify(place)).process == "watchdog" and only(verify(place)).seq == 2
 
 
 # -- shown
