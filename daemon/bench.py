@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 
@@ -39,36 +39,26 @@ def run(file: Path, progress: Callable[[str], None]) -> Iterator[Figure]:
     yield Figure("bare relay", bare.many_per_s, "per s", "round trips, 64 in flight")
     with daemon(file) as (place, start):
         progress("the start of the reference organisation")
-        yield from started(place, start)
+        yield from started(start)
         progress(f"{ASKED} requests, one after the other")
         yield from asked(place, bare)
         progress(f"{IDLE_S:g} s without work")
         yield from idle(place)
 
 
-def started(place: Place, start: Start) -> Iterator[Figure]:
-    """From the start of the supervisor until every process is ready, the first time and again."""
-    processes = start_s(start)
-    yield Figure(
-        "start, first", processes[0], "s", f"until all {processes[1]} client processes are ready, with the making of their data"
-    )
-
-
-def start_s(start: Start) -> tuple[float, int]:
-    """Seconds since the supervisor was started, once all are ready, and how many they are."""
-    last: dict[str, Any] = {}
-    for last in start.progress():
-        pass
-    return time.time() - psutil.Process(start.process.pid).create_time(), int(last["total"])
+def started(start: Start) -> Iterator[Figure]:
+    """From the start of the supervisor until every process is ready, for the first time: each department makes its data."""
+    last = start.ready()
+    took_s = time.time() - psutil.Process(start.process.pid).create_time()
+    yield Figure("first start", took_s, "s", f"until all {last['total']} processes of the client are ready, their data made")
 
 
 def asked(place: Place, bare: relay.Relayed) -> Iterator[Figure]:
     """A request that three departments answer together."""
     times_ms = sorted(_ask_ms(place) for _ in range(ASKED))
     median_ms = statistics.median(times_ms)
-    yield Figure(
-        "cross-department request", median_ms, "ms", f"median of {ASKED}; {median_ms / bare.one_ms:.0f} bare round trips"
-    )
+    beside = f"{median_ms / bare.one_ms:.0f} bare round trips"
+    yield Figure("cross-department request", median_ms, "ms", f"median of {ASKED}; {beside}")
     yield Figure("cross-department request", times_ms[-1], "ms", "the slowest of them")
 
 
@@ -87,9 +77,8 @@ def idle(place: Place) -> Iterator[Figure]:
     time.sleep(IDLE_S)  # the time itself is what is measured
     share = (_cpu_s(pids) - before_s) / (time.monotonic() - begun_s)
     yield Figure("idle", share * 100, "% of one core", f"all {len(pids)} processes together, over {IDLE_S:g} s")
-    yield Figure(
-        "memory", sum(psutil.Process(pid).memory_full_info().pss for pid in pids) / 1e6, "MB", "proportional, all together"
-    )
+    pss_bytes = sum(psutil.Process(pid).memory_full_info().pss for pid in pids)
+    yield Figure("memory", pss_bytes / 1e6, "MB", "proportional, all together")
 
 
 def _cpu_s(pids: list[int]) -> float:

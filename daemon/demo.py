@@ -47,8 +47,7 @@ class Demo:
         self._figures(organisation)
         self._heading("Starting one process for each department …")
         with daemon(self.file) as (place, start):
-            for last in start.progress():
-                pass
+            last = start.ready()
             self._say(f"{last['ready']} of {last['total']} are ready")
             for text in REQUESTS:
                 self._heading(text)

@@ -19,8 +19,7 @@ def place(state: Path):
     """The reference organisation at work."""
     start = Start(Place(state), COMPANY, detach=True)
     try:
-        for _ in start.progress():
-            pass
+        start.ready()
         yield start.place
     finally:
         start.stop()
