@@ -1,7 +1,6 @@
 """The users' Python code: files loaded once, functions by `file.py:name`, tools called. All of it within bounds in time."""
 
 import hashlib
-import importlib.util
 import inspect
 import sys
 import traceback
@@ -37,6 +36,7 @@ class Handlers:
         self._modules: dict[str, tuple[ModuleType, str]] = {}
         if str(base) not in sys.path:
             sys.path.append(str(base))
+        sys.pycache_prefix = str(files.parent / "pycache")  # what the users' files import is compiled once, and not beside them
 
     def function(self, handler: str) -> tuple[Callable[..., Any], str]:
         """A function by `file.py:name`, and the digest of its file. Raises Broken."""
@@ -51,8 +51,9 @@ class Handlers:
         if name not in self._modules:
             path = self._base / name
             try:
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-                self._modules[name] = bounded(self._turn_s, load, path), digest
+                source = path.read_bytes()
+                digest = hashlib.sha256(source).hexdigest()[:16]
+                self._modules[name] = bounded(self._turn_s, load, path, source), digest
             except BaseException as error:
                 show(error)
                 raise Broken(f"{name} cannot be loaded: {said(error)}") from None
@@ -93,16 +94,17 @@ def takes_key(function: Callable[..., Any]) -> bool:
 
 
 @lets_in
-def load(path: Path) -> ModuleType:
-    """Import a file of the users' under a name of its own."""
+def load(path: Path, source: bytes) -> ModuleType:
+    """Import a file of the users' under a name of its own.
+
+    It is compiled from the bytes whose digest goes on record: a cached compilation is told apart by second and size only.
+    """
     name = "mai_user_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, path, "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

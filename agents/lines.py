@@ -13,13 +13,14 @@ from typing import Final
 KeyPath = tuple[str | int, ...]  # ("departments", "support", "agents", 0, "rank")
 
 BLANK: Final = re.compile(r"[ \t]*")
-NOTHING: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*+")  # blanks, line ends and comments
+NOTHING: Final = re.compile(r"[ \t\r\n]*(?:#[^\n]*[ \t\r\n]*)*")  # blanks, line ends and comments
 BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
-BASIC: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"')
-LITERAL: Final = re.compile(r"'[^'\n]*+'")
-LONG_BASIC: Final = re.compile(r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}', re.DOTALL)
-LONG_LITERAL: Final = re.compile(r"'''(?:[^']|'{1,2}(?!'))*+'{3,5}")
+BASIC: Final = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"')
+LITERAL: Final = re.compile(r"'[^'\n]*'")
+LONG_BASIC: Final = re.compile(r'"""[^"\\]*(?:(?:\\.|"{1,2}(?!"))[^"\\]*)*"{3,5}', re.DOTALL)
+LONG_LITERAL: Final = re.compile(r"'''[^']*(?:'{1,2}(?!')[^']*)*'{3,5}")
 SCALAR: Final = re.compile(r"[^,\]}#\r\n]+")  # numbers, booleans, and dates with a blank in them
+# Unrolled loops, not possessive groups, which CPython 3.11 before 3.11.5 compiles wrongly (python/cpython#101955).
 QUOTED: Final = (LONG_BASIC, LONG_LITERAL, BASIC, LITERAL)  # the long ones first: "" begins them, too
 
 

@@ -30,12 +30,10 @@ from mai.agents.messages import Result, Task
 from mai.daemon.reader import NotFound, Reader, chosen, listed, opened
 from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestAccepted, RequestEnded, RequestPlanned
 from mai.daemon.summary import asked, plain
-from mai.daemon.tree import OPEN, Node, Note, Step, Trace, render
+from mai.daemon.tree import OPEN, Node, Note, Step, Trace
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
-
-__all__ = ("Known", "fields", "find", "render", "trace")
 
 MOST = 20_000  # records of one request in one ledger
 RECENT = 5  # requests that an error names

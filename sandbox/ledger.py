@@ -64,7 +64,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise LedgerFault(f"SQLite {sqlite3.sqlite_version} can lose committed records", "install pysqlite3 0.6.1 or later")
     try:
-        db = sqlite3.connect(f"file:{path}?mode={'rwc' if write else 'ro'}", uri=True, isolation_level=None, timeout=5)
+        name = f"{path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
+        db = sqlite3.connect(name, uri=True, isolation_level=None, timeout=5)
         if not write:
             db.execute("PRAGMA query_only=ON")
             db.execute("SELECT 1 FROM sqlite_schema").fetchall()

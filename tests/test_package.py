@@ -36,7 +36,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("sdist", "unpacked", "wheel"):
         (room / name).mkdir()
     with tarfile.open(build("sdist", room / "tree", room / "sdist")) as archive:
-        archive.extractall(room / "unpacked", filter="data")
+        if hasattr(tarfile, "data_filter"):  # not before 3.11.4
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(room / "unpacked")
     return build("wheel", next((room / "unpacked").iterdir()), room / "wheel")
 
 

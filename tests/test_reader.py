@@ -92,6 +92,14 @@ def test_no_read_stays_open(place: Place) -> None:
     ledger.close()
 
 
+def test_any_path_is_a_path(tmp_path: Path) -> None:
+    """Characters that mean something in a URI are part of a directory's name like any other."""
+    path = tmp_path / "a?b#c %41" / "ledger.db"
+    path.parent.mkdir()
+    Ledger(path, "acme/sales").close()
+    assert path.exists() and [one.name for one in tmp_path.iterdir()] == [path.parent.name]
+
+
 @pytest.mark.parametrize("write", ["DELETE FROM state", "DROP TRIGGER journal_update", "PRAGMA user_version=9"])
 def test_it_cannot_write(place: Place, write: str) -> None:
     """Nothing that a command asks can change a ledger."""

@@ -12,8 +12,8 @@ from mai.agents.messages import Task
 from mai.daemon import trace as tracing
 from mai.daemon.reader import NotFound, Reader
 from mai.daemon.records import ContractChecked, RequestAccepted, RequestEnded
-from mai.daemon.trace import Known, fields, find, render, trace
-from mai.daemon.tree import OPEN, Node, Row, Step, Trace, rows
+from mai.daemon.trace import Known, fields, find, trace
+from mai.daemon.tree import OPEN, Node, Row, Step, Trace, render, rows
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
 from tests.wired import Wired, write
