@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from mai.agents.bounded import TooLong, bounded, lets_in
+from mai.agents.imports import import_from
 from mai.agents.organisation import Tool
 from mai.agents.plain import NotPlain, plain, said
 from mai.sandbox.errors import MaiError
@@ -34,9 +35,7 @@ class Handlers:
         """`files`: the department's own directory; `turn_s`: for loading a file; `limit_bytes`: of a tool's value."""
         self._base, self._files, self._turn_s, self._limit_bytes = base, files, turn_s, limit_bytes
         self._modules: dict[str, tuple[ModuleType, str]] = {}
-        if str(base) not in sys.path:
-            sys.path.append(str(base))
-        sys.pycache_prefix = str(files.parent / "pycache")  # what the users' files import is compiled once, and not beside them
+        import_from(base, files.parent / "pycache")
 
     def function(self, handler: str) -> tuple[Callable[..., Any], str]:
         """A function by `file.py:name`, and the digest of its file. Raises Broken."""

@@ -145,5 +145,5 @@ def run_process(arguments: list[str], make: Callable[[Place, str], Loop]) -> int
         make(Place(state, run), name).run()
     except MaiError as error:
         print(f"{name}: {error.sentence}; {error.hint}", file=sys.stderr, flush=True)
-        return EX_CONFIG if isinstance(error, LedgerFault) else 1
+        return EX_CONFIG if isinstance(error, LedgerFault) and error.lasting else 1
     return 0

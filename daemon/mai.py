@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms
+from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
 from mai.agents.department import VIA_MAI, Value
 from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import Fields, Recall, Recalled, Remember, Result, Task
@@ -162,20 +162,21 @@ class MaiDecider:
         )
         planned = RequestPlanned(request=asked.request, parts=asked.parts)
         if not asked.parts:
-            return [accepted, planned, self._unfit(asked)]
+            offers = sorted(d.name for d in self.mandate.organisation.departments)
+            return [accepted, planned, self._not_taken(asked, f"{NOTHING_FITS}; its departments are {', '.join(offers)}")]
         until_ms = sooner_ms(now_ms, asked.deadline_ms)
         sends = [
             Send(f"{self.mandate.client}/{part.department}", task, until_ms, self._task(asked, part, task))
             for part, task in zip(asked.parts, tasks(asked.request, asked.parts), strict=True)
         ]
+        if why := next((why for send in sends if (why := too_large(send.body, self.limits.message_bytes))), ""):
+            return [accepted, planned, self._not_taken(asked, why)]
         return [accepted, planned, *sends]
 
     def _task(self, asked: Asked, part: PartPlan, task: str) -> Task:
         return Task(task, asked.request, asked.asker, part.contract, part.text, part.input, self.limits.hops, asked.watch)
 
-    def _unfit(self, asked: Asked) -> RequestEnded:
-        offers = sorted(d.name for d in self.mandate.organisation.departments)
-        reason = f"{NOTHING_FITS}; its departments are {', '.join(offers)}"
+    def _not_taken(self, asked: Asked, reason: str) -> RequestEnded:
         part = PartAnswer("", asked.text, "refused", "", {}, reason, f"{self.mandate.client}/mai", ())
         return RequestEnded(request=asked.request, state="refused", answer=compose.said(part), parts=(part,), elapsed_ms=0)
 

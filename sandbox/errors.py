@@ -47,4 +47,15 @@ class Expired(MaiError):
 
 
 class LedgerFault(MaiError):
-    """A ledger that cannot be opened, read or written; its process must end, and says why."""
+    """A ledger that cannot be opened, read or written; its process must end, and says why.
+
+    `lasting`: a restart will not make it better, a person has to.
+    """
+
+    lasting = True
+
+
+class DiskFault(LedgerFault):
+    """The disk, or who else uses it, is in the way just now: full, an I/O error, locked. A restart reads what is true."""
+
+    lasting = False

@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 import pysqlite3 as sqlite3
 
-from mai.sandbox.errors import LedgerFault
+from mai.sandbox.errors import DiskFault, LedgerFault
 from mai.sandbox.place import FORMAT
 from mai.sandbox.schema import PRAGMAS, TABLES, TERM
 
 OLDEST_SQLITE = (3, 51, 3)
+PASSING = ("full", "I/O", "locked", "readonly")  # in SQLite's words for what may be better at the next start
 BLOB_BYTES = 16 << 10  # a record's body above this is stored once, by its content
 GENESIS = bytes(32)  # what comes before the first record
 _NUMBERS = struct.Struct(">QQQ")
@@ -93,7 +94,8 @@ def fault(path: Path, error: sqlite3.Error) -> LedgerFault:
         "locked": "another program holds the file: end it",
     }
     hint = next((hint for word, hint in hints.items() if word in text), "look at the disk, then start again")
-    return LedgerFault(f"the ledger {path} cannot be used: {text}", hint)
+    kind = DiskFault if any(word in text for word in PASSING) else LedgerFault
+    return kind(f"the ledger {path} cannot be used: {text}", hint)
 
 
 class Ledger:

@@ -114,6 +114,15 @@ def test_what_fits_nothing_is_said_to_fit_nothing() -> None:
     assert not fresh.state.requests
 
 
+def test_what_would_not_fit_into_a_message_is_refused_at_once(mai: Mai) -> None:
+    """A part that its department would have to refuse as a frame never gets on the link, and the client is told why."""
+    part = PartPlan("support", "x" * LIMITS.message_bytes, "", {}, "")
+    events, sends = mai.feed(Asked("R", "acme/client", "text", UNTIL_MS, False, (part,)))
+    assert sends == [] and isinstance(events[-1], RequestEnded)
+    assert events[-1].state == "refused" and "the limit of a message" in events[-1].answer
+    assert mai.state.requests == {}
+
+
 def test_a_request_ends_once_when_all_parts_are_there(mai: Mai) -> None:
     """Not before the last part, and never again: a part that is answered twice changes nothing."""
     mai.asked("Q", "support", "sales")
