@@ -27,9 +27,8 @@ class Relayed(NamedTuple):
 
 
 def relay(path: str) -> None:
-    """Pass every frame to whom its first part names."""
+    """Pass every frame to whom its first part names; what is for nobody is dropped."""
     router = zmq.Context().socket(zmq.ROUTER)
-    router.router_mandatory = 1
     router.bind(f"ipc://{path}")
     while True:
         sender, receiver, frame = router.recv_multipart()
@@ -39,7 +38,6 @@ def relay(path: str) -> None:
 def echo(path: str) -> None:
     """Send every frame back."""
     dealer = _dealer(path, b"B")
-    dealer.send_multipart([b"A", b"ready"])
     while True:
         dealer.send_multipart(dealer.recv_multipart())
 
@@ -58,9 +56,7 @@ def measure(directory: Path, one: int = 300, many: int = 3000) -> Relayed:
     command = [sys.executable, "-P", "-m", "mai.daemon.relay"]
     children = [subprocess.Popen([*command, role, str(directory / "relay.sock")]) for role in ("relay", "echo")]
     try:
-        if not dealer.poll(10_000):
-            raise TimeoutError("the bare relay did not come up")
-        dealer.recv_multipart()
+        _wait_for_echo(dealer)
         times_ms = [_round(dealer, 1) * 1e3 for _ in range(one)]
         return Relayed(statistics.median(times_ms), many / _round(dealer, many))
     finally:
@@ -68,6 +64,16 @@ def measure(directory: Path, one: int = 300, many: int = 3000) -> Relayed:
             child.kill()
             child.wait()
         dealer.close()
+
+
+def _wait_for_echo(dealer: "zmq.Socket[bytes]", tries: int = 500) -> None:
+    """Ask until the echo is connected and answers; the relay drops what comes before."""
+    for number in range(tries):
+        dealer.send_multipart([b"B", b"%d" % number])
+        while dealer.poll(20):
+            if dealer.recv_multipart()[1] == b"%d" % number:
+                return
+    raise TimeoutError("the bare relay did not come up")
 
 
 def _round(dealer: "zmq.Socket[bytes]", total: int, in_flight: int = 64) -> float:
