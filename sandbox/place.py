@@ -3,10 +3,12 @@
 STATE/format                      the number of the layout; a newer one is refused
 STATE/lock                        held by the supervisor for life
 STATE/organisation.toml           a copy of the running organisation file
+STATE/organisation.path           where it was read from
 STATE/log/acme.support.log        what a process printed
-STATE/supervisor/                 its pid file and log
+STATE/supervisor/                 its pid, what it printed, the organisation as it was checked
 STATE/watchdog/                   ledger.db
-STATE/clients/acme/support/       lock, ledger.db, mandate, key, files/ (the department's own data)
+STATE/clients/acme/support/       lock, ledger.db, mandate, key, files/ (the department's own data), pycache/
+STATE/run                         the sockets, or a link to where they are
 RUN/door.sock                     the watchdog's door, for operators
 RUN/notify.sock                   READY and heartbeats of every process
 RUN/supervisor.sock               supervisorctl
