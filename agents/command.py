@@ -10,7 +10,8 @@ We write a line {"task", "text", "contract", "input", "asker"}; it answers with 
     {"text": "...", "value": {...}}      the answer        {"refused": "why"}   or   {"escalate": "why"}
 
 A refused call is answered {"refused": "why"}. The program lives on for the next task; it has one at a time, and says
-nothing that it is not asked for.
+nothing that it is not asked for. A line may name its `task`: one that names another than the present is a fault, and
+not taken for the present one's.
 """
 
 from collections import deque
@@ -96,6 +97,10 @@ class Programs:
         program.write(first)
         while True:
             message = decode(agent.name, await Line(program))
+            if (meant := message.pop("task", given.task)) != given.task:
+                raise Refusal(
+                    f"the command of {agent.name} spoke of the task {readable(str(meant), 80)!r}, which it has not", "failed"
+                )
             if "call" not in message:
                 program.free = bool(message.keys() & {"refused", "escalate"})  # what is no answer may not have been its last word
                 answer = await _answer(context, message)

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -157,15 +158,33 @@ def test_a_program_that_speaks_unasked_is_replaced(tmp_path: Path) -> None:
     """What it says after its answer is not taken for the answer to the next task."""
     script = SAY.replace("sys.stdin.readline()", "") + (
         'sys.stdin.readline(); print(\'{"text": "%d"}\' % os.getpid(), flush=True)\n'
-        'print(\'{"text": "unasked"}\', flush=True); time.sleep(60)'
+        'print(\'{"text": "unasked"}\', flush=True); open("spoken", "w").close(); time.sleep(60)'
+    )
+    lone = command(tmp_path, script)
+    lone.task(ident="r/1")
+    lone.settle()
+    while not (lone.runner.files / "spoken").exists():  # or this test takes too long
+        time.sleep(0.01)
+    lone.task(ident="r/2")
+    lone.settle()
+    texts = {lone.result(ident).text for ident in ("r/1", "r/2")}
+    assert "unasked" not in texts and len(texts) == 2
+    lone.close()
+
+
+def test_an_answer_may_name_its_task(tmp_path: Path) -> None:
+    """A program that says which task it speaks of is never taken to speak of another, however late it is."""
+    script = SAY.replace("sys.stdin.readline()", "") + (
+        'first = json.loads(sys.stdin.readline())["task"]; print(json.dumps({"task": first, "text": "one"}), flush=True)\n'
+        'sys.stdin.readline(); print(json.dumps({"task": first, "text": "one again"}), flush=True); time.sleep(60)'
     )
     lone = command(tmp_path, script)
     lone.task(ident="r/1")
     lone.settle()
     lone.task(ident="r/2")
     lone.settle()
-    texts = {lone.result(ident).text for ident in ("r/1", "r/2")}
-    assert "unasked" not in texts and len(texts) == 2
+    assert lone.result("r/1").text == "one"
+    assert lone.result("r/2").state == "failed" and "spoke of the task 'r/1" in lone.result("r/2").reason
     lone.close()
 
 
