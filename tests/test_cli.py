@@ -59,7 +59,6 @@ def test_help_names_every_command_and_setting() -> None:
     assert all(setting.name in shown.stdout and setting.help in shown.stdout for setting in SETTINGS)
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
 @pytest.mark.parametrize("name", [*COMMANDS, *(setting.name for setting in SETTINGS)])
 def test_the_readme_names_every_command_and_setting(name: str) -> None:
     """What is not in it is not known to anybody."""
