@@ -3,7 +3,8 @@
 It never breaks our code, which the users' code calls into and which must not stop half-way through a change of state: the
 handler looks at what it has interrupted, and raises only if the innermost frame of ours is one that lets the users' code
 in. Else it waits for the next ring. A flag set and cleared around our code was rejected: a signal can fall between the
-users' last instruction and the flag. What runs in C for long is not broken; the watchdog ends the process then.
+users' last instruction and the flag. Nor does it break an import, which would leave modules half-loaded for whoever
+imports them next. What runs in C for long is not broken either; the watchdog ends the process then.
 """
 
 import signal
@@ -14,6 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 
 AGAIN_S: Final = 0.02  # between rings: the users' code may swallow the first, or be in the middle of ours
 OURS: Final = tuple(f"{dirname(dirname(__file__))}/{part}/" for part in ("agents", "sandbox", "daemon"))
+IMPORTS: Final = "<frozen importlib"
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., object])
@@ -50,6 +52,8 @@ def bounded(limit_s: float, call: Callable[P, R], /, *args: P.args, **kwargs: P.
 def _ring(number: int, frame: FrameType | None) -> None:
     inner = frame
     while inner is not None and not inner.f_code.co_filename.startswith(OURS):
+        if inner.f_code.co_filename.startswith(IMPORTS):
+            return
         inner = inner.f_back
     if _armed and inner is not None and inner is not frame and inner.f_code in _letting_in:
         raise TooLong

@@ -333,3 +333,16 @@ def test_whatever_a_worker_does(tmp_path: Path, calls: Any, careful: bool, end: 
     assert isinstance(lone.result(), Result)
     lone.check()
     lone.again().close()
+
+
+def test_an_import_is_never_broken_half_way(tmp_path: Path) -> None:
+    """Code that is ended after a long import leaves the module whole for whoever imports it next."""
+    (tmp_path / "mai_test_slow.py").write_text("import time\ntime.sleep(0.5)\nDONE = 'whole'\n")
+    code = "async def desk(ctx, task):\n    import mai_test_slow as m\n    while 'long' in task.text: pass\n    return m.DONE"
+    lone = Lone(tmp_path, desk(tmp_path, code, limits=QUICK))
+    for ident, text in (("r/1", "desk long"), ("r/2", "desk")):
+        lone.task(text, ident=ident)
+        lone.settle()
+    assert lone.result("r/1").state == "failed"
+    assert lone.result("r/2").text == "whole"
+    lone.close()
