@@ -17,6 +17,7 @@ from mai.daemon.terminal import (
     as_json,
     client_argument,
     complete_process,
+    count,
     examples,
     follow_option,
     json_option,
@@ -339,7 +340,7 @@ def verify(context: click.Context, processes: tuple[str, ...], fold: bool, json_
     """Check the journals: chains, blobs, links, and what the processes saw of each other's."""
     from mai.daemon import verify as verifying
 
-    report = verifying.verify(place_of(context), processes, state=fold)
+    report = verifying.verify(place_of(context), processes, state=fold, progress=count)
     if json_:
         as_json(verifying.fields(report))
     else:

@@ -85,6 +85,13 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
+def count(what: str, done: int, of: int) -> None:
+    """How far long work is: one line that is written over on a terminal, and gone at the end; nothing in a pipe."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K" + (f"{what}: {done:,} of {of:,}" if done < of else ""))
+        sys.stderr.flush()
+
+
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 follow_option = click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until Ctrl-C.")
 lines_option = click.option(

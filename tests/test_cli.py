@@ -6,6 +6,7 @@ import pty
 import re
 import select
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ import pytest
 from mai.agents.faults import Fault, Faulty
 from mai.cli import main
 from mai.daemon.status import duration, render
-from mai.daemon.terminal import Commands, printable, told
+from mai.daemon.terminal import Commands, count, printable, told
 from mai.sandbox.errors import MaiError, NotRunning, Refused
 from mai.sandbox.settings import SETTINGS
 from tests.small import MAI, PATIENCE_S, environment
@@ -234,3 +235,15 @@ def test_a_narrow_terminal_gets_fewer_columns() -> None:
         assert "engineering" in lines[-1] and "ready" in lines[-1]
         assert width in (0, 5) or all(len(line) <= width for line in lines)
     assert "last progress" in render(processes, colour=False, width=200)
+
+
+def test_long_work_is_counted_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The count stands on one line of standard error and is wiped at the end; in a pipe there is none."""
+    count("acme/mai", 5000, 10000)
+    assert capsys.readouterr() == ("", "")
+    reader, writer = os.openpty()
+    with os.fdopen(writer, "w") as terminal, os.fdopen(reader, "rb") as screen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        count("acme/mai", 5000, 10000)
+        count("acme/mai", 10000, 10000)
+        assert os.read(screen.fileno(), 1000) == b"\r\x1b[Kacme/mai: 5,000 of 10,000\r\x1b[K"
