@@ -24,6 +24,10 @@ OF_PYTHON = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")  
 for name in ("MAI_STATE", "MAI_CONFIG", "MAI_RUN"):
     os.environ.pop(name, None)
 
+# A shell starts what it puts in the background with these ignored, and every child would inherit that: no Ctrl-C to test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
