@@ -12,11 +12,15 @@ from msgspec import NODEFAULT, inspect
 
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.lines import KeyPath
-from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Part, Rank, Tool
+from mai.agents.models import Model, Models, Provider, Routing, Target
+from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank, Server, Tool
+from mai.agents.parts import Part
 
-TABLES: Final = ("organisation", "limits", "departments")
-NOUNS: Final[dict[type[Part], str]] = {Agent: "agent", Contract: "contract", Tool: "tool"}
-STAND_INS: Final[dict[str, Any]] = {"rank": "operator", "clients": (), "may_ask": (), "agents": ()}  # for others ""
+TABLES: Final = ("organisation", "limits", "models", "routing", "departments")
+NOUNS: Final[dict[type[Part], str]] = {
+    Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target"
+}  # fmt: skip
+STAND_INS: Final[dict[str, Any]] = {"rank": "operator", "clients": (), "may_ask": (), "agents": (), "chain": ()}  # for others ""
 NAME: Final = "a name of up to 40 small letters, digits, _{} that begins with a letter"
 P = TypeVar("P", bound=Part)
 
@@ -26,12 +30,14 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     for key in document.keys() - set(TABLES):
         findings.add((key,), f"the file has no table {key}", nearest(key, TABLES, "its tables"))
     limits = _decode(Limits, _table(document, "limits", findings), ("limits",), "the limits", findings)
+    models = _decode(Models, _table(document, "models", findings), ("models",), "the models", findings)
+    routing = _decode(Routing, _table(document, "routing", findings), ("routing",), "the routing", findings)
     departments = tuple(
         _decode(Department, table, ("departments", name), f"the department {name}", findings, name=name)
         for name, table in _table(document, "departments", findings).items()
     )
     head = {"name": stem, **_table(document, "organisation", findings)}
-    known = {"departments": departments, "limits": limits, "base": "", "digest": ""}
+    known = {"departments": departments, "limits": limits, "models": models, "routing": routing, "base": "", "digest": ""}
     return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known)
 
 
@@ -76,6 +82,8 @@ def _value(field: msgspec.structs.FieldInfo, value: object, where: KeyPath, labe
             owner = label.removeprefix("the department ")
             return tuple(_element(item, one, at, owner, findings) for at, one in places)
         return tuple(one if _fits(item, one, at, label, findings) else str(one) for at, one in places)
+    if isinstance(field.type, type) and issubclass(field.type, Part):
+        return _decode(field.type, value, where, f"the {field.name} of {label.removeprefix('the department ')}", findings)
     if _fits(field.type, value, where, label, findings):
         return msgspec.convert(value, field.type)
     if isinstance(value, str) and isinstance(inspect.type_info(field.type), inspect.StrType):
@@ -97,7 +105,7 @@ def _fits(kind: Any, value: object, where: KeyPath, label: str, findings: Findin
 
 
 def _element(kind: type[P], table: object, where: KeyPath, owner: str, findings: Findings) -> P:
-    """One agent, contract or tool of a department."""
+    """One of the tables in a list: an agent of a department, a provider of models."""
     name = table.get("name") if isinstance(table, dict) else None
     label = f"the {NOUNS[kind]} {name}" if isinstance(name, str) else f"{NOUNS[kind]} {where[-1]}"
     return _decode(kind, table, where, f"{label} of {owner}", findings)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from mai.agents.organisation import Fields
+from mai.agents.parts import Fields
 from mai.sandbox.errors import MaiError
 
 LARGEST: Final = 1.7976931348623157e308  # also keeps out what JSON cannot say: nan and the infinities

@@ -93,6 +93,74 @@ class Recalled(Body, frozen=True, tag="recalled"):
     refused: str = ""
 
 
+class Inquiry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model is asked, by the addresses of its pieces: a long talk shares most of them with its last turn."""
+
+    messages: tuple[str, ...]  # blobs, each one message as chat completions have it
+    size: int  # bytes of all its pieces, each counted as often as it is named
+    tools: str = ""  # a blob: the list of tools that it may call
+    schema: str = ""  # a blob: {"name", "schema"} that the answer has to fit
+    output_tokens: int = 0  # most of the answer; 0: as the model's own bound
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an answer cost."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano: int = 0  # billionths of the currency that the prices are in
+    estimated: bool = False  # an upper bound: the provider did not say
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+class Think(Body, frozen=True, tag="think"):
+    """An agent asks a model, through Mai."""
+
+    id: str  # derives from the task and the step
+    request: str
+    agent: str  # an address
+    model: str  # a name in the organisation
+    inquiry: Inquiry
+
+
+class Thought(Body, frozen=True, tag="thought"):
+    """What came of Think."""
+
+    id: str
+    request: str
+    state: Outcome  # answered, refused, failed, expired
+    answer: str = ""  # a blob: {"text", "calls": [{"id", "name", "arguments"}], "finish"}
+    reason: str = ""
+    by: str = ""  # "main/gpt-5-mini"
+    usage: Usage = Usage()  # of all attempts
+    notes: tuple[str, ...] = ()  # why others were not asked or did not answer; that a budget is nearly spent
+
+
+class Use(Body, frozen=True, tag="use"):
+    """An agent uses a tool that needs the network, through Mai."""
+
+    id: str
+    request: str
+    agent: str
+    tool: str  # "support.search"
+    key: str  # the same for each try of one effect
+    input: Fields
+
+
+class Used(Body, frozen=True, tag="used"):
+    """What came of Use."""
+
+    id: str
+    request: str
+    value: Any = None
+    refused: str = ""
+    doubt: bool = False  # it may have happened
+
+
 class Complaint(Body, frozen=True, tag="complaint"):
     """What you sent was refused as a message: malformed, forged, or out of its place."""
 
@@ -100,8 +168,18 @@ class Complaint(Body, frozen=True, tag="complaint"):
     detail: str
 
 
-Any_Body = Hello | Ack | Task | Result | Hop | Recall | Remember | Recalled | Complaint
-Numbered = Task | Result | Recall | Remember | Recalled  # these go over the link, and are journaled on both sides
+Numbered = Task | Result | Recall | Remember | Recalled | Think | Thought | Use | Used  # over the link, journaled on both sides
+Any_Body = Numbered | Hello | Ack | Hop | Complaint
+
+
+def addresses(body: Any_Body) -> tuple[str, ...]:
+    """The blobs that a body names and its envelope carries: SHA-256 of each in hexadecimal digits, without repetition."""
+    match body:
+        case Think(inquiry=inquiry):
+            return tuple(dict.fromkeys(one for one in (*inquiry.messages, inquiry.tools, inquiry.schema) if one))
+        case Thought(answer=answer) if answer:
+            return (answer,)
+    return ()
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -116,6 +194,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     head_seq: int  # the sender's journal as it stood with this message in it
     head: bytes
     body: Any_Body
+    blobs: dict[str, str] = {}  # address -> text: what the body names; journals hold the body alone
 
 
 class Malformed(MaiError):

@@ -7,24 +7,18 @@ These Structs are what the organisation file (TOML) says; `check.py` reads the f
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
+
+from mai.agents.models import Budget, Models, Routing
+from mai.agents.parts import Bytes, Count, Fields, Name, Part, Seconds, Word
 
 Rank = Literal["mai", "board", "coordinator", "specialist", "operator"]
 RANKS: tuple[Rank, ...] = ("mai", "board", "coordinator", "specialist", "operator")
 Effect = Literal["none", "idempotent", "queryable", "opaque"]
-Kind = Literal["", "python", "command"]
-
-Name = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_-]*\Z", max_length=40)]  # of a client, a department, an agent
-Word = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]*\Z", max_length=40)]  # of a contract, a tool, a field
-Seconds = Annotated[float, Meta(ge=0.05, le=86_400)]
-Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-Bytes = Annotated[int, Meta(ge=1 << 10, le=1 << 26)]
-
-Fields = dict[str, object]  # name -> a type's name ("int", "list[str]", "date?"), a list of one table, or a table
-
-
-class Part(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What all tables of the file share: an unknown key is a fault."""
+Kind = Literal["", "python", "model", "command"]
+Service = Literal["models", "tools"]
+SERVICES: tuple[Service, ...] = ("models", "tools")  # processes of a client that its agents ask through Mai
+ENGINES = ("local-model", "embedder")  # processes of the host that hold a model's weights, for all clients
 
 
 class Limits(Part, frozen=True, kw_only=True):
@@ -41,18 +35,30 @@ class Limits(Part, frozen=True, kw_only=True):
     heartbeat_s: Seconds = 5.0  # a process silent for longer is hung
 
 
-class Tool(Part, frozen=True, kw_only=True):
-    """Something that an agent may call: a Python function of the user's, `file.py:function`."""
+class Server(Part, frozen=True, kw_only=True):
+    """A server of tools that speaks MCP on its standard streams, started by its department."""
 
     name: Word
-    handler: str
+    command: tuple[str, ...]
+
+
+class Tool(Part, frozen=True, kw_only=True):
+    """Something that an agent may call: a Python function, a command, or a tool of an MCP server."""
+
+    name: Word
+    handler: str = ""  # `file.py:function`
+    command: tuple[str, ...] = ()  # its arguments come as JSON on standard input, its value goes to standard output
+    server: str = ""  # one of the department's servers
+    tool: str = ""  # the server's name for it, by default the same
+    input: Fields = field(default_factory=dict)  # what a command, or a function without annotations, takes
+    hosts: tuple[str, ...] = ()  # a function that needs the network: "api.example.com", "api.example.com:8443"
     effect: Effect = "none"
-    timeout_s: Seconds = 4.0  # below Limits.heartbeat_s: a tool runs in the department's own loop
+    timeout_s: Seconds = 4.0  # a function without hosts runs in the department's own loop: below Limits.heartbeat_s
     about: str = ""
 
 
 class Agent(Part, frozen=True, kw_only=True):
-    """One worker. Without `handler` and `command` it has the built-in behaviour of its rank."""
+    """One worker. Without `handler`, `command` and `model` it has the built-in behaviour of its rank."""
 
     name: Name
     rank: Rank
@@ -61,14 +67,19 @@ class Agent(Part, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()
     handler: str = ""  # kind python: `file.py:function`
     command: tuple[str, ...] = ()  # kind command: an executable and its arguments
+    model: str = ""  # kind model: the name of a model; by default the organisation's
+    turns: Count = 8  # kind model: how often one task may ask the model
+    tokens: Count = 50_000  # kind model: of one task, input and output together
+    budget: Budget = Budget()  # of what it asks models
+    kind: Kind = ""  # how it works; "" in the file: as `handler`, `command` or `model` say
     reports_to: str = ""  # the coordinator of a specialist or operator; by default the first one
     backups: tuple[str, ...] = ()
     task_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # 0: the department's limit
 
-    @property
-    def kind(self) -> Kind:
-        """How it works: `python`, `command`, or "" for the behaviour of its rank."""
-        return "python" if self.handler else "command" if self.command else ""
+    def __post_init__(self) -> None:
+        if not self.kind:
+            kind: Kind = "python" if self.handler else "command" if self.command else "model" if self.model else ""
+            msgspec.structs.force_setattr(self, "kind", kind)
 
 
 class Contract(Part, frozen=True, kw_only=True):
@@ -78,8 +89,8 @@ class Contract(Part, frozen=True, kw_only=True):
     about: str
     served_by: str
     may_ask: tuple[str, ...]  # departments, or "client"
-    request: Fields = {}
-    reply: Fields = {}
+    request: Fields = field(default_factory=dict)
+    reply: Fields = field(default_factory=dict)
     phrases: tuple[str, ...] = ()  # how a client asks for it: "refund order {order}"
 
 
@@ -91,6 +102,8 @@ class Department(Part, frozen=True, kw_only=True):
     agents: tuple[Agent, ...]
     contracts: tuple[Contract, ...] = ()
     tools: tuple[Tool, ...] = ()
+    servers: tuple[Server, ...] = ()
+    budget: Budget = Budget()  # of what its agents ask models
     prepare: str = ""  # `file.py:function`, called with the department's own directory before its first start
 
     def agent(self, name: str) -> Agent | None:
@@ -115,6 +128,8 @@ class Organisation(Part, frozen=True, kw_only=True):
     departments: tuple[Department, ...]
     charter: str = ""  # Mai's
     limits: Limits = Limits()
+    models: Models = Models()
+    routing: Routing = Routing()
     base: str = ""  # the directory that the handlers' paths are relative to
     digest: str = ""  # SHA-256 of the file's bytes, 16 hexadecimal digits
 
@@ -122,9 +137,20 @@ class Organisation(Part, frozen=True, kw_only=True):
         """The department of that name."""
         return next((department for department in self.departments if department.name == name), None)
 
+    def services(self) -> list[Service]:
+        """The services that each client has a process for."""
+        needs_network = any(tool.hosts for department in self.departments for tool in department.tools)
+        return [*(["models"] if self.models.models else []), *(["tools"] if needs_network else [])]  # type: ignore[list-item]
+
     def processes(self) -> list[str]:
-        """Names of the clients' processes in the order of their start: each Mai before its departments."""
-        return [f"{client}/{name}" for client in self.clients for name in ("mai", *(d.name for d in self.departments))]
+        """Names of the clients' processes in the order of their start: each Mai, then her services, then her departments."""
+        names = ("mai", *self.services(), *(department.name for department in self.departments))
+        return [f"{client}/{name}" for client in self.clients for name in names]
+
+    def engines(self) -> list[str]:
+        """Names of the host's processes that hold a model's weights."""
+        local = any(provider.kind == "local" for provider in self.models.providers)
+        return [*(["local-model"] if local else []), *(["embedder"] if self.routing.embeddings else [])]
 
 
 class Mandate(Part, frozen=True, kw_only=True):
@@ -145,12 +171,27 @@ def is_name(text: str) -> bool:
 
 def mandate(organisation: Organisation, client: str, department: str) -> Mandate:
     """Cut out of the organisation what one process has to know."""
+    whole = msgspec.structs.replace(organisation, clients=(client,))
     if department == "mai":
-        return Mandate(client=client, organisation=msgspec.structs.replace(organisation, clients=(client,)), department="mai")
-    departments = tuple(
-        one if one.name == department else Department(name=one.name, charter="", agents=(), contracts=asked)
-        for one in organisation.departments
-        if (asked := tuple(c for c in one.contracts if department in c.may_ask)) or one.name == department
-    )
-    cut = msgspec.structs.replace(organisation, clients=(client,), departments=departments)
+        return Mandate(client=client, organisation=whole, department=department)
+    if department in SERVICES:
+        departments = tuple(_for_service(one) for one in organisation.departments)
+        cut = msgspec.structs.replace(whole, departments=departments)
+    else:
+        departments = tuple(
+            one if one.name == department else Department(name=one.name, charter="", agents=(), contracts=asked)
+            for one in organisation.departments
+            if (asked := tuple(c for c in one.contracts if department in c.may_ask)) or one.name == department
+        )
+        models = msgspec.structs.replace(organisation.models, providers=())
+        cut = msgspec.structs.replace(whole, departments=departments, models=models)
     return Mandate(client=client, organisation=cut, department=department)
+
+
+def _for_service(department: Department) -> Department:
+    """What a service knows of a department: its agents' names, scopes and budgets, and the tools that need the network."""
+    agents = tuple(
+        Agent(name=a.name, rank=a.rank, tools=a.tools, model=a.model, kind=a.kind, budget=a.budget) for a in department.agents
+    )
+    tools = tuple(tool for tool in department.tools if tool.hosts)
+    return Department(name=department.name, charter="", agents=agents, tools=tools, budget=department.budget)

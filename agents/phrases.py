@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from mai.agents.organisation import Contract, Fields
+from mai.agents.organisation import Contract
+from mai.agents.parts import Fields
 
 COURTESIES: Final = frozenset(
     "hi hello hey dear good morning day afternoon evening mai please pls kindly just now thanks thank you very much"

@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.lines import KeyPath
-from mai.agents.organisation import Agent, Contract, Department, Organisation, Part, Rank, Tool, is_name
+from mai.agents.organisation import Agent, Contract, Department, Organisation, Rank, Tool, is_name
+from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
 from mai.agents.sources import AGENT, PREPARE, TOOL, Sources
 
