@@ -10,10 +10,11 @@ import msgspec
 
 from mai.agents.events import Acked, Event, Received, Sent
 from mai.agents.link import Flight, settle
-from mai.agents.messages import Numbered
+from mai.agents.messages import Numbered, Think
 from mai.agents.state import State
 
 ENVELOPE_BYTES = 4096  # what stands around a body or a value: names, ids, a reason
+TEXT_BYTES = 80  # around each text that goes with a message
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -85,5 +86,6 @@ def room_bytes(message_bytes: int) -> int:
 
 def too_large(body: Numbered, message_bytes: int) -> str:
     """Why this must not be sent, "" if it may: the receiver would refuse it, and all that comes after it on the link."""
-    size, most = len(msgspec.msgpack.encode(body)), message_bytes - ENVELOPE_BYTES // 2
+    texts = body.inquiry.size + TEXT_BYTES * len(body.inquiry.messages) if isinstance(body, Think) else 0
+    size, most = len(msgspec.msgpack.encode(body)) + texts, message_bytes - ENVELOPE_BYTES // 2
     return f"it has {size} bytes, the limit of a message is {message_bytes}" if size > most else ""

@@ -194,7 +194,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     head_seq: int  # the sender's journal as it stood with this message in it
     head: bytes
     body: Any_Body
-    blobs: dict[str, str] = {}  # address -> text: what the body names; journals hold the body alone
+    texts: dict[str, str] = {}  # address -> text: what the body names; journals hold the body alone
 
 
 class Malformed(MaiError):

@@ -9,19 +9,18 @@ import sys
 import msgspec
 import zmq
 
-from mai.agents import messages
 from mai.agents.contracts import Contracts
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Ended, Event, Hopped
-from mai.agents.loop import Loop, Ready, run_process
+from mai.agents.linked import Linked
+from mai.agents.loop import run_process
 from mai.agents.match import Matcher
-from mai.agents.messages import Complaint, Hop, Malformed
+from mai.agents.messages import Hop
 from mai.agents.organisation import Department
 from mai.agents.runner import Runner
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import State, Step, Work
 from mai.agents.table import Table
-from mai.agents.wire import Dealer
 from mai.sandbox import keys
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
@@ -43,25 +42,19 @@ def load(state: State, ledger: Ledger) -> None:
         state.steps.setdefault(task, {})[int(n)] = msgspec.json.decode(data, type=Step)
 
 
-class DepartmentProcess(Loop):
+class DepartmentProcess(Linked):
     """One department at work."""
 
     decider: DepartmentDecider
 
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
-        self.mai = f"{self.mandate.client}/mai"
         self.decider = self._decider()
         self.runner = Runner(self.decider, self.home)
         self._prepare()
-        self.dealer = Dealer(
-            name, place.sockets(self.mandate.client) / "mai.sock", keys.own(self.home), (self.home / "mai.key").read_bytes(),
-            self.organisation.limits.message_bytes,
-        )  # fmt: skip
-        self.poller.register(self.dealer.socket, zmq.POLLIN)
-        self.poller.register(self.dealer.monitor, zmq.POLLIN)
+        self.dial()
         self.shell = Shell(
-            self.ledger, self.decider, self.organisation.digest, self._send, seen=self._seen, noticed=self._noticed
+            self.ledger, self.decider, self.organisation.digest, self.send, seen=self._seen, noticed=self.noticed, keeps=True
         )
         self.runner.shell = self.shell
         self._restore()
@@ -93,9 +86,6 @@ class DepartmentProcess(Loop):
         self.runner.resume()
 
     # -- what the shell tells
-    def _send(self, peer: str, frame: bytes) -> bool:
-        return self.dealer.send(frame)
-
     def _seen(self, event: Event) -> None:
         self.runner.seen(event)
         match event:
@@ -111,12 +101,6 @@ class DepartmentProcess(Loop):
     def _look(self, request: str, task: str, sender: str, receiver: str, note: str) -> None:
         names = [name if name == "mai" else f"{self.decider.own.name}/{name}" for name in (sender, receiver)]
         self.shell.notices.append((self.mai, Hop(request, task, names[0], names[1], note[:120], now_ms())))
-
-    def _noticed(self, peer: str, body: Hop | Complaint) -> None:
-        if isinstance(body, Complaint):
-            self.shell.refuse(peer, body.why, f"Mai says: {body.detail}")
-            if body.why == "amnesia":
-                self.halted = body.detail
 
     # -- the turn
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
@@ -142,34 +126,6 @@ class DepartmentProcess(Loop):
                 self.runner.wake(program.task)
         return found
 
-    def take(self, ready: Ready) -> None:
-        """Connections made and lost, and frames from Mai."""
-        if self.dealer.monitor in ready:
-            self._connections()
-        if self.dealer.socket in ready:
-            for frame in self.dealer.receive():
-                self._receive(frame)
-
-    def _connections(self) -> None:
-        lost, made = self.dealer.connections()
-        if lost or made:
-            self.decider.state.transit(self.mai).connected = False  # until Mai's Hello
-        if made:
-            self.shell.greet(self.mai)
-
-    def _receive(self, frame: bytes) -> None:
-        try:
-            envelope = messages.decode(frame, self.organisation.limits.message_bytes)
-        except Malformed as fault:
-            self.shell.refuse(self.mai, "malformed", fault.sentence)
-            self.shell.complain(self.mai, "malformed", fault.sentence)
-            return
-        if (envelope.sender, envelope.to) != (self.mai, self.name):
-            detail = f"the link is Mai's, the envelope from {envelope.sender[:80]!r} to {envelope.to[:80]!r}"
-            self.shell.refuse(self.mai, "forgery", detail)
-            return
-        self.shell.receive(self.mai, envelope)
-
     def work(self) -> bool:
         """The workers' code has its turns."""
         self.runner.run()
@@ -182,7 +138,7 @@ class DepartmentProcess(Loop):
     def close(self) -> None:
         """End the command agents, hang up."""
         self.runner.programs.close()
-        self.dealer.close()
+        super().close()
 
 
 if __name__ == "__main__":

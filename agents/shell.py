@@ -7,6 +7,7 @@ Recovery is no special path: the state is loaded as it was committed with the jo
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -16,12 +17,18 @@ from mai.agents.events import Acked, Event, MessageRefused, Received, Sent
 from mai.agents.link import Flight, Link, Transit, receipt
 from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Numbered
 from mai.agents.plain import foreign
+from mai.agents.texts import Texts, misfit
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger, Record
 
 
 class Amnesia(LedgerFault):
     """A peer has received more than this ledger says was sent: the ledger is an older copy of itself."""
+
+
+def values(body: Numbered) -> Any:
+    """What a body carries of others' values."""
+    return getattr(body, "input", None) or getattr(body, "value", None)
 
 
 def now_ms() -> int:
@@ -33,7 +40,8 @@ class Shell:
     """One process's decider, ledger and links.
 
     `send(peer, frame) -> bool` hands a frame to the wire (False: not now), `seen(event)` is told of each event before
-    it is folded, `noticed(peer, body)` of the messages outside a link. A shell that `answers` (Mai's) replies to Hello.
+    it is folded, `noticed(peer, body)` of the messages outside a link. A shell that `answers` (Mai's) replies to Hello, one
+    that `keeps` (a department's) stores the texts that come with messages.
     """
 
     def __init__(
@@ -46,9 +54,11 @@ class Shell:
         seen: Callable[[Event], None],
         noticed: Callable[[str, Hop | Complaint], None],
         answers: bool = False,
+        keeps: bool = False,
     ) -> None:
         self.ledger, self.decider, self.me, self.organisation = ledger, decider, ledger.process, organisation
         self._send, self._seen, self._noticed, self._answers = send, seen, noticed, answers
+        self.texts = Texts(ledger, decider.state, keeps=keeps)
         self.notices: list[tuple[str, Hop]] = []  # for who looks on; they leave before the turn's messages
         self._urgent = False  # something is to be committed that is more than an acknowledgement
 
@@ -56,6 +66,7 @@ class Shell:
     def restore(self) -> None:
         """Load the links and the frames that no peer has acknowledged."""
         state = self.decider.state
+        self.texts.restore()
         for peer, data in self.ledger.load("link").items():
             state.links[peer] = msgspec.json.decode(data, type=Link)
         oldest = min((link.oldest for link in state.links.values() if link.oldest), default=0)
@@ -71,7 +82,10 @@ class Shell:
 
     def _board(self, event: Sent, seq: int, head: bytes) -> None:
         """Put a message among those that wait for their acknowledgement."""
-        envelope = Envelope(self.me, event.to, event.lseq, event.id, self.organisation, event.deadline_ms, seq, head, event.body)
+        texts = self.texts.attached(event.body, event.to, event.lseq)
+        envelope = Envelope(
+            self.me, event.to, event.lseq, event.id, self.organisation, event.deadline_ms, seq, head, event.body, texts
+        )
         waiting = self.decider.state.transit(event.to).waiting
         frame = messages.encode(envelope)
         if waiting and waiting[-1].lseq == event.lseq:  # folded just now, still without its frame
@@ -132,7 +146,7 @@ class Shell:
                 self._gap(peer, envelope.lseq)
             case "seen":
                 transit.owes_ack = True
-            case "new" if why := foreign(getattr(body, "input", None) or getattr(body, "value", None)):
+            case "new" if why := misfit(body, envelope.texts) or foreign(values(body)):
                 self.refuse(peer, "malformed", why)
                 self.complain(peer, "malformed", why)
             case "new":
@@ -142,6 +156,7 @@ class Shell:
                     organisation=envelope.organisation, deadline_ms=envelope.deadline_ms, head_seq=envelope.head_seq,
                     head=envelope.head.hex(), body=body,
                 )  # fmt: skip
+                self.texts.arrive(envelope.texts)
                 self.apply(received)
                 transit.owes_ack = True
                 self.feed(*self.decider.taken(received))
@@ -179,6 +194,7 @@ class Shell:
             )
         if received > link.acked:
             self.apply(Acked(peer=peer, received=received))
+            self.texts.settle(peer, received)
 
     def refuse(self, peer: str, why: str, detail: str) -> None:
         """Journal that something from a peer was not taken."""
@@ -220,6 +236,7 @@ class Shell:
             self.ledger.save(noun, key, None if value is None else msgspec.json.encode(value))
         state.changes.clear()
         self.ledger.commit()
+        self.texts.committed()
         self._urgent = False
 
     def _say(self, peer: str, transit: Transit) -> None:

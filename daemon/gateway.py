@@ -27,8 +27,9 @@ from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.daemon import compose
 from mai.daemon.asking import LONGEST_S
+from mai.daemon.desk import Answered, Asked, Errand, Passage, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
-from mai.daemon.mai import Answered, Asked, MaiDecider, Passage, Request, Said
+from mai.daemon.mai import MaiDecider
 from mai.daemon.plan import Planner
 from mai.daemon.records import RequestEnded
 from mai.daemon.refusals import Refusals
@@ -102,6 +103,8 @@ class Gateway(Loop):
             state.requests[key] = msgspec.json.decode(data, type=Request)
         for key, data in self.ledger.load("passage").items():
             state.passages[key] = msgspec.json.decode(data, type=Passage)
+        for key, data in self.ledger.load("errand").items():
+            state.errands[key] = msgspec.json.decode(data, type=Errand)
         self.shell.restore()
         self.started()
 
@@ -262,8 +265,9 @@ class Gateway(Loop):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
 
     def queue(self) -> int:
-        """Open requests and passages."""
-        return len(self.decider.state.requests) + len(self.decider.state.passages)
+        """Open requests, passages and errands."""
+        state = self.decider.state
+        return len(state.requests) + len(state.passages) + len(state.errands)
 
     def close(self) -> None:
         """Close the door, hang up."""

@@ -5,21 +5,36 @@ it goes on, the reply (types, no field that the contract does not name) before i
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
 from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
 from mai.agents.department import VIA_MAI, Value
 from mai.agents.events import Event, MessageRefused, Received, Remembered
-from mai.agents.messages import Fields, Recall, Recalled, Remember, Result, Task
+from mai.agents.messages import Fields, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
 from mai.agents.organisation import Mandate
-from mai.agents.state import State
 from mai.agents.table import Table
-from mai.daemon import compose
+from mai.daemon import compose, errands
+from mai.daemon.desk import (
+    Answered,
+    Asked,
+    Crossing,
+    Errands,
+    Holding,
+    MaiState,
+    Memory,
+    Passage,
+    Request,
+    Returned,
+    Said,
+    origin,
+    tasks,
+)
 from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
+    ErrandChecked,
+    ErrandEnded,
     MemoryRead,
     PartAnswer,
     PartEnded,
@@ -30,99 +45,6 @@ from mai.daemon.records import (
 )
 
 NOTHING_FITS = "nothing that this organisation offers fits the request"
-LONGEST_ID = 4096  # of a task; each hop adds a little
-
-
-class Request(msgspec.Struct):
-    """An open request of the client."""
-
-    request: str
-    asker: str
-    text: str
-    accepted_ms: int
-    deadline_ms: int
-    watch: bool
-    parts: tuple[PartPlan, ...] = ()
-    answers: dict[str, PartAnswer] = {}  # by task
-
-
-class Passage(msgspec.Struct):
-    """Something that one department has asked of another, and that is not answered yet."""
-
-    task: str
-    request: str
-    asking: str
-    contract: str
-    deadline_ms: int
-
-
-class Holding(NamedTuple):
-    """A task that Mai gave to a department, and that is open: who has it, for which request, until when."""
-
-    process: str
-    request: str
-    deadline_ms: int
-
-
-class Answered(msgspec.Struct):
-    """A request that has been answered, as it is kept for who asks again."""
-
-    request: str
-    asker: str
-    text: str
-    at_ms: int
-    state: str
-    answer: str
-    parts: tuple[PartAnswer, ...]
-    elapsed_ms: int
-
-
-class Said(msgspec.Struct):
-    """One line of the client's history: which request was answered."""
-
-    request: str
-
-
-class MaiState(State):
-    """All that Mai knows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: dict[str, Request] = {}
-        self.passages: dict[str, Passage] = {}
-
-
-class Asked(Input, frozen=True):
-    """The client asks; the plan was made by plan.py."""
-
-    request: str
-    asker: str
-    text: str
-    deadline_ms: int
-    watch: bool
-    parts: tuple[PartPlan, ...]
-
-
-class Crossing(Input, frozen=True):
-    """A board asks for another department's contract."""
-
-    peer: str
-    body: Task
-    deadline_ms: int
-
-
-class Returned(Input, frozen=True):
-    """A department answers a task."""
-
-    peer: str
-    body: Result
-
-
-class Memory(Input, frozen=True):
-    """A department reads or writes the client's memory; `value` is what lies there now."""
-
-    peer: str
-    body: Recall | Remember
 
 
 class MaiDecider:
@@ -138,18 +60,21 @@ class MaiDecider:
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends."""
+        found: list[Event | Send] = []
         match given:
             case Asked():
-                return self._asked(given, now_ms)
+                found = self._asked(given, now_ms)
             case Crossing():
-                return self._crossing(given, now_ms)
+                found = self._crossing(given, now_ms)
             case Returned():
-                return self._returned(given, now_ms)
+                found = self._returned(given, now_ms)
             case Memory():
-                return self._memory(given)
+                found = self._memory(given)
+            case Errands():
+                found = errands.decide(self, given, now_ms)
             case Tick():
-                return self._expire(now_ms)
-        return []
+                found = self._expire(now_ms)
+        return found
 
     def _asked(self, asked: Asked, now_ms: int) -> list[Event | Send]:
         accepted = RequestAccepted(
@@ -184,7 +109,7 @@ class MaiDecider:
         body = crossing.body
         if body.task in self.state.passages:
             return []
-        holding = self._holding(origin(body.task))
+        holding = self.holding(origin(body.task))
         until_ms = min(crossing.deadline_ms, holding.deadline_ms if holding else crossing.deadline_ms)
         verdict = self.table.contract(crossing.peer.split("/")[1], body.contract)
         why = self._why_not(crossing, holding) if verdict.allowed else verdict.rule
@@ -217,7 +142,7 @@ class MaiDecider:
         """How often a task may still be handed on: as it says, but never more than its way so far leaves."""
         return min(body.hops, self.limits.hops - body.task.removeprefix(body.request).count(VIA_MAI))
 
-    def _holding(self, task: str) -> Holding | None:
+    def holding(self, task: str) -> Holding | None:
         """Who has an open task of Mai's."""
         if passage := self.state.passages.get(task):
             return Holding(self._server(passage.contract), passage.request, passage.deadline_ms)
@@ -241,7 +166,7 @@ class MaiDecider:
 
     def _returned(self, returned: Returned, now_ms: int) -> list[Event | Send]:
         body = returned.body
-        holding = self._holding(body.task)
+        holding = self.holding(body.task)
         if holding is None:
             return []  # it has ended meanwhile
         if holding.process != returned.peer:
@@ -290,7 +215,7 @@ class MaiDecider:
         return [read, Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, kept is not None, value))]
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
-        events: list[Event | Send] = []
+        events = errands.expire(self, now_ms)
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
                 reason = f"{passage.contract} did not answer before its deadline"
@@ -331,6 +256,8 @@ class MaiDecider:
             case ContractEnded(task=task) if task in state.passages:
                 del state.passages[task]
                 state.changed("passage", task, None)
+            case ErrandChecked(allowed=True) | ErrandEnded():
+                state.changed("errand", event.task, errands.fold(state.errands, event))
             case Remembered():
                 state.changed("memory", f"client//{event.key}", Value(event.value))
         return []
@@ -359,24 +286,11 @@ class MaiDecider:
                 return [Returned(received.sender, received.body)]
             case Recall() | Remember():
                 return [Memory(received.sender, received.body)]
+            case Think() | Use() | Thought() | Used():
+                return [Errands(received.sender, received.body, received.deadline_ms)]
         return []
 
     def next_deadline_ms(self) -> int:
-        """The first deadline of a request or a passage; 0 if there is none."""
-        requests = [request.deadline_ms for request in self.state.requests.values()]
-        return min(requests + [passage.deadline_ms for passage in self.state.passages.values()], default=0)
-
-
-def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
-    """The ids of a request's parts: they derive from it."""
-    return [f"{request}/{number}" for number in range(1, len(parts) + 1)]
-
-
-def origin(task: str) -> str:
-    """The task of Mai's from which a department's ask derives: `R/1` for `R/1.2.1.m4`; "" if the id has another form."""
-    work, via, step = task.rpartition(VIA_MAI)
-    if not via or not step.isdecimal() or len(task) > LONGEST_ID:
-        return ""
-    while work.rpartition(".")[2].isdecimal() and "." in work:
-        work = work.rpartition(".")[0]
-    return work
+        """The first deadline of a request, a passage or an errand; 0 if there is none."""
+        open_ = (self.state.requests, self.state.passages, self.state.errands)
+        return min((one.deadline_ms for ones in open_ for one in ones.values()), default=0)

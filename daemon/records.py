@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from mai.agents.events import Event, register
-from mai.agents.messages import Fields
+from mai.agents.messages import Fields, Usage
+from mai.agents.organisation import Service
 
 
 class PartPlan(msgspec.Struct, frozen=True):
@@ -94,6 +95,36 @@ class ContractEnded(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ErrandChecked(Event, frozen=True, kw_only=True):
+    """Mai's verdict on what an agent asks of a model or of a tool that needs the network; `task` is the errand's id."""
+
+    kind: ClassVar[str] = "errand.checked"
+    request: str
+    task: str
+    agent: str
+    asking: str  # the process
+    service: Service
+    what: str  # the model or the tool
+    allowed: bool
+    rule: str
+    deadline_ms: int
+    size: int = 0  # bytes of what a model is asked
+
+
+class ErrandEnded(Event, frozen=True, kw_only=True):
+    """What came of it, and what it cost; the answer itself is in the journal of who asked."""
+
+    kind: ClassVar[str] = "errand.ended"
+    request: str
+    task: str
+    state: str
+    reason: str = ""
+    by: str = ""  # the provider and his model
+    answer: str = ""  # address of the answer's text
+    usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
+
+
 class MemoryRead(Event, frozen=True, kw_only=True):
     """The client's memory was read for an agent, with what it got."""
 
@@ -105,4 +136,14 @@ class MemoryRead(Event, frozen=True, kw_only=True):
     value: Any = None
 
 
-register(RequestAccepted, RequestPlanned, PartEnded, RequestEnded, ContractChecked, ContractEnded, MemoryRead)
+register(
+    RequestAccepted,
+    RequestPlanned,
+    PartEnded,
+    RequestEnded,
+    ContractChecked,
+    ContractEnded,
+    ErrandChecked,
+    ErrandEnded,
+    MemoryRead,
+)

@@ -148,9 +148,14 @@ class Ledger:
         return seq
 
     def _blob(self, body: bytes) -> str:
-        address = hashlib.sha256(body).hexdigest()
-        self._blobs[address] = body
-        return f'{{"blob":"{address}","bytes":{len(body)}}}'
+        return f'{{"blob":"{self.keep(body)}","bytes":{len(body)}}}'
+
+    def keep(self, data: bytes) -> str:
+        """Store bytes once, by their content, with the next commit; returns their address: SHA-256 in hexadecimal digits."""
+        address = hashlib.sha256(data).hexdigest()
+        if self._db.execute("SELECT 1 FROM blob WHERE address=?", (address,)).fetchone() is None:
+            self._blobs[address] = data
+        return address
 
     def save(self, noun: str, key: str, value: bytes | None) -> None:
         """Set one piece of state (JSON), or remove it."""
@@ -159,7 +164,7 @@ class Ledger:
     @property
     def pending(self) -> bool:
         """Is there anything that a commit would write?"""
-        return bool(self._records or self._saved)
+        return bool(self._records or self._saved or self._blobs)
 
     def commit(self) -> None:
         """Write all that was collected in one transaction, and wait until the disk has it.
@@ -206,6 +211,13 @@ class Ledger:
             return None if value is None else value.encode()
         row: tuple[str] | None = self._db.execute("SELECT value FROM state WHERE noun=? AND key=?", (noun, key)).fetchone()
         return row[0].encode() if row else None
+
+    def blob(self, address: str) -> bytes | None:
+        """The bytes at an address, also if they are not committed yet; None if there are none."""
+        if address in self._blobs:
+            return self._blobs[address]
+        row = self._db.execute("SELECT value FROM blob WHERE address=?", (address,)).fetchone()
+        return bytes(row[0]) if row else None
 
     def load(self, noun: str) -> dict[str, bytes]:
         """All committed state of one noun, in the order of its keys."""

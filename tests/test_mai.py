@@ -14,7 +14,8 @@ from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, mandate
 from mai.agents.table import Table
-from mai.daemon.mai import NOTHING_FITS, Asked, Crossing, MaiDecider, Memory, Returned, origin, tasks
+from mai.daemon.desk import Asked, Crossing, Memory, Returned, origin, tasks
+from mai.daemon.mai import NOTHING_FITS, MaiDecider
 from mai.daemon.records import ContractChecked, ContractEnded, MemoryRead, PartEnded, PartPlan, RequestAccepted, RequestEnded
 
 NOW_MS = 1_000_000

@@ -22,7 +22,8 @@ from mai.agents.organisation import Agent, Contract, Department, Organisation, m
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Done, Step, Work
 from mai.agents.table import Table
-from mai.daemon.mai import Asked, MaiDecider, Passage, Request
+from mai.daemon.desk import Asked, Passage, Request
+from mai.daemon.mai import MaiDecider
 from mai.daemon.quarters import furnish
 from mai.daemon.records import PartPlan
 from mai.sandbox.ledger import Ledger

@@ -1,0 +1,140 @@
+"""What Mai knows and what she is told: open requests, passages, errands, and the inputs of her decider. Pure."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from mai.agents.decider import Input
+from mai.agents.department import VIA_MAI
+from mai.agents.messages import Recall, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.organisation import Service
+from mai.agents.state import State
+from mai.daemon.records import PartAnswer, PartPlan
+
+LONGEST_ID = 4096  # of a task; each hop adds a little
+
+
+class Request(msgspec.Struct):
+    """An open request of the client."""
+
+    request: str
+    asker: str
+    text: str
+    accepted_ms: int
+    deadline_ms: int
+    watch: bool
+    parts: tuple[PartPlan, ...] = ()
+    answers: dict[str, PartAnswer] = {}  # by task
+
+
+class Passage(msgspec.Struct):
+    """Something that one department has asked of another, and that is not answered yet."""
+
+    task: str
+    request: str
+    asking: str
+    contract: str
+    deadline_ms: int
+
+
+class Errand(msgspec.Struct):
+    """Something asked of a service, and not answered yet."""
+
+    id: str
+    request: str
+    asking: str  # the process
+    service: Service
+    deadline_ms: int
+
+
+class Holding(NamedTuple):
+    """A task that Mai gave to a department, and that is open: who has it, for which request, until when."""
+
+    process: str
+    request: str
+    deadline_ms: int
+
+
+class Answered(msgspec.Struct):
+    """A request that has been answered, as it is kept for who asks again."""
+
+    request: str
+    asker: str
+    text: str
+    at_ms: int
+    state: str
+    answer: str
+    parts: tuple[PartAnswer, ...]
+    elapsed_ms: int
+
+
+class Said(msgspec.Struct):
+    """One line of the client's history: which request was answered."""
+
+    request: str
+
+
+class MaiState(State):
+    """All that Mai knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: dict[str, Request] = {}
+        self.passages: dict[str, Passage] = {}
+        self.errands: dict[str, Errand] = {}
+
+
+class Asked(Input, frozen=True):
+    """The client asks; the plan was made by plan.py."""
+
+    request: str
+    asker: str
+    text: str
+    deadline_ms: int
+    watch: bool
+    parts: tuple[PartPlan, ...]
+
+
+class Crossing(Input, frozen=True):
+    """A board asks for another department's contract."""
+
+    peer: str
+    body: Task
+    deadline_ms: int
+
+
+class Returned(Input, frozen=True):
+    """A department answers a task."""
+
+    peer: str
+    body: Result
+
+
+class Memory(Input, frozen=True):
+    """A department reads or writes the client's memory; `value` is what lies there now."""
+
+    peer: str
+    body: Recall | Remember
+
+
+class Errands(Input, frozen=True):
+    """An agent asks a service, or a service answers."""
+
+    peer: str
+    body: Think | Use | Thought | Used
+    deadline_ms: int
+
+
+def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
+    """The ids of a request's parts: they derive from it."""
+    return [f"{request}/{number}" for number in range(1, len(parts) + 1)]
+
+
+def origin(task: str) -> str:
+    """The task of Mai's from which a department's ask derives: `R/1` for `R/1.2.1.m4`; "" if the id has another form."""
+    work, via, step = task.rpartition(VIA_MAI)
+    if not via or not step.isdecimal() or len(task) > LONGEST_ID:
+        return ""
+    while work.rpartition(".")[2].isdecimal() and "." in work:
+        work = work.rpartition(".")[0]
+    return work
