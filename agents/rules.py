@@ -13,12 +13,13 @@ from typing import Final, TypeVar
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.lines import KeyPath
-from mai.agents.organisation import Agent, Contract, Department, Organisation, Rank, Tool, is_name
+from mai.agents.model_rules import agent_has_its_model, models_can_be_asked
+from mai.agents.organisation import ENGINES, SERVICES, Agent, Contract, Department, Organisation, Rank, Tool, is_name
 from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
 from mai.agents.sources import AGENT, PREPARE, TOOL, Sources
 
-RESERVED: Final = ("mai", "client", "watchdog", "supervisor")
+RESERVED: Final = ("mai", "client", "watchdog", "supervisor", *SERVICES, *ENGINES)
 BUILT_IN: Final[tuple[Rank, ...]] = ("board", "coordinator")  # added where there is none, under the rank's name
 WORKERS: Final[tuple[Rank, ...]] = ("specialist", "operator")
 Broken = Iterator[tuple[KeyPath, str, str]]
@@ -162,7 +163,7 @@ def agent_can_work(scene: Scene, department: Department, agent: Agent, where: Ke
         yield (*where, "command"), f"{label} has both a handler and a command", "expected one of them"
     coded = agent.kind or not scene.findings.sound(where, "handler", "command", "rank")
     if not coded and agent.rank in WORKERS:
-        hint = 'expected handler = "file.py:function" or command = ["program"]'
+        hint = 'expected handler = "file.py:function", command = ["program"] or kind = "model"'
         yield (*where, "handler"), f"{label} is of rank {agent.rank} and has neither a handler nor a command", hint
     if agent.handler and (wrong := scene.sources.function(agent.handler, AGENT)):
         yield (*where, "handler"), f"{label}: {wrong[0]}", wrong[1]
@@ -263,7 +264,7 @@ def contract_is_served(scene: Scene, department: Department, contract: Contract,
         hint = nearest(contract.served_by, known, f"the agents of {department.name}")
         yield (*where, "served_by"), f"{label} is served by {shown(contract.served_by)}, which {department.name} has not", hint
     elif agent is None or (not agent.kind and agent.rank in BUILT_IN):
-        hint = "expected an agent with a handler or a command"
+        hint = "expected an agent with a handler, a command or a model"
         yield (*where, "served_by"), f"{label} is served by {contract.served_by}, which only hands work on", hint
 
 
@@ -311,7 +312,12 @@ def contract_has_its_phrases(scene: Scene, department: Department, contract: Con
             yield at, f"{label}: {shown(phrase)} is said for {other}, too", "a phrase stands for one contract"
 
 
-OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (clients_are_named, departments_are_named, limits_agree)
+OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
+    clients_are_named,
+    departments_are_named,
+    limits_agree,
+    models_can_be_asked,
+)
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,
     has_workers,
@@ -321,6 +327,7 @@ OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]]
 )
 OF_AGENT: Final[tuple[Callable[[Scene, Department, Agent, KeyPath], Broken], ...]] = (
     agent_can_work,
+    agent_has_its_model,
     agent_has_its_tools,
     agent_reports_to_a_coordinator,
     agent_is_backed_up,

@@ -17,7 +17,21 @@ from mai.sandbox.place import Place, short
 WATCHDOG = "watchdog"
 SUPERVISOR = "supervisor"
 STOP_S = 10  # from SIGTERM to SIGKILL
+MODULES = {  # process, or the last part of its name -> the module that it runs; all others are departments
+    WATCHDOG: "mai.daemon.watchdog",
+    "local-model": "mai.daemon.local",
+    "embedder": "mai.daemon.embedder",
+    "mai": "mai.daemon.gateway",
+    "models": "mai.daemon.models",
+    "tools": "mai.daemon.tools",
+}
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")  # of the environment; the rest is not the company's business
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+WAYS_OUT = (*PROXIES, *map(str.upper, PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR")
+OF_SERVICE = {  # what only a client's service finds in its environment
+    "models": (*WAYS_OUT, "MAI_CREDENTIALS", "CREDENTIALS_DIRECTORY", "MAI_TAPE"),
+    "tools": WAYS_OUT,
+}
 
 Command = Callable[[Place, str], list[str]]  # place, process -> how it is started
 
@@ -68,11 +82,9 @@ priority=10
 
 def command(place: Place, process: str) -> list[str]:
     """How a process is started: a module of ours for each kind."""
-    python = [sys.executable, "-P", "-m"]
-    places = [str(place.state), str(place.run)]
-    if process == WATCHDOG:
-        return [*python, "mai.daemon.watchdog", *places]
-    return [*python, "mai.daemon.gateway" if is_mai(process) else "mai.agents.process", *places, process]
+    module = MODULES.get(process.rpartition("/")[2], "mai.agents.process")
+    start = [sys.executable, "-P", "-m", module, str(place.state), str(place.run)]
+    return [*start, process] if "/" in process else start
 
 
 def is_mai(process: str) -> bool:
@@ -80,11 +92,12 @@ def is_mai(process: str) -> bool:
     return process.endswith("/mai")
 
 
-def environment(place: Place, heartbeat_s: float, ours: Mapping[str, str]) -> dict[str, str]:
-    """What every process of the company finds in its environment. systemd's own sockets and secrets of a shell are not in it."""
+def environment(place: Place, heartbeat_s: float, ours: Mapping[str, str], process: str = "") -> dict[str, str]:
+    """What a process of the company finds in its environment. systemd's own sockets and secrets of a shell are not in it."""
+    kept = (*KEPT, *(OF_SERVICE.get(process.partition("/")[2], ())))
     paths = [os.path.abspath(path) for path in ours.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
-        **{name: ours[name] for name in KEPT if name in ours},
+        **{name: ours[name] for name in kept if name in ours},
         **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {}),
         "PYTHONUNBUFFERED": "1",
         "MAI_STATE": str(place.state),
@@ -105,6 +118,7 @@ def render(organisation: Organisation, place: Place, how: Command = command) -> 
             user=f"user={os.geteuid()}" if os.geteuid() == 0 else "",
         ),
         _program(place, WATCHDOG, how, priority=1),
+        *(_program(place, engine, how, priority=5) for engine in organisation.engines()),
     ]
     for client in organisation.clients:
         processes = [process for process in organisation.processes() if process.split("/")[0] == client]

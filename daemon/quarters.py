@@ -11,6 +11,10 @@ from mai.sandbox.place import Place
 
 def furnish(place: Place, organisation: Organisation) -> None:
     """Make what is missing, and tell every process its part of the organisation. Raises OSError, UsageFault."""
+    for engine, settings in engine_settings(organisation).items():
+        home = place.home(engine)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keys.write(home / "settings", msgspec.json.encode(settings))
     for client in organisation.clients:
         place.sockets(client).mkdir(mode=0o700, parents=True, exist_ok=True)
         _furnish_client(place, organisation, client)
@@ -25,6 +29,13 @@ def _furnish_client(place: Place, organisation: Organisation, client: str) -> No
         keys.write(home / "mandate", msgspec.msgpack.encode(part))
         publics[process] = keys.ensure(home).public
     keys.publish(place, client, publics)
+
+
+def engine_settings(organisation: Organisation) -> dict[str, dict[str, str]]:
+    """What the host's processes that hold a model's weights are told."""
+    file = next((provider.file for provider in organisation.models.providers if provider.kind == "local"), "")
+    told: dict[str, dict[str, str]] = {"local-model": {"file": file}, "embedder": {"embeddings": organisation.routing.embeddings}}
+    return {engine: told[engine] for engine in organisation.engines()}
 
 
 def processes_of(organisation: Organisation, client: str) -> Iterable[str]:

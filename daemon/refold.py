@@ -11,6 +11,7 @@ from mai.agents.department import DepartmentDecider
 from mai.agents.loop import read_mandate
 from mai.agents.state import Change
 from mai.agents.table import Table
+from mai.agents.texts import PARCEL, Parcel, address_of
 from mai.daemon.mai import MaiDecider
 from mai.daemon.reader import Reader
 from mai.daemon.summary import clean
@@ -69,6 +70,10 @@ def differences(stored: dict[tuple[str, str], str], folded: Folded) -> Iterator[
 
 def _differences(stored: dict[tuple[str, str], str], folded: Folded) -> Iterator[str]:
     for noun, key in sorted(stored.keys() | folded.keys()):
+        if noun == PARCEL:  # texts on their way: the journal has their addresses
+            if wrong := _tampered(stored[noun, key]):
+                yield f"the state holds for {key!r} the text {wrong[:12]}, which is not what its address says"
+            continue
         kept, due = stored.get((noun, key)), folded.get((noun, key))
         name = f"the state has for {noun} {key!r}"
         if due is None:
@@ -77,6 +82,12 @@ def _differences(stored: dict[tuple[str, str], str], folded: Folded) -> Iterator
             yield f"{name} nothing, the journal gives {_shown(due)}"
         elif not _same(kept, due):
             yield f"{name} {clean(kept, SHOWN)}, the journal gives {_shown(due)}"
+
+
+def _tampered(parcel: str) -> str:
+    """The address of a text that is not the one that it names; "" if all are."""
+    texts = msgspec.json.decode(parcel, type=Parcel).texts
+    return next((address for address, text in texts.items() if address_of(text) != address), "")
 
 
 def _same(kept: str, due: Any) -> bool:

@@ -36,6 +36,7 @@ from mai.agents.organisation import Organisation
 from mai.daemon.duties import Halt, Herald, Upward, Watch
 from mai.daemon.programs import WATCHDOG, Command, command, environment, render
 from mai.daemon.remote import process_name
+from mai.daemon.settle import settle
 from mai.sandbox.errors import USAGE, MaiError, UsageFault
 from mai.sandbox.life import Signals, die_with_parent
 from mai.sandbox.lock import Lock
@@ -108,10 +109,10 @@ class Program(ProcessConfig):  # type: ignore[misc]  # supervisor has no types
 class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
     """supervisord's options without a file and without a command line; the last step of a child before exec is ours."""
 
-    def __init__(self, place: Place, text: str, children: dict[str, str]) -> None:
+    def __init__(self, place: Place, text: str, children: Callable[[str], dict[str, str]]) -> None:
         super().__init__()
         self.place = place
-        self.children = children  # their environment
+        self.children = children  # the last word of a command, which names the process -> its environment
         self.parent = os.getpid()
         self.configfile = io.StringIO(text)
         self.herald = Herald(place.notify)
@@ -129,7 +130,7 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
 
     def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
         die_with_parent(self.parent)
-        super().execve(filename, argv, self.children)
+        super().execve(filename, argv, self.children(argv[-1]))
 
     def ended(self, process: Child, pid: int, status: int) -> None:
         """A child was reaped."""
@@ -253,7 +254,7 @@ class Supervisor(supervisord.Supervisor):  # type: ignore[misc]  # supervisor ha
 
 def serve(place: Place, file: Path, how: Command) -> None:
     """Run the company of an organisation file until it is told to stop. Raises MaiError, for example if the place is in use."""
-    organisation = check.load(file)
+    organisation = settle(check.load(file))
     place.prepare()
     upward = Upward(Notifier())
     for directory in dict.fromkeys((place.state, place.run)):  # both, or two daemons could share the sockets
@@ -271,7 +272,7 @@ def serve(place: Place, file: Path, how: Command) -> None:
 
 def _options(place: Place, organisation: Organisation, how: Command) -> Options:
     """supervisord's options, realized; from here on our own environment is what the children get."""
-    children = environment(place, organisation.limits.heartbeat_s, os.environ)
+    children = functools.partial(environment, place, organisation.limits.heartbeat_s, dict(os.environ))
     place.supervisor_socket.unlink(missing_ok=True)  # we hold the lock: it is stale, and supervisord would wait 0.3 s
     options = Options(place, render(organisation, place, how), children)
     options.realize([], doc=__doc__)

@@ -12,6 +12,7 @@ from types import FrameType
 
 from mai.agents import check
 from mai.daemon.door import Door, Reply
+from mai.daemon.settle import settle
 from mai.sandbox.errors import Expired, MaiError, NotRunning, UsageFault
 from mai.sandbox.life import die_with_parent
 from mai.sandbox.lock import holder
@@ -42,7 +43,7 @@ class Start:
     """
 
     def __init__(self, place: Place, file: Path, *, detach: bool, heed: bool = False) -> None:
-        check.load(file)
+        settle(check.load(file))
         place.prepare()
         if pid := holder(place.state):
             hint = "end it with `mai down`, or name another with --state"

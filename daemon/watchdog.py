@@ -51,7 +51,7 @@ class Watchdog:
         self.book = Book(place.ledger(WATCHDOG))
         furnish(place, organisation)
         self.control = Control(place.supervisor_socket)
-        self.wards = {name: self._ward(name) for name in organisation.processes()}
+        self.wards = {name: self._ward(name) for name in (*organisation.engines(), *organisation.processes())}
         self.facts: Facts | None = None
         self.halting = False
         self.signals = Signals()
@@ -171,9 +171,13 @@ class Watchdog:
                 self.apply(other, Tick(), now_s)
 
     def _gate(self, ward: Ward) -> bool:
-        """May it be started: its Mai is ready, and the end has not begun."""
-        mai = self.wards[f"{ward.name.split('/')[0]}/mai"]
-        return not self.halting and (ward is mai or mai.case.state == "ready")
+        """May it be started: its Mai is ready, if it has one, and the end has not begun."""
+        mai = self._mai_of(ward)
+        return not self.halting and (mai is None or mai.case.state == "ready")
+
+    def _mai_of(self, ward: Ward) -> Ward | None:
+        """The Mai that a process needs; herself and the host's processes need none."""
+        return None if is_mai(ward.name) else self.wards.get(f"{ward.name.split('/')[0]}/mai")
 
     def _remember(self, ward: Ward, before: Case, by: str) -> None:
         self.book.want(ward.name, ward.case.wanted, by)
@@ -267,7 +271,8 @@ class Watchdog:
 
     def _in_vain(self, ward: Ward) -> bool:
         """It waits for a Mai that will not become ready by herself."""
-        return self.wards[f"{ward.name.split('/')[0]}/mai"].case.state in ("failed", "stopped")
+        mai = self._mai_of(ward)
+        return mai is not None and mai.case.state in ("failed", "stopped")
 
     def _report(self) -> None:
         """To systemd, when it changes."""

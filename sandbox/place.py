@@ -7,11 +7,15 @@ STATE/organisation.path           where it was read from
 STATE/log/acme.support.log        what a process printed
 STATE/supervisor/                 its pid, what it printed, the organisation as it was checked
 STATE/watchdog/                   ledger.db
+STATE/local-model/, embedder/     settings of the host's processes that hold a model's weights
+STATE/credentials/                keys of model providers, put there by the operator; read by no process but models
 STATE/clients/acme/support/       lock, ledger.db, mandate, key, files/ (the department's own data), pycache/
 STATE/run                         the sockets, or a link to where they are
 RUN/door.sock                     the watchdog's door, for operators
 RUN/notify.sock                   READY and heartbeats of every process
 RUN/supervisor.sock               supervisorctl
+RUN/local-model.json              where the local model listens, and with which key
+RUN/embedder.sock                 the embedder's door, for each Mai
 RUN/acme/mai.sock                 the client's only ROUTER
 RUN/acme/door.sock                Mai's door, for the client
 """
@@ -82,8 +86,8 @@ class Place:
             )
 
     def home(self, process: str) -> Path:
-        """The directory of a process: `watchdog`, or `client/department`."""
-        return self.watchdog if process == "watchdog" else self.state / "clients" / process
+        """The directory of a process: `watchdog`, `local-model`, or `client/department`."""
+        return self.state / "clients" / process if "/" in process else self.state / process
 
     def ledger(self, process: str) -> Path:
         """The ledger of a process."""

@@ -15,6 +15,9 @@ class Setting(NamedTuple):
 SETTINGS = (
     Setting("MAI_STATE", "~/.local/state/mai", "directory of all state; the service uses /var/lib/mai"),
     Setting("MAI_CONFIG", "", "the organisation file"),
+    Setting("MAI_MODEL_URL", "local", "where models of providers without a url are asked; local is this host's own"),
+    Setting("MAI_MODEL", "", "the model that is asked for there"),
+    Setting("MAI_CREDENTIALS", "", "directory of the models' keys; by default credentials/ in the state directory"),
     Setting("MAI_RUN", "", "directory of the sockets; by default run/ in the state directory"),
 )
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
