@@ -3,6 +3,7 @@
 The decoder is typed and made once. Bytes that are no message raise `Malformed`, which the loop answers and journals.
 """
 
+import hashlib
 from typing import Any, Literal
 
 import msgspec
@@ -180,6 +181,11 @@ def addresses(body: Any_Body) -> tuple[str, ...]:
         case Thought(answer=answer) if answer:
             return (answer,)
     return ()
+
+
+def address_of(text: str) -> str:
+    """Where a text lies: its SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):

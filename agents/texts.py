@@ -4,12 +4,11 @@ Who asks keeps them for good, as blobs that belong to its journal. Those on the 
 state, each only until what it belongs to is done: their journals have the addresses, and never the texts.
 """
 
-import hashlib
 from collections.abc import Iterable
 
 import msgspec
 
-from mai.agents.messages import Any_Body, Think, addresses
+from mai.agents.messages import Any_Body, Think, address_of, addresses
 from mai.agents.state import State
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
@@ -21,11 +20,6 @@ class Parcel(msgspec.Struct):
     """Texts that are held for a while."""
 
     texts: dict[str, str]
-
-
-def address_of(text: str) -> str:
-    """Where a text lies: its SHA-256 in hexadecimal digits."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def misfit(body: Any_Body, texts: dict[str, str]) -> str:

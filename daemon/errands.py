@@ -11,6 +11,7 @@ from mai.agents.decider import Send, sooner_ms
 from mai.agents.events import Event, MessageRefused
 from mai.agents.messages import Outcome, Think, Thought, Use, Used
 from mai.agents.organisation import Agent, Service
+from mai.daemon import wording
 from mai.daemon.desk import Errand, Errands, origin
 from mai.daemon.records import ErrandChecked, ErrandEnded
 
@@ -43,7 +44,7 @@ def decide(mai: "MaiDecider", given: Errands, now_ms: int) -> list[Event | Send]
     """A department asks, or a service answers."""
     if isinstance(given.body, Think | Use):
         return _check(mai, given.peer, given.body, given.deadline_ms, now_ms)
-    return _back(mai, given.peer, given.body)
+    return _back(mai, given.peer, given.body, now_ms)
 
 
 def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: int) -> list[Event | Send]:
@@ -98,7 +99,7 @@ def refusal(body: Asking | Errand, state: Outcome, reason: str) -> Answer:
     return Used(body.id, body.request, refused=reason, doubt=isinstance(body, Errand))
 
 
-def _back(mai: "MaiDecider", peer: str, body: Answer) -> list[Event | Send]:
+def _back(mai: "MaiDecider", peer: str, body: Answer, now_ms: int) -> list[Event | Send]:
     """A service answers: on record what it cost, and the answer goes to who asked."""
     errand = mai.state.errands.get(body.id)
     if errand is None:
@@ -106,8 +107,14 @@ def _back(mai: "MaiDecider", peer: str, body: Answer) -> list[Event | Send]:
     if peer != f"{mai.mandate.client}/{errand.service}" or errand.service != service_of(body):
         detail = f"{peer} answers {body.id[:80]!r}, which {mai.mandate.client}/{errand.service} has"
         return [MessageRefused(peer=peer, why="out of place", detail=detail)]
+    return _done(mai, errand, body, now_ms)
+
+
+def _done(mai: "MaiDecider", errand: Errand, body: Answer, now_ms: int) -> list[Event | Send]:
+    """The one end of an errand: it goes back to who asked; Mai herself words her answer with it."""
     if errand.asking == f"{mai.mandate.client}/mai":
-        return [ended(errand, body)]
+        assert isinstance(body, Thought), "she asks models only"
+        return [ended(errand, body), *wording.answered(mai, errand, body, now_ms)]
     return [ended(errand, body), Send(errand.asking, f"{body.id}=", 0, body)]
 
 
@@ -127,10 +134,8 @@ def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
     events: list[Event | Send] = []
     for errand in mai.state.errands.values():
         if errand.deadline_ms <= now_ms:
-            answer = refusal(errand, "expired", f"{errand.service} did not answer before the deadline")
-            events.append(ended(errand, answer))
-            if errand.asking != f"{mai.mandate.client}/mai":
-                events.append(Send(errand.asking, f"{errand.id}=", 0, answer))
+            late = refusal(errand, "expired", f"{errand.service} did not answer before the deadline")
+            events += _done(mai, errand, late, now_ms)
     return events
 
 

@@ -73,7 +73,10 @@ class Gateway(Loop):
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
         self.client = self.mandate.client
-        self.decider = MaiDecider(self.mandate, Table(self.organisation), Contracts(self.organisation).fault, self._memory)
+        self.decider = MaiDecider(
+            self.mandate, Table(self.organisation), Contracts(self.organisation).fault, self._memory,
+            keep=self._keep, read=self._read,
+        )  # fmt: skip
         self.planner = self._planner()
         sockets, limit_bytes = place.sockets(self.client), self.organisation.limits.message_bytes
         self.router = Router(sockets / "mai.sock", keys.own(self.home), keys.known(self.home), limit_bytes)
@@ -111,6 +114,12 @@ class Gateway(Loop):
     def _memory(self, key: str) -> Value | None:
         data = self.shell.value("memory", f"client//{key}")
         return msgspec.json.decode(data, type=Value) if data else None
+
+    def _keep(self, text: str) -> str:
+        return self.shell.texts.keep(text)  # which is made after the decider
+
+    def _read(self, address: str) -> str:
+        return self.shell.texts.text(address)
 
     # -- what the shell tells
     def _send(self, peer: str, frame: bytes) -> bool:

@@ -11,10 +11,10 @@ import msgspec
 from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
 from mai.agents.department import VIA_MAI, Value
 from mai.agents.events import Event, MessageRefused, Received, Remembered
-from mai.agents.messages import Fields, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.messages import Fields, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used, address_of
 from mai.agents.organisation import Mandate
 from mai.agents.table import Table
-from mai.daemon import compose, errands
+from mai.daemon import compose, errands, wording
 from mai.daemon.desk import (
     Answered,
     Asked,
@@ -48,12 +48,23 @@ NOTHING_FITS = "nothing that this organisation offers fits the request"
 
 
 class MaiDecider:
-    """The pure half of Mai. `fault` as in DepartmentDecider; `memory(key)` is the client's memory as it stands, or None."""
+    """The pure half of Mai. `fault` as in DepartmentDecider; `memory(key)` is the client's memory as it stands, or None.
+
+    `keep(text)` gives the address of a text that goes into her journal for good, `read(address)` a text that is here.
+    """
 
     def __init__(
-        self, mandate: Mandate, table: Table, fault: Callable[[str, str, Fields], str], memory: Callable[[str], Value | None]
+        self,
+        mandate: Mandate,
+        table: Table,
+        fault: Callable[[str, str, Fields], str],
+        memory: Callable[[str], Value | None],
+        *,
+        keep: Callable[[str], str] = address_of,
+        read: Callable[[str], str] = str,
     ) -> None:
         self.state = MaiState()
+        self.keep, self.read = keep, read
         self.mandate, self.table, self.fault, self.memory = mandate, table, fault, memory
         self.limits = mandate.organisation.limits
 
@@ -195,11 +206,14 @@ class MaiDecider:
         if len(answers) < len(request.parts):
             return []
         parts = tuple(answers[task] for task in tasks(request.request, request.parts))
-        ended = RequestEnded(
-            request=request.request, state=compose.state_of(parts), answer=compose.answer(parts), parts=parts,
-            elapsed_ms=now_ms - request.accepted_ms,
+        return wording.ask(self, request, parts, now_ms) or [self.whole(request, parts, now_ms)]
+
+    def whole(self, request: Request, parts: tuple[PartAnswer, ...], now_ms: int, worded: str = "", by: str = "") -> RequestEnded:
+        """The one answer to a request, in the built-in words or in a model's."""
+        return RequestEnded(
+            request=request.request, state=compose.state_of(parts), answer=worded or compose.answer(parts),
+            parts=parts, elapsed_ms=now_ms - request.accepted_ms, by=by,
         )  # fmt: skip
-        return [ended]
 
     def _memory(self, memory: Memory) -> list[Event | Send]:
         body = memory.body
@@ -222,7 +236,7 @@ class MaiDecider:
                 events.append(ContractEnded(request=passage.request, task=passage.task, state="expired", reason=reason))
                 events.append(self._result(passage.asking, passage, "expired", reason))
         for request in self.state.requests.values():
-            if request.deadline_ms <= now_ms:
+            if request.deadline_ms <= now_ms and wording.errand_of(request.request) not in self.state.errands:
                 missing = {
                     task: PartAnswer(part.department, part.text, "expired", "", {}, "no answer before the deadline", "", ())
                     for part, task in zip(request.parts, tasks(request.request, request.parts), strict=True)

@@ -70,6 +70,7 @@ class RequestEnded(Event, frozen=True, kw_only=True):
     answer: str
     parts: tuple[PartAnswer, ...]
     elapsed_ms: int
+    by: str = ""  # the provider and model that worded it; "" for the built-in wording
 
 
 class ContractChecked(Event, frozen=True, kw_only=True):
@@ -93,6 +94,15 @@ class ContractEnded(Event, frozen=True, kw_only=True):
     task: str
     state: str
     reason: str = ""
+
+
+class WordingDropped(Event, frozen=True, kw_only=True):
+    """A model's words for an answer were not taken."""
+
+    kind: ClassVar[str] = "wording.dropped"
+    request: str
+    by: str
+    why: str
 
 
 class ErrandChecked(Event, frozen=True, kw_only=True):
@@ -145,5 +155,6 @@ register(
     ContractEnded,
     ErrandChecked,
     ErrandEnded,
+    WordingDropped,
     MemoryRead,
 )

@@ -9,9 +9,10 @@ from mai.agents import events
 from mai.agents.decider import Decider
 from mai.agents.department import DepartmentDecider
 from mai.agents.loop import read_mandate
+from mai.agents.messages import address_of
 from mai.agents.state import Change
 from mai.agents.table import Table
-from mai.agents.texts import PARCEL, Parcel, address_of
+from mai.agents.texts import PARCEL, Parcel
 from mai.daemon.mai import MaiDecider
 from mai.daemon.reader import Reader
 from mai.daemon.summary import clean
