@@ -1,7 +1,8 @@
 """Mai's answers worded by a model: what it is asked, and what of its answer is taken. Pure.
 
 The model words, and decides nothing: only an answer whose parts were all given is worded, each number in the text has to
-stand in a part or in the request, and where anything is wrong the built-in wording of compose.py stays.
+stand in a part (not in the request alone: a client's own figure must not come back as a promise), and where anything is
+wrong the built-in wording of compose.py stays.
 """
 
 import re
@@ -74,7 +75,7 @@ def answered(mai: "MaiDecider", errand: Errand, body: Thought, now_ms: int) -> l
     parts = tuple(request.answers[task] for task in tasks(request.request, request.parts))
     if body.state != "answered":
         return [mai.whole(request, parts, now_ms)]
-    text, why = worded(mai.read(body.answer), request.text, parts)
+    text, why = worded(mai.read(body.answer), parts)
     if why:
         return [WordingDropped(request=request.request, by=body.by, why=why), mai.whole(request, parts, now_ms)]
     return [mai.whole(request, parts, now_ms, text, body.by)]
@@ -90,13 +91,13 @@ def texts(asked: str, parts: tuple[PartAnswer, ...]) -> tuple[list[str], str]:
     return [_encoder.encode(message).decode() for message in messages], _encoder.encode(SCHEMA).decode()
 
 
-def worded(answer: str, asked: str, parts: tuple[PartAnswer, ...]) -> tuple[str, str]:
+def worded(answer: str, parts: tuple[PartAnswer, ...]) -> tuple[str, str]:
     """The text for the client, and ""; or "" and why the model's answer (the text of a blob) is not taken."""
     try:
         text = msgspec.json.decode(msgspec.json.decode(answer)["text"])["answer"].strip()
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return "", "it is not of the form that was asked for"
-    given = " ".join([asked, *(f"{part.answer} {_values(part)}" for part in parts)])
+    given = " ".join(f"{part.answer} {_values(part)}" for part in parts)
     if not text:
         return "", "it is empty"
     if len(text) > LONGER * len(given) + ROOM:

@@ -14,7 +14,7 @@ from mai.agents import events, messages
 from mai.agents.decider import Input, Send, fold_link
 from mai.agents.events import Event, Received, Sent
 from mai.agents.link import Link
-from mai.agents.messages import Complaint, Envelope, Hello, Hop, Remember
+from mai.agents.messages import Complaint, Envelope, Hello, Hop, Remember, Thought
 from mai.agents.shell import Amnesia, Shell
 from mai.agents.state import State
 from mai.sandbox.ledger import Ledger
@@ -38,10 +38,11 @@ MISHAPS = (
 
 
 class Say(Input, frozen=True):
-    """Tell the other something."""
+    """Tell the other something; with `text`, the address of a large one."""
 
     to: str
     id: str
+    text: str = ""
 
 
 class Tally(msgspec.Struct):
@@ -61,7 +62,8 @@ class Courier:
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """A message."""
         assert isinstance(given, Say)
-        return [Send(given.to, given.id, 0, Remember(given.id, "", "", len(given.id)))]
+        large = Thought(given.id, "", "answered", answer=given.text)
+        return [Send(given.to, given.id, 0, large if given.text else Remember(given.id, "", "", len(given.id)))]
 
     def evolve(self, event: Event, seq: int) -> list[Input]:
         """Links and the tally."""
@@ -72,8 +74,9 @@ class Courier:
         return []
 
     def taken(self, received: Received) -> list[Input]:
-        """An answer, sometimes."""
-        return [Say(received.sender, f"{received.id}=")] if received.lseq % 3 == 0 else []
+        """An answer, sometimes; a large text goes back as it came."""
+        text = received.body.answer if isinstance(received.body, Thought) else ""
+        return [Say(received.sender, f"{received.id}=", text)] if received.lseq % 3 == 0 else []
 
     def next_deadline_ms(self) -> int:
         """Never."""
@@ -87,6 +90,7 @@ class End:
         self.path, self.name, self.wire, self.kind = path, name, wire, shell
         self.peer = DEPARTMENT if name == MAI else MAI
         self.halted = ""
+        self.texts: list[str] = []  # large ones that have come
         self.start()
 
     def start(self) -> None:
@@ -94,11 +98,21 @@ class End:
         self.ledger = Ledger(self.path, self.name)
         self.courier = Courier()
         self.shell = self.kind(
-            self.ledger, self.courier, "d", self.send, seen=lambda event: None, noticed=self.noticed, answers=self.name == MAI
+            self.ledger, self.courier, "d", self.send, seen=self.seen, noticed=self.noticed, answers=self.name == MAI
         )
         if data := self.ledger.get("tally", ""):
             self.courier.tally = msgspec.json.decode(data, type=Tally)
         self.shell.restore()
+
+    def say(self, id_: str, text: str = "") -> None:
+        """Tell the other something."""
+        self.shell.feed(Say(self.peer, id_, self.shell.texts.put(id_, text) if text else ""))
+        self.shell.texts.drop(id_)
+
+    def seen(self, event: Event) -> None:
+        """A text that a message names is here when the message is."""
+        if isinstance(event, Received) and isinstance(event.body, Thought):
+            self.texts.append(self.shell.texts.text(event.body.answer))
 
     def kill(self) -> None:
         """End it here; what was not committed is gone."""
@@ -198,7 +212,8 @@ class Wire:
         pipe = self.pipes[end.name]
         match random.choice(MISHAPS):
             case "say":
-                end.shell.feed(Say(end.peer, f"{end.name}-{end.link.sent + 1}-{random.random()}"))
+                id_ = f"{end.name}-{end.link.sent + 1}-{random.random()}"
+                end.say(id_, random.choice(["", "é" * random.randrange(1, 2000)]))
             case "deliver":
                 self.deliver(end)
             case "commit":
@@ -234,6 +249,8 @@ class Wire:
             if any(heads.get(event.head_seq) != event.head for event in received):
                 found.append(f"{receiver.name} witnessed a head that {sender.name} does not have")
             found += self._state(sender)
+            if left := sender.ledger.load("parcel"):
+                found.append(f"{sender.name} still holds texts for {sorted(left)}")
         return found
 
     def _state(self, end: End) -> list[str]:
