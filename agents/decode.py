@@ -143,4 +143,4 @@ def _meant(field_type: Any, value: object) -> str:
 
 
 def _choices(info: inspect.LiteralType) -> list[str]:
-    return [str(value) for value in info.values if value != "mai"]
+    return [str(value) for value in info.values if value not in ("", "mai")]

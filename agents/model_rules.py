@@ -56,7 +56,7 @@ def _provider(scene: "Scene", provider: Provider, where: KeyPath) -> Broken:
     if provider.url:
         yield from _address(provider, (*where, "url"), label)
     if provider.kind == "local":
-        files = {one.file for one in scene.organisation.models.providers if one.kind == "local"}
+        files = {one.file for one in scene.organisation.models.providers if one.kind == "local" and one.file}
         if len(files) > 1 and provider.file != min(files):
             yield (*where, "file"), f"{label} has another model file than the other local one", "one local model runs on a host"
     elif provider.file:

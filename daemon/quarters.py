@@ -33,7 +33,7 @@ def _furnish_client(place: Place, organisation: Organisation, client: str) -> No
 
 def engine_settings(organisation: Organisation) -> dict[str, dict[str, str]]:
     """What the host's processes that hold a model's weights are told."""
-    file = next((provider.file for provider in organisation.models.providers if provider.kind == "local"), "")
+    file = next((provider.file for provider in organisation.models.providers if provider.kind == "local" and provider.file), "")
     told: dict[str, dict[str, str]] = {"local-model": {"file": file}, "embedder": {"embeddings": organisation.routing.embeddings}}
     return {engine: told[engine] for engine in organisation.engines()}
 
