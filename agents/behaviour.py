@@ -51,18 +51,20 @@ def nobody(department: "DepartmentDecider", work: Work) -> Done:
 
 def next_hand(department: "DepartmentDecider", work: Work) -> str:
     """The agent below that this work goes to now: it fits and has not had it; "" if there is none."""
-    rank = "board" if work.agent == department.own.board.name else "coordinator"
+    return next((hand for hand in hands(department, work) if hand not in work.tried), "")
+
+
+def hands(department: "DepartmentDecider", work: Work) -> list[str]:
+    """The agents below that this work may go to, best first: a board's coordinators, a coordinator's workers."""
     wanted = servers(department, work)
-    if rank == "board":
-        for worker in wanted:
-            found = department.own.agent(worker)
-            via = (
-                worker if found and found.rank == "coordinator" else department.table.coordinator_of(department.own.name, worker)
-            )
-            if via not in work.tried:
-                return via
-        return ""
-    return next((worker for worker in wanted if worker not in work.tried and worker != work.agent), "")
+    if work.agent == department.own.board.name:
+        wanted = [_coordinator(department, worker) for worker in wanted]
+    return [name for name in dict.fromkeys(wanted) if name != work.agent]
+
+
+def _coordinator(department: "DepartmentDecider", worker: str) -> str:
+    found = department.own.agent(worker)
+    return worker if found and found.rank == "coordinator" else department.table.coordinator_of(department.own.name, worker)
 
 
 def servers(department: "DepartmentDecider", work: Work) -> list[str]:

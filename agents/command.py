@@ -16,6 +16,7 @@ not taken for the present one's.
 
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import msgspec
 
 from mai.agents.context import Answer, Assignment, Context, Refusal, Reply
 from mai.agents.organisation import Agent
+from mai.agents.pipes import Pipe
 from mai.agents.plain import readable
 from mai.agents.program import Program
 
@@ -81,6 +83,20 @@ class Programs:
         """Programs that have a task and do not wait for others: what they say is to be read."""
         return [program for task, program in self._busy.items() if task not in self._asking]
 
+    def pipes(self) -> list[Pipe]:
+        """What is to be waited for."""
+        found = []
+        for program in self.at_work():
+            if program.wanted:
+                found.append(Pipe(program.stdout, False, partial(self._read, program)))
+            if program.stuck:
+                found.append(Pipe(program.stdin, True, program.flush))
+        return found
+
+    def _read(self, program: Program) -> None:
+        program.read()
+        self._wake(program.task)
+
     def room(self, task: str) -> bool:
         """May this task take a seat? If not it waits in line."""
         if len(self._busy) - len(self._asking) < self._most:
@@ -122,7 +138,7 @@ class Programs:
             program.kill()
             program = None
         try:
-            program = program or Program(agent, self._files, self._base)
+            program = program or Program(agent.name, agent.command, self._files, self._base)
         except (OSError, ValueError) as error:
             raise Refusal(f"the command of {agent.name} cannot be started: {error}", "failed") from None
         program.task, program.free = task, False

@@ -6,7 +6,7 @@ recorded result. A step that differs from the record stops the task, because its
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from random import random
 from typing import TYPE_CHECKING, Any, Final
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mai.agents.bounded import lets_in
-from mai.agents.events import Claimed, EffectIntent, EffectUnknown, Remembered, Stepped
+from mai.agents.events import Claimed, Remembered, Stepped
 from mai.agents.inputs import Call
 from mai.agents.messages import Fields
-from mai.agents.organisation import Tool
+from mai.agents.model_steps import ModelReply, ModelSteps, question
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.state import Step, Work
+from mai.agents.tool_steps import ToolSteps
 
 if TYPE_CHECKING:
     from mai.agents.runner import Runner
@@ -114,6 +115,8 @@ class Context:
         """`changed`: the code is not the one that this task began with."""
         self._runner, self._work, self._changed = runner, work, changed
         self._n = 0
+        self.tools = ToolSteps(runner, work)
+        self.models = ModelSteps(runner, work)
 
     # -- asking others
     def ask(self, to: str, /, text: Any = "", **values: Any) -> Waiting:
@@ -133,6 +136,38 @@ class Context:
         if step is None:
             self._runner.shell.feed(Call(self._work.task, n, "ask", given))
         return Waiting(self, n)
+
+    def hand(self, to: str) -> Waiting:
+        """Hand this very task on to an agent that the table allows: its contract, its text, its asker. Await the Reply."""
+        given = {"to": _name("an agent", to)}
+        n, step = self._next("hand", given)
+        if step is None:
+            self._runner.shell.feed(Call(self._work.task, n, "hand", given))
+        return Waiting(self, n)
+
+    # -- models
+    async def model(
+        self, messages: list[Fields], *, tools: Sequence[Fields] = (), schema: Fields | None = None, output_tokens: int = 0
+    ) -> ModelReply:
+        """Ask the model of this agent's scope. Raises Refusal.
+
+        `messages` and `tools` as chat completions have them; `schema` is {"name", "schema"}, which the answer has to fit;
+        `output_tokens` is the most of it, by default the model's own bound.
+        """
+        await Breath(self, 0)
+        model = self.models.scope()
+        try:
+            question(messages, tools, schema)
+            given = self.models.given(messages, tools, schema, model, output_tokens)
+        except NotPlain as fault:
+            raise Refusal(f"a model cannot be asked with {fault}", "failed") from None
+        n, step = self._next("model", given)
+        if step is None and not model:
+            self._record(n, "model", given, refused=f"{self._work.agent} has no model in its scope")
+        elif step is None:
+            self._runner.shell.feed(Call(self._work.task, n, "model", given))
+        reply: ModelReply = await Waiting(self, n)
+        return reply
 
     @lets_in
     async def all(self, *asked: Any) -> list[Any]:
@@ -154,40 +189,24 @@ class Context:
         given = self._plain({"tool": name, "input": values})
         n, step = self._next("tool", given)
         if step is None or not step.done:
-            self._use(n, name, given, step)
+            self.tools.use(n, name, given, step)
         return await Waiting(self, n)
 
-    def _use(self, n: int, name: str, given: Fields, step: Step | None) -> None:
-        tool = self._runner.tool(self._work.agent, name)
-        if tool is None:
-            mine = ", ".join(self._runner.tools_of(self._work.agent)) or "none"
-            self._record(n, "tool", given, refused=f"{self._work.agent} may not use the tool {name}; its tools are: {mine}")
-        elif step is not None and tool.effect in ("opaque", "queryable"):  # the intent stands alone: in doubt
-            self._doubt(n, name, step.key, "after a crash")
-        else:
-            self._apply(n, tool, given, step)
+    async def describe_tools(self) -> list[dict[str, Any]]:
+        """The tools of this agent's scope: {"name", "about", "schema", "effect"} each, and a "fault" where one cannot be used.
 
-    def _doubt(self, n: int, name: str, key: str, when: str) -> None:
-        work = self._work
-        self._runner.shell.apply(EffectUnknown(request=work.request, task=work.task, agent=work.agent, n=n, key=key, tool=name))
-        why = f"{when} nobody knows whether {name} happened; it is not repeated, a person has to look (key {key})"
-        self._record(n, "tool", None, refused=why, state="failed")
+        What an MCP server says of its tools is the server's word, and no more than that.
+        """
+        n, step = self._next("tools", None)
+        if step is None:
+            self.tools.describe(n)
+        described: list[dict[str, Any]] = await Waiting(self, n)
+        return described
 
-    def _apply(self, n: int, tool: Tool, given: Fields, step: Step | None) -> None:
-        work, key = self._work, f"{self._work.task}/{n}"
-        if tool.effect != "none" and step is None:
-            intent = EffectIntent(
-                request=work.request, task=work.task, agent=work.agent, n=n, key=key,
-                tool=tool.name, effect=tool.effect, given=given,
-            )  # fmt: skip
-            self._runner.shell.apply(intent)
-            self._runner.shell.commit()  # an intent is durable before its effect
-        used = self._runner.handlers.use(tool, given["input"], key)
-        if used.late and tool.effect in ("opaque", "queryable"):
-            self._doubt(n, tool.name, key, f"stopped after {tool.timeout_s:g} s:")
-        else:
-            on_record = None if tool.effect != "none" else given  # else as the intent says
-            self._record(n, "tool", on_record, used.value, refused=used.refused, state="failed" if used.refused else "")
+    def reply_fault(self, value: Fields) -> str:
+        """What is wrong with a value as the reply under this task's contract; "" if nothing is, or if it has none."""
+        decider, contract = self._runner.decider, self._work.contract
+        return decider.fault(contract, "reply", value) if contract and decider.owns(contract) else ""
 
     # -- memory
     async def recall(self, key: str, level: str = "agent") -> Any:
@@ -295,12 +314,14 @@ class Context:
         return self._runner.state.steps.get(self._work.task, {}).get(n)
 
     def outcome(self, n: int) -> Any:
-        """What a finished step gave: a Reply for `ask`, else the value. Raises Refusal."""
+        """What a finished step gave: a Reply for `ask` and `hand`, a ModelReply for `model`, else the value. Raises Refusal."""
         step = self.recorded(n)
         assert step is not None and step.done, "a step that has no outcome yet"
         if step.refused:
             raise Refusal(step.refused, step.state or "refused")
-        if step.call != "ask":
+        if step.call == "model":
+            return self.models.reply(step)
+        if step.call not in ("ask", "hand"):
             return step.value
         return Reply(step.value or {}, step.text, step.by, step.sources)
 

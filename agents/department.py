@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import behaviour
+from mai.agents import behaviour, network, questions
 from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
 from mai.agents.events import (
     Asked,
@@ -26,8 +26,8 @@ from mai.agents.events import (
     Remembered,
     Stepped,
 )
-from mai.agents.inputs import Answered, Arrived, Back, Call, Consider, Report, Told
-from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task
+from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Report, Told
+from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Thought, Used
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
 from mai.agents.state import Done, State, Step, Work
@@ -62,19 +62,24 @@ class DepartmentDecider:
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends."""
+        found: list[Event | Send] = []
         match given:
             case Arrived():
-                return self._arrived(given, now_ms)
+                found = self._arrived(given, now_ms)
             case Answered(body=body):
-                return self._answered(body, now_ms)
+                found = self._answered(body, now_ms)
             case Told(body=body):
-                return self._told(body)
+                found = self._told(body)
+            case Applied(body=body):
+                found = network.told(self, body)
+            case Considered(body=body):
+                found = questions.told(self, body)
             case Tick():
-                return self._expire(now_ms)
+                found = self._expire(now_ms)
             case Consider() | Back() | Call() | Report():
-                work = self.state.work.get(given.task)
-                return self._about(work, given, now_ms) if work else []  # it has ended meanwhile
-        return []
+                if work := self.state.work.get(given.task):  # else it has ended meanwhile
+                    found = self._about(work, given, now_ms)
+        return found
 
     def _about(self, work: Work, given: Consider | Back | Call | Report, now_ms: int) -> list[Event | Send]:
         match given:
@@ -107,7 +112,8 @@ class DepartmentDecider:
     def hand(self, work: Work, receiver: str, now_ms: int, *, rule: str = "", call: Call | None = None) -> list[Event | Send]:
         """Hand a work on to an agent of this department, if the table and the limits allow it.
 
-        With `call` it is a step of the work's own code, which waits for the answer; else the work itself is passed on.
+        With `call` it is a step of the work's own code, which waits for the answer; else the work itself is passed on, as it
+        is by a step `hand`.
         """
         verdict, agent = self.table.hop(self.own.name, work.agent, receiver), self.own.agent(receiver)
         if not verdict.allowed or agent is None:
@@ -118,10 +124,11 @@ class DepartmentDecider:
         if why := self._exhausted(work) or self._full():
             return self._refuse_hop(work, receiver, why, (), call)
         limit_ms = now_ms + int((agent.task_s or self.limits.task_s) * 1000)
+        asks = call if call and call.call == "ask" else None
         hopped = Hopped(
             request=work.request, task=f"{work.task}.{work.children + 1}", parent=work.task, sender=work.agent, agent=receiver,
-            asker=self.address(work.agent) if call else work.asker, contract=call.contract if call else work.contract,
-            text=call.given["text"] if call else work.text, input=call.given["input"] if call else work.input,
+            asker=self.address(work.agent) if asks else work.asker, contract=asks.contract if asks else work.contract,
+            text=asks.given["text"] if asks else work.text, input=asks.given["input"] if asks else work.input,
             deadline_ms=min(limit_ms, sooner_ms(now_ms, work.deadline_ms)),
             hops=work.hops - 1, rule=rule or verdict.rule, watch=work.watch, step=call.n if call else 0,
         )  # fmt: skip
@@ -155,18 +162,26 @@ class DepartmentDecider:
         return f"the request was handed on {self.limits.hops} times, which is its limit" if work.hops <= 0 else ""
 
     def _call(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
+        if call.call == "tool":
+            return network.ask(self, work, call, now_ms)
+        if call.call == "model":
+            return questions.ask(self, work, call, now_ms)
         asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, given=call.given)
-        if call.call != "ask":
+        if call.call in ("recall", "remember"):
             return [asked, self._remembrance(work, call)]
-        if not call.contract:
+        if call.call == "hand" or not call.contract:
             return [asked, *self.hand(work, call.to, now_ms, call=call)]
+        return [asked, *self._contract(work, call, now_ms)]
+
+    def _contract(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
+        """A worker's code asks for another department's contract: upwards, from rank to rank."""
         verdict = self.table.contract(self.own.name, call.to)
         if not verdict.allowed and not self.owns(call.to):
-            return [asked, *self._refuse_hop(work, call.to, verdict.rule, verdict.instead, call)]
+            return self._refuse_hop(work, call.to, verdict.rule, verdict.instead, call)
         if why := self.fault(call.to, "request", call.given["input"]):
-            return [asked, self._stepped(work, call.n, readable(why))]
+            return [self._stepped(work, call.n, readable(why))]
         up = behaviour.above(self, work.agent)
-        return [asked, *(self.ask_mai(work, now_ms, call=call) if up == "mai" else self.hand(work, up, now_ms, call=call))]
+        return self.ask_mai(work, now_ms, call=call) if up == "mai" else self.hand(work, up, now_ms, call=call)
 
     def _remembrance(self, work: Work, call: Call) -> Event | Send:
         """What goes to Mai for a step that reads or writes the client's memory."""
@@ -184,7 +199,7 @@ class DepartmentDecider:
         return [self._stepped(work, back.step, refused, done)]
 
     def _answered(self, body: Result, now_ms: int) -> list[Event | Send]:
-        work, n, step = self._asking(body.task)
+        work, n, step = self.asking(body.task)
         if work is None or (step and step.call != "ask"):
             return []
         contract = str(step.given["to"]) if step else work.contract
@@ -193,7 +208,7 @@ class DepartmentDecider:
             done = Done("failed", "", {}, readable(f"the reply of {contract} does not keep to its contract: {why}"), done.by, ())
         return self._back(work, Back(work.task, n, body.by, done), now_ms)
 
-    def _asking(self, ident: str) -> tuple[Work | None, int, Step | None]:
+    def asking(self, ident: str) -> tuple[Work | None, int, Step | None]:
         """The open work that has asked Mai for something under this id, and which step of its; None if it waits no more."""
         task, _, number = ident.rpartition(VIA_MAI)
         work = self.state.work.get(task)
@@ -203,8 +218,8 @@ class DepartmentDecider:
         return (work if waits else None), n, step
 
     def _told(self, body: Recalled) -> list[Event | Send]:
-        work, n, step = self._asking(body.id)
-        if work is None or step is None or step.call == "ask":
+        work, n, step = self.asking(body.id)
+        if work is None or step is None or step.call not in ("recall", "remember"):
             return []
         done = Done("answered", "", {"value": body.value} if body.found else {}, "", self.mai, ())
         return [self._stepped(work, n, readable(body.refused), done)]
@@ -253,7 +268,8 @@ class DepartmentDecider:
         if done is None:
             return Stepped(request=work.request, task=work.task, agent=work.agent, n=n, call=call, refused=refused)
         value: Any = done.value.get("value") if call in ("recall", "remember") else done.value
-        state = done.state if done.state in ("failed", "expired") else "failed" if done.state == "escalated" else ""
+        given_up = "escalated" if call == "hand" else "failed"  # who has handed it on may know of another hand
+        state = done.state if done.state in ("failed", "expired") else given_up if done.state == "escalated" else ""
         return Stepped(
             request=work.request, task=work.task, agent=work.agent, n=n, call=call,
             value=value, refused=refused, state=state, text=done.text, by=done.by, sources=done.sources,
@@ -262,6 +278,10 @@ class DepartmentDecider:
     def address(self, agent: str) -> str:
         """`client/department/agent`."""
         return f"{self.mandate.client}/{self.own.name}/{agent}"
+
+    def ident(self, work: Work, n: int) -> str:
+        """The id of what a step of this work asks through Mai."""
+        return f"{work.task}{VIA_MAI}{n}"
 
     def owns(self, contract: str) -> bool:
         """Is this one of the department's own contracts?"""
@@ -352,6 +372,10 @@ class DepartmentDecider:
                 return [Answered(received.body)]
             case Recalled():
                 return [Told(received.body)]
+            case Used():
+                return [Applied(received.body)]
+            case Thought():
+                return [Considered(received.body)]
         return []
 
     def next_deadline_ms(self) -> int:

@@ -30,6 +30,7 @@ BOUNDS: Final = {"int": " of at most 64 bits", "float": ", a finite one"}
 DEPTH: Final = 16  # of tables and lists in each other
 SAID: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key in )?\$?(?P<at>.*)`)?\Z", re.DOTALL)
 EXPECTED: Final = re.compile(r"Expected `(?P<expected>[^`]+)`(?P<bound> [<>]=.*)?(?:, got `(?P<found>[^`]+)`)?")
+STRANGE: Final = "no field that the contract names"
 NAMED: Final = re.compile(r"Object (?P<how>contains unknown|missing required) field `(?P<field>.*)`\Z", re.DOTALL)
 
 
@@ -50,11 +51,11 @@ class BadType(Exception):
 
 
 class Shape:
-    """The compiled declaration of a contract's request or reply."""
+    """The compiled declaration of a contract's request or reply, or of what a tool takes."""
 
-    def __init__(self, fields: Fields, name: str = "") -> None:
-        """Raises BadType on a declaration in which `flaws` finds something."""
-        self.name = name  # for the sentences: "the request of support.refund"
+    def __init__(self, fields: Fields, name: str = "", strange: str = STRANGE) -> None:
+        """`strange` is said of a field that is not declared. Raises BadType where `flaws` finds something."""
+        self.name, self._strange = name, strange  # for the sentences: "the request of support.refund"
         self._type = _struct(fields, 0)
 
     def fit(self, values: object) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class Shape:
             plain = msgspec.to_builtins(values, str_keys=True)
             fitting: dict[str, Any] = msgspec.to_builtins(msgspec.convert(plain, self._type))
         except msgspec.ValidationError as error:
-            raise FieldFault(self._sentence(str(error))) from None
+            raise FieldFault(self._about(worded(str(error), self._strange))) from None
         except (TypeError, ValueError, RecursionError, OverflowError) as error:
             raise FieldFault(self._about(f"a value that JSON cannot hold: {error}")) from None
         return fitting
@@ -82,23 +83,23 @@ class Shape:
     def _about(self, sentence: str) -> str:
         return f"{self.name}: {sentence}" if self.name else sentence
 
-    def _sentence(self, message: str) -> str:
-        """msgspec's message in the words of the organisation file."""
-        said = SAID.match(message)
-        assert said is not None  # it matches every text
-        what, at = said["what"], (said["at"] or "").lstrip(".")
-        if named := NAMED.match(what):
-            field = f"{at}.{named['field']}" if at else named["field"]
-            wrong = "no field that the contract names" if named["how"] == "contains unknown" else "missing"
-            return self._about(f"{field}: {wrong}")
-        if expected := EXPECTED.match(what):
-            wanted = expected["expected"].replace(" | null", "")
-            found = f", found {_word(expected['found'])}" if expected["found"] else ""
-            bound = BOUNDS.get(wanted, "") if expected["bound"] else ""
-            what = f"expected {_word(wanted)}{bound}{found}"
-        elif "date" in what:
-            what = "expected a date such as 2025-03-31, found another text"
-        return self._about(f"{at}: {what}" if at else what)
+
+def worded(message: str, strange: str = STRANGE) -> str:
+    """msgspec's message in the words of the organisation file."""
+    said = SAID.match(message)
+    assert said is not None  # it matches every text
+    what, at = said["what"], (said["at"] or "").lstrip(".")
+    if named := NAMED.match(what):
+        field = f"{at}.{named['field']}" if at else named["field"]
+        return f"{field}: {strange if named['how'] == 'contains unknown' else 'missing'}"
+    if expected := EXPECTED.match(what):
+        wanted = expected["expected"].replace(" | null", "")
+        found = f", found {_word(expected['found'])}" if expected["found"] else ""
+        bound = BOUNDS.get(wanted, "") if expected["bound"] else ""
+        what = f"expected {_word(wanted)}{bound}{found}"
+    elif "date" in what:
+        what = "expected a date such as 2025-03-31, found another text"
+    return f"{at}: {what}" if at else what
 
 
 def _word(type_name: str) -> str:

@@ -1,7 +1,6 @@
 """The users' Python code: files loaded once, functions by `file.py:name`, tools called. All of it within bounds in time."""
 
 import hashlib
-import inspect
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
@@ -13,6 +12,7 @@ from mai.agents.bounded import TooLong, bounded, lets_in
 from mai.agents.imports import import_from
 from mai.agents.organisation import Tool
 from mai.agents.plain import NotPlain, plain, said
+from mai.agents.signatures import Signature
 from mai.sandbox.errors import MaiError
 
 
@@ -35,6 +35,7 @@ class Handlers:
         """`files`: the department's own directory; `turn_s`: for loading a file; `limit_bytes`: of a tool's value."""
         self._base, self._files, self._turn_s, self._limit_bytes = base, files, turn_s, limit_bytes
         self._modules: dict[str, tuple[ModuleType, str]] = {}
+        self._signatures: dict[str, Signature] = {}
         import_from(base, files.parent / "pycache")
 
     def function(self, handler: str) -> tuple[Callable[..., Any], str]:
@@ -69,12 +70,29 @@ class Handlers:
                 f"{handler} could not prepare {self._files}: {said(error)}", "correct it, then start the process again"
             ) from None
 
-    def use(self, tool: Tool, given: dict[str, Any], key: str) -> Used:
-        """Call a tool's function; its value is plain."""
+    def signature(self, tool: Tool) -> Signature:
+        """What a tool's function takes; its file is loaded with the first need. Raises Broken or Unfit."""
+        if tool.name not in self._signatures:
+            function, _ = self.function(tool.handler)
+            self._signatures[tool.name] = bounded(self._turn_s, Signature, function, tool.input, f"the tool {tool.name}")
+        return self._signatures[tool.name]
+
+    def fit(self, tool: Tool, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments to call a tool's function with. Raises MaiError."""
+        try:
+            return bounded(self._turn_s, self.signature(tool).fit, given)
+        except MaiError:
+            raise
+        except BaseException as error:  # the users' own types look at their values
+            show(error)
+            raise Broken(f"the tool {tool.name} cannot take its input: {said(error)}") from None
+
+    def use(self, tool: Tool, fitting: dict[str, Any], key: str) -> Used:
+        """Call a tool's function with what `fit` gave; its value is plain."""
         try:
             function, _ = self.function(tool.handler)
-            keyed = {"key": key} if takes_key(function) else {}
-            return Used(plain(bounded(tool.timeout_s, function, self._files, **given, **keyed), self._limit_bytes))
+            keyed = {"key": key} if self.signature(tool).keyed else {}
+            return Used(plain(bounded(tool.timeout_s, function, self._files, **fitting, **keyed), self._limit_bytes))
         except Broken as fault:
             return Used(None, fault.sentence)
         except TooLong:
@@ -84,12 +102,6 @@ class Handlers:
         except BaseException as error:
             show(error)
             return Used(None, f"the tool {tool.name} failed: {said(error)}")
-
-
-def takes_key(function: Callable[..., Any]) -> bool:
-    """Does a tool want the idempotency key: has it a keyword-only parameter `key`?"""
-    key = inspect.signature(function).parameters.get("key")
-    return key is not None and key.kind is inspect.Parameter.KEYWORD_ONLY
 
 
 @lets_in

@@ -1,7 +1,7 @@
 """What a department decides about: the inputs of its decider. Pure."""
 
 from mai.agents.decider import Input
-from mai.agents.messages import Fields, Recalled, Result, Task
+from mai.agents.messages import Fields, Recalled, Result, Task, Thought, Used
 from mai.agents.state import Done
 
 
@@ -24,6 +24,18 @@ class Told(Input, frozen=True):
     body: Recalled
 
 
+class Applied(Input, frozen=True):
+    """Mai brings what came of a tool that needs the network."""
+
+    body: Used
+
+
+class Considered(Input, frozen=True):
+    """Mai brings what a model has answered."""
+
+    body: Thought
+
+
 class Consider(Input, frozen=True):
     """An agent was given a task."""
 
@@ -42,12 +54,14 @@ class Back(Input, frozen=True):
 class Call(Input, frozen=True):
     """A worker's code asks for something that takes another agent, another department or Mai.
 
-    `given` is what the step's record holds: {"to", "text", "input"} of an ask, {"key"[, "value"]} of the client's memory.
+    `given` is what the step's record holds: {"to", "text", "input"} of an ask, {"key"[, "value"]} of the client's memory,
+    {"tool", "input"} of a tool that needs the network, {"model", "inquiry"} of a question to a model, {"to"} of a task that
+    is handed on as it is.
     """
 
     task: str
     n: int
-    call: str  # ask, recall, remember
+    call: str  # ask, hand, model, recall, remember, tool
     given: Fields
 
     @property
@@ -58,7 +72,7 @@ class Call(Input, frozen=True):
     @property
     def contract(self) -> str:
         """The contract that it asks for, "" if it asks an agent."""
-        return self.to if "." in self.to else ""
+        return self.to if self.call == "ask" and "." in self.to else ""
 
 
 class Report(Input, frozen=True):

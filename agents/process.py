@@ -3,7 +3,6 @@
 python -P -m mai.agents.process STATE RUN client/department
 """
 
-import contextlib
 import sys
 
 import msgspec
@@ -104,26 +103,19 @@ class DepartmentProcess(Linked):
 
     # -- the turn
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
-        """The poll, with the pipes of the command agents that are at work."""
-        programs = self.runner.programs.at_work()
-        for program in programs:
-            if program.wanted:
-                self.poller.register(program.stdout, zmq.POLLIN)
-            if program.stuck:
-                self.poller.register(program.stdin, zmq.POLLOUT)
+        """The poll, with the pipes of the programs and tools that are at work."""
+        pipes = self.runner.pipes()
+        for pipe in pipes:
+            self.poller.register(pipe.descriptor, zmq.POLLOUT if pipe.writing else zmq.POLLIN)
         try:
-            found = super().poll(wait_ms)
+            found = super().poll(self.runner.toolbox.wait_ms(wait_ms))
         finally:
-            for descriptor in (d for program in programs for d in (program.stdout, program.stdin)):
-                with contextlib.suppress(KeyError):
-                    self.poller.unregister(descriptor)
+            for pipe in pipes:
+                self.poller.unregister(pipe.descriptor)
         ready = {descriptor for descriptor, _ in found}
-        for program in programs:
-            if program.stdin in ready:
-                program.flush()
-            if program.stdout in ready:
-                program.read()
-                self.runner.wake(program.task)
+        for pipe in pipes:
+            if pipe.descriptor in ready:
+                pipe.serve()
         return found
 
     def work(self) -> bool:
@@ -136,8 +128,8 @@ class DepartmentProcess(Linked):
         return len(self.decider.state.work)
 
     def close(self) -> None:
-        """End the command agents, hang up."""
-        self.runner.programs.close()
+        """End the workers' programs and tools, hang up."""
+        self.runner.close()
         super().close()
 
 

@@ -1,4 +1,4 @@
-"""One running executable of a command agent: lines out, lines in, never blocking the department's loop."""
+"""One running executable that speaks in lines: lines out, lines in, never blocking the department's loop."""
 
 import contextlib
 import os
@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.agents.organisation import Agent
 from mai.sandbox.life import die_with_parent
 
 LINE_BYTES: Final = 1 << 20
@@ -20,26 +19,36 @@ LEAVING_MS: Final = 250  # from the end of its output to its own end, else it ha
 KEPT: Final = ("PATH", "LANG", "LC_ALL")  # of our environment
 
 
+def environment() -> dict[str, str]:
+    """What a program of the users' finds of our environment."""
+    return {name: os.environ[name] for name in KEPT if name in os.environ}
+
+
+def located(command: tuple[str, ...], base: Path) -> list[str]:
+    """A command whose arguments that are files below `base` are found there."""
+    return [str(base / part) if (base / part).is_file() else part for part in command]
+
+
 class Program:
     """A child in a process group of its own.
 
     `task` is what it has, `free` whether it has answered it, `closed` says why there will be no further line.
     """
 
-    def __init__(self, agent: Agent, files: Path, base: Path) -> None:
+    def __init__(self, agent: str, command: tuple[str, ...], files: Path, base: Path, line_bytes: int = LINE_BYTES) -> None:
         """Start it in the directory `files`; arguments that are files below `base` are found there.
 
         Raises OSError or ValueError.
         """
-        self.agent, self.task, self.free, self.closed = agent.name, "", True, ""
+        self.agent, self.task, self.free, self.closed = agent, "", True, ""
+        self._line_bytes = line_bytes
         self.lines: deque[bytes] = deque()
         self._part = bytearray()
         self._unwritten = bytearray()
         parent = os.getpid()
         self._process = subprocess.Popen(
-            [str(base / part) if (base / part).is_file() else part for part in agent.command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=files, process_group=0,
-            env={name: os.environ[name] for name in KEPT if name in os.environ},
+            located(command, base),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=files, process_group=0, env=environment(),
             preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509  one prctl between fork and exec, nothing is allocated
         )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -86,8 +95,8 @@ class Program:
         *lines, rest = bytes(self._part + data).split(b"\n")
         self._part = bytearray(rest)
         self.lines.extend(line for line in lines if line.strip())
-        if len(self._part) > LINE_BYTES:
-            self.closed = f"wrote a line of more than {LINE_BYTES} bytes"
+        if len(self._part) > self._line_bytes:
+            self.closed = f"wrote a line of more than {self._line_bytes} bytes"
 
     def quiet(self) -> bool:
         """Is it ready for a task: alive, the last one answered, nothing half said, nothing unread?"""

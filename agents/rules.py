@@ -17,7 +17,9 @@ from mai.agents.model_rules import agent_has_its_model, models_can_be_asked
 from mai.agents.organisation import ENGINES, SERVICES, Agent, Contract, Department, Organisation, Rank, Tool, is_name
 from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
-from mai.agents.sources import AGENT, PREPARE, TOOL, Sources
+from mai.agents.sources import AGENT, PREPARE, Sources
+from mai.agents.table import Table
+from mai.agents.tool_rules import OF_TOOL, servers_can_be_started
 
 RESERVED: Final = ("mai", "client", "watchdog", "supervisor", *SERVICES, *ENGINES)
 BUILT_IN: Final[tuple[Rank, ...]] = ("board", "coordinator")  # added where there is none, under the rank's name
@@ -51,7 +53,8 @@ def apply(scene: Scene) -> None:
             for of_agent in OF_AGENT:
                 _note(scene, of_agent(scene, department, agent, at))
         for tool, at in _sound(scene, department.tools, (*where, "tools")):
-            _note(scene, tool_can_be_called(scene, department, tool, at))
+            for of_tool in OF_TOOL:
+                _note(scene, of_tool(scene, department, tool, at))
         for contract, at in _sound(scene, department.contracts, (*where, "contracts")):
             for of_contract in OF_CONTRACT:
                 _note(scene, of_contract(scene, department, contract, at))
@@ -161,7 +164,7 @@ def agent_can_work(scene: Scene, department: Department, agent: Agent, where: Ke
     label = _label("agent", agent, department)
     if agent.handler and agent.command:
         yield (*where, "command"), f"{label} has both a handler and a command", "expected one of them"
-    coded = agent.kind or not scene.findings.sound(where, "handler", "command", "rank")
+    coded = agent.kind or not scene.findings.sound(where, "handler", "command", "kind", "rank")
     if not coded and agent.rank in WORKERS:
         hint = 'expected handler = "file.py:function", command = ["program"] or kind = "model"'
         yield (*where, "handler"), f"{label} is of rank {agent.rank} and has neither a handler nor a command", hint
@@ -172,9 +175,11 @@ def agent_can_work(scene: Scene, department: Department, agent: Agent, where: Ke
 
 
 def agent_has_its_tools(scene: Scene, department: Department, agent: Agent, where: KeyPath) -> Broken:
-    """Each tool of an agent is one of its department's, and named once."""
+    """Each tool of an agent is one of its department's, and named once; a model's may be contracts, and its memory."""
     label = _label("agent", agent, department)
     tools = [tool.name for tool in department.tools]
+    if agent.kind == "model":
+        tools += ["remember", *Table(scene.organisation).open_to(department.name)]
     for index, name in enumerate(agent.tools):
         at = (*where, "tools", index)
         if name in agent.tools[:index]:
@@ -239,17 +244,6 @@ def _cycle(department: Department, agent: Agent) -> list[str]:
 
 def _first(department: Department, names: list[str]) -> str:
     return next(agent.name for agent in department.agents if agent.name in names)
-
-
-# -- a tool
-def tool_can_be_called(scene: Scene, department: Department, tool: Tool, where: KeyPath) -> Broken:
-    """The tool's function exists, and returns before its process is taken for hung."""
-    label = _label("tool", tool, department)
-    if scene.findings.sound(where, "handler") and (wrong := scene.sources.function(tool.handler, TOOL)):
-        yield (*where, "handler"), f"{label}: {wrong[0]}", wrong[1]
-    if tool.timeout_s >= scene.heartbeat_s:
-        hint = f"a process that sends no heartbeat for {scene.heartbeat_s:g} s is killed: timeout_s has to be less"
-        yield (*where, "timeout_s"), f"{label} may take {tool.timeout_s:g} s", hint
 
 
 # -- a contract
@@ -324,6 +318,7 @@ OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]]
     has_one_board,
     built_ins_can_be_added,
     is_prepared,
+    servers_can_be_started,
 )
 OF_AGENT: Final[tuple[Callable[[Scene, Department, Agent, KeyPath], Broken], ...]] = (
     agent_can_work,

@@ -13,25 +13,28 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from mai.agents import behaviour
 from mai.agents.bounded import TooLong, bounded
 from mai.agents.command import Line, Programs, Seat
-from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Waiting
+from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Reply, Waiting
 from mai.agents.decider import room_bytes
 from mai.agents.department import ATTEMPTS, DepartmentDecider
 from mai.agents.events import Begun, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.handlers import Broken, Handlers, run, show
 from mai.agents.inputs import Report
 from mai.agents.messages import Outcome
-from mai.agents.organisation import Tool
+from mai.agents.organisation import Agent
+from mai.agents.pipes import Pipe
 from mai.agents.plain import NotPlain, plain, readable, said
 from mai.agents.shell import Shell
 from mai.agents.state import Done, Work
+from mai.agents.toolbox import Toolbox
 
 MARK_BYTES: Final = 512
 OVERDUE_S: Final = 0.05  # a task's turn that lasted so long ends at its next step
@@ -71,6 +74,9 @@ class Runner:
         base = Path(decider.mandate.organisation.base)
         self.handlers = Handlers(base, self.files, self.limits.turn_s, self.value_bytes)
         self.programs = Programs(self.files, base, self.limits.running, self.wake)
+        self.toolbox = Toolbox(
+            decider.own, self.handlers, self.files, base, running=self.limits.running, limit_bytes=self.value_bytes
+        )
         self._ready: OrderedDict[str, None] = OrderedDict()  # tasks that can begin or go on, in order
         self._running: dict[str, Running] = {}
         self._gone: list[Running] = []  # ended from outside
@@ -97,7 +103,7 @@ class Runner:
     @property
     def busy(self) -> bool:
         """Is there code that can go on at once?"""
-        return bool(self._ready or self._gone)
+        return bool(self._ready or self._gone or self.toolbox.ended)
 
     def resume(self) -> None:
         """Begin again all open tasks of workers; the one that was running when the process died is counted."""
@@ -122,8 +128,9 @@ class Runner:
 
     def run(self) -> None:
         """Give the tasks that can go on a turn each, for a while."""
+        self._take_tools()
         until_s = time.monotonic() + ROUND_S
-        while self.busy and time.monotonic() < until_s:
+        while (self._ready or self._gone) and time.monotonic() < until_s:
             if self._gone:
                 self._close(self._gone.pop())
                 continue
@@ -133,22 +140,54 @@ class Runner:
             elif task in self.state.work:
                 self._begin(self.state.work[task])
 
+    def _take_tools(self) -> None:
+        """What tools that run beside the loop have given goes on record."""
+        self.toolbox.tend()
+        for task, n, used in self.toolbox.finished():
+            if task in self._running:
+                self._running[task].context.tools.finished(n, used)
+
+    def pipes(self) -> list[Pipe]:
+        """What the loop has to wait for besides the wire."""
+        return [*self.programs.pipes(), *self.toolbox.pipes()]
+
+    def close(self) -> None:
+        """End all that runs for workers' code."""
+        self.programs.close()
+        self.toolbox.close()
+
     # -- one task
     def _begin(self, work: Work) -> None:
         agent = self.decider.own.agent(work.agent)
         assert agent is not None, "a worker that the organisation does not know"
         try:
             with self._at_work(work.task):  # to load a file may be the end of us
-                function, code = self.handlers.function(agent.handler) if agent.handler else (None, _digest(agent.command))
+                begin, code = self._code(agent, work)
         except Broken as fault:
             self.shell.feed(Report(work.task, self._done(work, "failed", reason=f"{work.agent}: {fault.sentence}")))
             return
         context = Context(self, work, changed=work.code not in ("", code))
         given = Assignment(work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms)
-        coroutine = run(function, context, given) if function else self.programs.work(agent, context, given)
+        coroutine = begin(context, given)
         self.shell.apply(Begun(request=work.request, task=work.task, agent=work.agent, attempt=work.attempts + 1, code=code))
         self._running[work.task] = Running(work, context, coroutine)
         self._turn(self._running[work.task])
+
+    def _code(self, agent: Agent, work: Work) -> tuple[Callable[[Context, Assignment], Coroutine[Any, None, Any]], str]:
+        """How an agent's code is begun, and the digest of that code. Raises Broken."""
+        if agent.handler:
+            function, code = self.handlers.function(agent.handler)
+            return (lambda context, given: run(function, context, given)), code
+        if agent.command:
+            return (lambda context, given: self.programs.work(agent, context, given)), _digest(*agent.command)
+        from mai.agents import leader, talk, thinker  # only a department with such agents needs them
+
+        brief = talk.brief(self.decider, work, agent)
+        code = _digest(agent.charter, agent.model, *agent.tools)
+        if agent.rank in ("board", "coordinator"):
+            hands = behaviour.hands(self.decider, work)
+            return (lambda context, given: leader.lead(context, given, brief, hands)), code
+        return (lambda context, given: thinker.think(context, given, brief)), code
 
     def _turn(self, running: Running) -> None:
         if running.waiting is not None and not running.waiting.ready():
@@ -161,6 +200,7 @@ class Runner:
         if done is not None:
             self._running.pop(running.work.task, None)
             self.programs.release(running.work.task)
+            running.context.tools.drop()
             self.shell.feed(Report(running.work.task, done))
         elif running.waiting is not None and running.waiting.ready():
             self.wake(running.work.task)
@@ -188,6 +228,7 @@ class Runner:
             except BaseException as error:
                 show(error)
         self.programs.kill(running.work.task)
+        running.context.tools.drop()
 
     # -- results
     def _done(self, work: Work, state: Outcome, text: str = "", value: dict[str, Any] | None = None, reason: str = "") -> Done:
@@ -197,6 +238,8 @@ class Runner:
     def _answered(self, work: Work, returned: Any) -> Done:
         """The result that a worker's code returned, if it is one."""
         match returned:
+            case Reply():  # of whom it was handed on to
+                return Done("answered", returned.text, returned.value, "", returned.by, returned.sources)
             case Answer():
                 answer = returned
             case str():
@@ -249,17 +292,6 @@ class Runner:
         found = offering.contract(word) if offering else None
         return found is not None and name in found.request
 
-    def tools_of(self, agent: str) -> tuple[str, ...]:
-        """The tools in an agent's scope."""
-        found = self.decider.own.agent(agent)
-        return found.tools if found else ()
-
-    def tool(self, agent: str, name: str) -> Tool | None:
-        """A tool, if it is in the agent's scope."""
-        if name not in self.tools_of(agent):
-            return None
-        return next((tool for tool in self.decider.own.tools if tool.name == name), None)
-
     def remembered(self, level: str, agent: str, key: str) -> Any:
         """A value of this department's own memory; None if there is none."""
         data = self.shell.value("memory", f"{level}/{agent if level == 'agent' else ''}/{key}")
@@ -287,8 +319,8 @@ def _marked(task: str) -> bytes:
     return task.encode()[:MARK_BYTES]
 
 
-def _digest(command: tuple[str, ...]) -> str:
-    return hashlib.sha256("\0".join(command).encode()).hexdigest()[:16]
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
 def _open_mark(path: Path) -> mmap.mmap:

@@ -1,6 +1,8 @@
 """The users' code that an organisation names: does it exist, and can it be called? Read, never imported or run."""
 
 import ast
+import builtins
+import contextlib
 import os
 import re
 import shutil
@@ -26,6 +28,7 @@ class Role(NamedTuple):
 AGENT: Final = Role("async def {}(ctx, task)", 2, False, True)
 TOOL: Final = Role("def {}(files, …)", 1, True, False)
 PREPARE: Final = Role("def {}(files)", 1, False, False)
+TYPES: Final = frozenset({"bool", "bytes", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
 Wrong = tuple[str, str]  # a sentence and a hint
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -52,6 +55,22 @@ class Sources:
             return f"{file} has no function {function}", nearest(function, names, "it has")
         if wrong := _misfit(names[function], role):
             return f"{file}:{names[function].lineno}: {function} {wrong}", f"expected {role.called.format(function)}"
+        return None
+
+    def annotations(self, handler: str) -> Wrong | None:
+        """What is wrong with the annotations of a tool's function, as far as reading it tells; None if nothing is."""
+        file, _, function = handler.rpartition(":")
+        names = self._read(file) if self.look else ""
+        found = names.get(function) if isinstance(names, dict) else None
+        if not isinstance(names, dict) or not isinstance(found, Function) or "*" in names or vars(found).get("type_params"):
+            return None
+        for argument in _arguments(found.args):
+            for name, line in _type_names(argument.annotation):
+                if wrong := _no_type(name, names):
+                    hint = (
+                        f"a tool is called with values of JSON; the types are {', '.join(sorted(TYPES))}, and what msgspec knows"
+                    )
+                    return f"{file}:{line}: the parameter {argument.arg} of {function} is annotated with {name}, {wrong}", hint
         return None
 
     def executable(self, command: str) -> Wrong | None:
@@ -101,9 +120,44 @@ def _bound(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
                 yield from ((name.id, statement) for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
                 yield name, statement
+            case _ if isinstance(alias := vars(statement).get("name"), ast.Name):  # `type X = …`, from Python 3.12 on
+                yield alias.id, statement
             case ast.If() | ast.Try() | ast.With():
                 for block in (statement.body, *(getattr(statement, part, []) for part in ("orelse", "finalbody"))):
                     yield from _bound(block)
+
+
+def _arguments(arguments: ast.arguments) -> list[ast.arg]:
+    """What a tool's function is called with: neither the directory nor the key."""
+    by_name = [one for one in arguments.kwonlyargs if one.arg != "key"]
+    return [*(*arguments.posonlyargs, *arguments.args)[1:], *by_name]
+
+
+def _type_names(node: ast.expr | None) -> Iterator[tuple[str, int]]:
+    """The names in an annotation that stand for types, each with its line."""
+    match node:
+        case ast.Name(id=name):
+            yield name, node.lineno
+        case ast.Attribute(value=value):
+            yield from _type_names(value)
+        case ast.Constant(value=str() as text):
+            with contextlib.suppress(SyntaxError, ValueError):
+                yield from ((name, node.lineno) for name, _ in _type_names(ast.parse(text, mode="eval").body))
+        case ast.BinOp(left=left, right=right):
+            yield from (*_type_names(left), *_type_names(right))
+        case ast.Subscript(value=outer, slice=inner):
+            yield from _type_names(outer)
+            first = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            said = ast.unparse(outer).rpartition(".")[2]
+            for one in [] if said == "Literal" else first[:1] if said == "Annotated" else first:
+                yield from _type_names(one)
+
+
+def _no_type(name: str, names: dict[str, ast.stmt]) -> str:
+    """Why a name stands for no type of an argument; "" if it may."""
+    if name in names or name in TYPES:
+        return ""
+    return "which is no type of a value in JSON" if hasattr(builtins, name) else "a name that the file does not have"
 
 
 def _misfit(found: ast.stmt, role: Role) -> str:

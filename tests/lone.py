@@ -161,20 +161,19 @@ class Lone:
                 return
         raise AssertionError("it does not settle")
 
-    def wait_for_programs(self) -> bool:
+    def wait_for_programs(self, most_ms: int = 60_000) -> bool:
         """Wait until a program at work says something, or a deadline passes; False if there is none."""
-        programs = self.runner.programs.at_work()
-        reading = {program.stdout: program for program in programs if program.wanted}
-        writing = {program.stdin: program for program in programs if program.stuck}
-        if not reading and not writing:
+        pipes, box = self.runner.pipes(), self.runner.toolbox
+        most_ms = min(most_ms, max(0, self.decider.next_deadline_ms() - now_ms())) if self.decider.state.work else 0
+        if not self.runner.programs.pipes() and not box.open:
             return False
-        wait_s = max(0.0, (self.decider.next_deadline_ms() - now_ms()) / 1000)
-        readable, writable, _ = select.select(list(reading), list(writing), [], wait_s)
-        for descriptor in writable:
-            writing[descriptor].flush()
-        for descriptor in readable:
-            reading[descriptor].read()
-            self.runner.wake(reading[descriptor].task)
+        poll = select.poll()
+        for pipe in pipes:
+            poll.register(pipe.descriptor, select.POLLOUT if pipe.writing else select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(box.wait_ms(most_ms))}
+        for pipe in pipes:
+            if pipe.descriptor in ready:
+                pipe.serve()
         return True
 
     def expire(self) -> None:
@@ -212,7 +211,7 @@ class Lone:
 
     def close(self) -> None:
         """End it."""
-        self.runner.programs.close()
+        self.runner.close()
         self.ledger.close()
 
     def acknowledge(self) -> None:

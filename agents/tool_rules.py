@@ -1,0 +1,94 @@
+"""What must hold of an organisation's tools and of the servers that they are at; the rules of rules.py go on here."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from mai.agents.faults import nearest, shown
+from mai.agents.fields import flaws
+from mai.agents.hosts import parse
+from mai.agents.lines import KeyPath
+from mai.agents.organisation import Department, Tool
+from mai.agents.sources import TOOL
+
+if TYPE_CHECKING:
+    from mai.agents.rules import Scene
+
+Broken = Iterator[tuple[KeyPath, str, str]]
+KINDS: Final = ("handler", "command", "server")
+ONE: Final = 'expected one of handler = "file.py:function", command = ["program"] and server = "NAME"'
+
+
+def servers_can_be_started(scene: "Scene", department: Department, where: KeyPath) -> Broken:
+    """Each server of a department has a name of its own and a program that exists."""
+    names = [server.name for server in department.servers]
+    for index, server in enumerate(department.servers):
+        at = (*where, "servers", index)
+        if not scene.findings.sound(at):
+            continue
+        if server.name in names[:index]:
+            yield (*at, "name"), f"{department.name} has two servers named {server.name}", "give one of them another name"
+        yield from _program(scene, f"the server {server.name} of {department.name}", server.command, at)
+
+
+def _program(scene: "Scene", label: str, command: tuple[str, ...], where: KeyPath) -> Broken:
+    if not scene.findings.sound(where, "command"):
+        return
+    if not command:
+        yield (*where, "command"), f"{label} has an empty command", 'expected command = ["program", "argument"]'
+    elif wrong := scene.sources.executable(command[0]):
+        yield (*where, "command"), f"{label}: {wrong[0]}", wrong[1]
+
+
+def tool_can_be_called(scene: "Scene", department: Department, tool: Tool, where: KeyPath) -> Broken:
+    """A tool is one thing that exists: a function, a command, or a tool of one of the department's servers."""
+    label = f"the tool {tool.name} of {department.name}"
+    given = [kind for kind in KINDS if getattr(tool, kind) or not scene.findings.sound(where, kind)]
+    if not given:
+        yield where, f"{label} has neither a handler nor a command nor a server", ONE
+    elif len(given) > 1:
+        yield (*where, given[1]), f"{label} has both a {given[0]} and a {given[1]}", ONE
+    if tool.handler and (wrong := scene.sources.function(tool.handler, TOOL) or scene.sources.annotations(tool.handler)):
+        yield (*where, "handler"), f"{label}: {wrong[0]}", wrong[1]
+    if tool.command:
+        yield from _program(scene, label, tool.command, where)
+    servers = [server.name for server in department.servers]
+    if tool.server and tool.server not in servers and scene.findings.sound(where, "server"):
+        hint = nearest(tool.server, servers, f"the servers of {department.name}")
+        yield (*where, "server"), f"{label} is at the server {shown(tool.server)}, which {department.name} has not", hint
+    if tool.tool and not tool.server:
+        yield (*where, "tool"), f"{label} has the key tool and no server", "it is a server's name for its tool: leave it out"
+
+
+def tool_keeps_its_time(scene: "Scene", department: Department, tool: Tool, where: KeyPath) -> Broken:
+    """A function that runs in its department's own loop returns before the process is taken for hung."""
+    if tool.handler and not tool.hosts and tool.timeout_s >= scene.heartbeat_s:
+        hint = f"a process that sends no heartbeat for {scene.heartbeat_s:g} s is killed: timeout_s has to be less"
+        yield (*where, "timeout_s"), f"the tool {tool.name} of {department.name} may take {tool.timeout_s:g} s", hint
+
+
+def tool_has_its_hosts(scene: "Scene", department: Department, tool: Tool, where: KeyPath) -> Broken:
+    """Only a function may have the network, and its hosts are named."""
+    label = f"the tool {tool.name} of {department.name}"
+    if tool.hosts and not tool.handler and scene.findings.sound(where, "handler", "command", "server", "hosts"):
+        hint = "the list of hosts is kept inside a Python process: a program of another's would not be held to it"
+        yield (*where, "hosts"), f"{label} has hosts and is no function", hint
+    for index, host in enumerate(tool.hosts):
+        at = (*where, "hosts", index)
+        if parse(host) is None and scene.findings.sound(at):
+            yield (
+                at,
+                f"{label}: {shown(host)} is no host",
+                'expected "api.example.com" or "api.example.com:443", no address of a page',
+            )
+        elif host in tool.hosts[:index]:
+            yield at, f"{label} lists the host {host} twice", "once is enough"
+
+
+def tool_is_typed(scene: "Scene", department: Department, tool: Tool, where: KeyPath) -> Broken:
+    """What it takes has types."""
+    for path, sentence, hint in flaws(tool.input):
+        field = ".".join(str(part) for part in path if isinstance(part, str))
+        yield (*where, "input", *path), f"the tool {tool.name} of {department.name}: input.{field}: {sentence}", hint
+
+
+OF_TOOL: Final = (tool_can_be_called, tool_keeps_its_time, tool_has_its_hosts, tool_is_typed)

@@ -1,0 +1,228 @@
+"""All tools of one department behind one interface: functions, commands, and tools of MCP servers.
+
+A function returns at once. The others run beside the loop, which waits for their pipes: what came of them is in
+`finished` some turns later. What runs, runs for one step of one task, and ends with it.
+"""
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from mai.agents.fields import Shape
+from mai.agents.handlers import Handlers, Used
+from mai.agents.job import Job
+from mai.agents.organisation import Department, Tool
+from mai.agents.pipes import Pipe
+from mai.agents.plain import NotPlain, plain, readable, said
+from mai.agents.program import environment, located
+from mai.agents.servers import Answer, Servers
+from mai.agents.signatures import STRANGE, declared_schema
+from mai.sandbox.errors import MaiError
+
+DESCRIBE_S: Final = 30.0  # for all servers of an agent to say what they have
+OPEN: Final = {"type": "object"}  # the schema of a tool that cannot be described
+Step = tuple[str, int]  # of which task, and its number
+Described = list[dict[str, Any]]
+
+
+class Finished(NamedTuple):
+    """What came of a step that ran beside the loop."""
+
+    task: str
+    n: int
+    used: Used
+
+
+class Order(NamedTuple):
+    """A command that waits for its place."""
+
+    tool: Tool
+    given: dict[str, Any]
+    key: str
+
+
+class Toolbox:
+    """The tools of a department; at most `running` commands run at once."""
+
+    def __init__(self, own: Department, handlers: Handlers, files: Path, base: Path, *, running: int, limit_bytes: int) -> None:
+        """`files`: where commands and servers work; `base`: what paths are relative to; `limit_bytes`: of a tool's value."""
+        self._own, self._handlers, self._files, self._base = own, handlers, files, base
+        self._running, self._limit_bytes = running, limit_bytes
+        self._servers = Servers(own.servers, files, base, limit_bytes)
+        self._waiting: dict[Step, Order] = {}
+        self._jobs: dict[Step, tuple[Job, Tool]] = {}
+        self._errands: dict[Step, int] = {}
+        self.ended: deque[Finished] = deque()
+
+    # -- scope
+    def of(self, agent: str) -> tuple[Tool, ...]:
+        """The tools in an agent's scope."""
+        found = self._own.agent(agent)
+        return tuple(tool for tool in self._own.tools if found and tool.name in found.tools)
+
+    def tool(self, agent: str, name: str) -> Tool | None:
+        """A tool, if it is in the agent's scope."""
+        return next((tool for tool in self.of(agent) if tool.name == name), None)
+
+    # -- a call
+    def fit(self, tool: Tool, given: dict[str, Any]) -> dict[str, Any]:
+        """What the tool is called with. Raises MaiError, which names the argument that does not fit.
+
+        What an MCP server takes is known to itself alone: its host checks that, and so does the process of a tool with hosts.
+        """
+        if tool.handler and not tool.hosts:
+            return self._handlers.fit(tool, given)
+        if tool.input:
+            Shape(tool.input, f"the tool {tool.name}", STRANGE).fit(given)
+        return given
+
+    def use(self, step: Step, tool: Tool, fitting: dict[str, Any], key: str) -> Used | None:
+        """Call a tool; None if what comes of it will be among `finished`."""
+        if tool.handler:
+            return self._handlers.use(tool, fitting, key)
+        if tool.command:
+            self._waiting[step] = Order(tool, fitting, key)
+            self._next()
+        else:
+            self._errands[step] = self._servers.call(tool, fitting, key, lambda answer: self._answered(step, answer))
+        return None
+
+    def finished(self) -> list[Finished]:
+        """What has ended since the last time."""
+        ended = list(self.ended)
+        self.ended.clear()
+        return ended
+
+    def drop(self, task: str) -> list[int]:
+        """End what runs for a task that has ended; the numbers of its steps that had begun."""
+        begun = []
+        for step in [step for step in self._waiting if step[0] == task]:
+            del self._waiting[step]
+        for step in [step for step in self._jobs if step[0] == task]:
+            self._jobs.pop(step)[0].end("nobody waits for it any more")
+            begun.append(step[1])
+        for step in [step for step in self._errands if step[0] == task]:
+            if self._servers.drop(self._errands.pop(step)):
+                begun.append(step[1])
+        self._next()
+        return begun
+
+    def _end(self, step: Step, used: Used) -> None:
+        self.ended.append(Finished(*step, used))
+
+    # -- commands
+    def _next(self) -> None:
+        while self._waiting and len(self._jobs) < self._running:
+            step = next(iter(self._waiting))
+            order = self._waiting.pop(step)
+            try:
+                job = Job(
+                    located(order.tool.command, self._base), msgspec.json.encode(order.given),
+                    files=self._files, environment={**environment(), "MAI_KEY": order.key},
+                    limit_s=order.tool.timeout_s, limit_bytes=self._limit_bytes,
+                )  # fmt: skip
+            except (OSError, ValueError) as error:
+                self._end(step, Used(None, f"the command of the tool {order.tool.name} cannot be started: {said(error)}"))
+                continue
+            self._jobs[step] = job, order.tool
+
+    def _reap(self) -> None:
+        for step, (job, tool) in list(self._jobs.items()):
+            job.tend()
+            if job.outcome:
+                del self._jobs[step]
+                self._end(step, self._value(tool, *job.outcome))
+        self._next()
+
+    def _value(self, tool: Tool, output: bytes, refused: str, late: bool) -> Used:
+        """What a command has written: JSON, or else a text."""
+        if refused:
+            return Used(None, f"the command of the tool {tool.name} {refused}", late)
+        try:
+            value = msgspec.json.decode(output) if output.strip() else None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            value = output.decode(errors="replace").removesuffix("\n")
+        try:
+            return Used(plain(value, self._limit_bytes))
+        except NotPlain as fault:
+            return Used(None, f"the command of the tool {tool.name} returned {fault}")
+
+    # -- servers
+    def _answered(self, step: Step, answer: Answer) -> None:
+        self._errands.pop(step, None)
+        refused, late = readable(str(answer.get("refused", ""))), bool(answer.get("late", False))
+        try:
+            self._end(step, Used(plain(answer.get("value"), self._limit_bytes), refused, late))
+        except NotPlain as fault:
+            self._end(step, Used(None, f"the tool returned {fault}"))
+
+    # -- what there is
+    def describe(self, step: Step, agent: str) -> Described | None:
+        """What an agent may use: {"name", "about", "schema", "effect"} each, and a `fault` where one cannot be used.
+
+        None if servers have to be asked: it will be among `finished`.
+        """
+        tools = self.of(agent)
+        servers = sorted({tool.server for tool in tools if tool.server})
+        if not servers:
+            return [self._entry(tool, {}) for tool in tools]
+
+        def described(answer: Answer) -> None:
+            fault = answer.get("refused", "")
+            told = answer.get("tools") or {server: {"tools": [], "fault": fault} for server in servers}
+            self._answered(step, {"value": [self._entry(tool, told) for tool in tools]})
+
+        self._errands[step] = self._servers.describe(servers, DESCRIBE_S, described)
+        return None
+
+    def _entry(self, tool: Tool, told: dict[str, Any]) -> dict[str, Any]:
+        entry = {"name": tool.name, "about": tool.about, "schema": OPEN, "effect": tool.effect}
+        try:
+            if tool.server:
+                found = _told(tool, told[tool.server])
+                return {**entry, **found, "name": tool.name, "about": tool.about or found["about"]}
+            if tool.handler and not (tool.hosts and tool.input):
+                signature = self._handlers.signature(tool)
+                return {**entry, "schema": signature.schema, "about": tool.about or signature.about}
+            return {**entry, "schema": declared_schema(tool.input)}
+        except MaiError as fault:
+            return {**entry, "fault": fault.sentence}
+
+    # -- the loop
+    @property
+    def open(self) -> bool:
+        """Does a step wait for something that runs beside the loop?"""
+        return bool(self._waiting or self._jobs or self._errands or self.ended)
+
+    def pipes(self) -> list[Pipe]:
+        """What the loop has to wait for."""
+        return [*self._servers.pipes(), *(pipe for job, _ in self._jobs.values() for pipe in job.pipes())]
+
+    def tend(self) -> None:
+        """Once a turn: end what has taken too long, begin what waits."""
+        self._servers.tend()
+        self._reap()
+
+    def wait_ms(self, most_ms: int) -> int:
+        """How long the loop may wait for the pipes."""
+        waits = [most_ms, *(job.wait_ms() for job, _ in self._jobs.values())]
+        if (server_s := self._servers.next_s()) is not None:
+            waits.append(max(0, int((server_s - time.monotonic()) * 1000) + 1))
+        return 0 if self.ended else min(waits)
+
+    def close(self) -> None:
+        """End all that runs."""
+        for job, _ in self._jobs.values():
+            job.end("the department ends")
+        self._servers.close()
+
+
+def _told(tool: Tool, server: dict[str, Any]) -> dict[str, Any]:
+    """What a server has told of a tool."""
+    name = tool.tool or tool.name
+    found: dict[str, Any] | None = next((one for one in server["tools"] if one["name"] == name), None)
+    fault = server["fault"] or f"the tool server {tool.server} has no tool {name}"
+    return found or {"about": "", "schema": OPEN, "fault": fault}

@@ -1,0 +1,201 @@
+"""What the tools process of a client decides: which use of a tool that needs the network goes on, and how it ends. Pure.
+
+A use is on record before it begins, and its end before it is told. One that had begun when the process died is begun
+again with the same key if its effect allows that; of any other nobody knows whether it happened.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from mai.agents.decider import Input, Send, Tick, fold_link, too_large
+from mai.agents.events import Event, Received, register
+from mai.agents.messages import Fields, Use, Used
+from mai.agents.organisation import Mandate, Tool
+from mai.agents.plain import readable
+from mai.agents.state import State
+
+AGAIN = ("none", "idempotent")  # effects that may be repeated
+ATTEMPTS = 3  # begun so often without an end, it is given up: it may be what kills the process
+
+
+class ToolBegun(Event, frozen=True, kw_only=True):
+    """A tool is about to be called; its input stands in the message that asked for it."""
+
+    kind: ClassVar[str] = "tool.begun"
+    request: str
+    task: str  # the id of the use
+    agent: str
+    tool: str
+    key: str
+    effect: str
+    attempt: int
+
+
+class ToolEnded(Event, frozen=True, kw_only=True):
+    """What came of it."""
+
+    kind: ClassVar[str] = "tool.ended"
+    request: str
+    task: str
+    agent: str
+    tool: str
+    value: Any = None
+    refused: str = ""
+    doubt: bool = False  # it may have happened
+
+
+register(ToolBegun, ToolEnded)
+
+
+class OpenUse(msgspec.Struct, omit_defaults=True):
+    """A use that has not ended."""
+
+    id: str
+    request: str
+    agent: str
+    tool: str
+    key: str
+    input: Fields
+    deadline_ms: int
+    attempts: int = 0  # how often it has begun
+
+
+class ToolsState(State):
+    """The open uses, in the order in which they came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uses: dict[str, OpenUse] = {}
+
+
+class Wanted(Input, frozen=True):
+    """Mai brings a use."""
+
+    id: str
+
+
+class Happened(Input, frozen=True):
+    """The call has ended; `late` if it was ended by force, done or not."""
+
+    id: str
+    value: Any
+    refused: str
+    late: bool
+
+
+class Lost(Input, frozen=True):
+    """The process died while the call ran."""
+
+    id: str
+
+
+class ToolsDecider:
+    """The pure half of the tools process."""
+
+    def __init__(self, mandate: Mandate) -> None:
+        self.state = ToolsState()
+        self.mandate = mandate
+        self.limits = mandate.organisation.limits
+        self.mai = f"{mandate.client}/mai"
+
+    def tool(self, use: OpenUse) -> Tool | None:
+        """The tool, if it is in the scope of the agent in whose name it is asked for."""
+        name, _, word = use.tool.partition(".")
+        department = self.mandate.organisation.department(name)
+        client, _, rest = use.agent.partition("/")
+        at, _, who = rest.partition("/")
+        agent = department.agent(who) if department else None
+        if department is None or agent is None or (client, at) != (self.mandate.client, name) or word not in agent.tools:
+            return None
+        return next((tool for tool in department.tools if tool.name == word), None)
+
+    # -- decide
+    def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
+        """Turn an input into facts and sends."""
+        if isinstance(given, Tick):
+            late = [use for use in self.state.uses.values() if use.deadline_ms <= now_ms]
+            return [item for use in late for item in self._late(use)]
+        use = self.state.uses.get(given.id) if isinstance(given, Wanted | Happened | Lost) else None
+        if use is None:
+            return []  # it has ended meanwhile
+        match given:
+            case Wanted():
+                return self._wanted(use, now_ms)
+            case Happened():
+                return self._end(use, given.value, given.refused, given.late and self._once(use))
+            case Lost():
+                return self._lost(use)
+        return []
+
+    def _wanted(self, use: OpenUse, now_ms: int) -> list[Event | Send]:
+        if self.tool(use) is None:
+            return self._end(use, refused=f"{use.agent} may not use the tool {use.tool}")
+        if len(self.state.uses) > self.limits.queue:
+            return self._end(use, refused=f"{self.limits.queue} tools are in use, which is the limit; ask again later")
+        return self._late(use) if use.deadline_ms <= now_ms else []
+
+    def _late(self, use: OpenUse) -> list[Event | Send]:
+        begun = bool(use.attempts)
+        why = f"the tool {use.tool} did not end before the task's deadline" if begun else "it came after its deadline"
+        return self._end(use, refused=why, doubt=begun and self._once(use))
+
+    def _lost(self, use: OpenUse) -> list[Event | Send]:
+        if self._once(use):
+            return self._end(use, refused=f"the process of the tool {use.tool} died while it was used", doubt=True)
+        if use.attempts >= ATTEMPTS:
+            return self._end(
+                use, refused=f"the process died {use.attempts} times while {use.tool} was used; it is not tried again"
+            )
+        return []  # it begins again
+
+    def _once(self, use: OpenUse) -> bool:
+        tool = self.tool(use)
+        return tool is None or tool.effect not in AGAIN
+
+    def _end(self, use: OpenUse, value: Any = None, refused: str = "", doubt: bool = False) -> list[Event | Send]:
+        body = Used(use.id, use.request, value, readable(refused), doubt)
+        if why := too_large(body, self.limits.message_bytes):
+            body = Used(use.id, use.request, None, f"what the tool {use.tool} gave cannot be sent: {why}", doubt)
+        ended = ToolEnded(
+            request=use.request, task=use.id, agent=use.agent, tool=use.tool,
+            value=body.value, refused=body.refused, doubt=body.doubt,
+        )  # fmt: skip
+        return [ended, Send(self.mai, f"{use.id}=", 0, body)]
+
+    def begin(self, use: OpenUse) -> ToolBegun:
+        """What is on record before the tool is called."""
+        tool = self.tool(use)
+        assert tool is not None, "a use out of scope has ended"
+        return ToolBegun(
+            request=use.request, task=use.id, agent=use.agent, tool=use.tool, key=use.key,
+            effect=tool.effect, attempt=use.attempts + 1,
+        )  # fmt: skip
+
+    # -- evolve
+    def evolve(self, event: Event, seq: int) -> list[Input]:
+        """Fold one fact."""
+        uses = self.state.uses
+        match event:
+            case Received(body=Use() as body, deadline_ms=until_ms) if body.id not in uses:
+                self._keep(OpenUse(body.id, body.request, body.agent, body.tool, body.key, body.input, until_ms))
+            case ToolBegun(task=ident) if ident in uses:
+                uses[ident].attempts = event.attempt
+                self._keep(uses[ident])
+            case ToolEnded(task=ident) if ident in uses:
+                del uses[ident]
+                self.state.changed("use", ident, None)
+        fold_link(self.state, event, seq)
+        return []
+
+    def _keep(self, use: OpenUse) -> None:
+        self.state.uses[use.id] = use
+        self.state.changed("use", use.id, use)
+
+    def taken(self, received: Received) -> list[Input]:
+        """The inputs that a message from Mai brings."""
+        return [Wanted(received.body.id)] if isinstance(received.body, Use) else []
+
+    def next_deadline_ms(self) -> int:
+        """The first deadline of an open use; 0 if there is none."""
+        return min((use.deadline_ms for use in self.state.uses.values() if use.deadline_ms), default=0)

@@ -1,0 +1,115 @@
+"""What `mai check` says of tools and servers: each mistake is one fault, with its line and what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from mai.agents.check import load
+from mai.agents.faults import Faulty
+
+FILE = """
+[organisation]
+clients = ["acme"]
+
+[departments.support]
+charter = "Helps."
+
+[[departments.support.agents]]
+name = "desk"
+rank = "specialist"
+handler = "code.py:desk"
+tools = ["act"]
+
+[[departments.support.servers]]
+name = "files"
+command = ["sh", "server.sh"]
+
+[[departments.support.tools]]
+name = "act"
+"""
+CODE = """
+import datetime
+from typing import Annotated, Literal, Optional
+
+async def desk(ctx, task): ...
+
+class Order: ...
+
+def good(files, a: int, b: "Optional[datetime.date]", c: Annotated[str, "words that are no names"], d: Literal["x y"] | None,
+         e: list[Order], *, key: "whatever"): ...
+
+def strange(files, size: complex): ...
+
+def unknown(files, size: list["Sise"]): ...
+
+def multiline(
+    files,
+    a: int,
+    b: Nonesuch = 3,
+): ...
+"""
+GOOD = (
+    'handler = "code.py:good"',
+    'handler = "code.py:good"\nhosts = ["api.example.com", "[::1]:443"]\ntimeout_s = 600',
+    'command = ["sh", "-c", "true"]\ntimeout_s = 86400\ninput = { a = "int" }',
+    'server = "files"\ntool = "read-file"\ntimeout_s = 60',
+)
+BAD = (
+    ("", "the tool act of support has neither a handler nor a command nor a server", "expected one of handler"),
+    ('handler = "code.py:good"\ncommand = ["sh"]', "has both a handler and a command", "expected one of"),
+    ('command = ["sh"]\nserver = "files"', "has both a command and a server", "expected one of"),
+    ('command = ["nonesuch-program"]', "there is no program 'nonesuch-program'", "is it installed"),
+    ('server = "fils"', "is at the server 'fils', which support has not", "did you mean files?"),
+    ('handler = "code.py:good"\ntool = "x"', "has the key tool and no server", "leave it out"),
+    ('handler = "code.py:good"\ntimeout_s = 9', "may take 9 s", "no heartbeat for 5 s"),
+    ('command = ["sh"]\nhosts = ["a.example"]', "has hosts and is no function", "inside a Python process"),
+    ('server = "files"\nhosts = ["a.example"]', "has hosts and is no function", "inside a Python process"),
+    ('handler = "code.py:good"\nhosts = ["https://a.example"]', "'https://a.example' is no host", "no address of a page"),
+    ('handler = "code.py:good"\nhosts = ["a.example", "a.example"]', "lists the host a.example twice", "once is enough"),
+    ('command = ["sh"]\ninput = { a = "number" }', "input.a: 'number' is no type", "the types are"),
+    ('handler = "code.py:strange"', "code.py:12: the parameter size of strange is annotated with complex", "values of JSON"),
+    ('handler = "code.py:unknown"', "code.py:14: the parameter size of unknown is annotated with Sise", "values of JSON"),
+    ('handler = "code.py:multiline"', "code.py:19: the parameter b of multiline is annotated with Nonesuch", "values of JSON"),
+)
+
+
+def write(base: Path, tool: str, file: str = FILE) -> Path:
+    """The organisation file with this tool, and what it names."""
+    (base / "code.py").write_text(CODE)
+    (base / "org.toml").write_text(f"{file}{tool}\n")
+    return base / "org.toml"
+
+
+@pytest.mark.parametrize("tool", GOOD)
+def test_a_sound_tool(tmp_path: Path, tool: str) -> None:
+    """Of each kind."""
+    assert load(write(tmp_path, tool)).departments[0].tools[0].name == "act"
+
+
+@pytest.mark.parametrize(("tool", "sentence", "hint"), BAD)
+def test_a_faulty_tool(tmp_path: Path, tool: str, sentence: str, hint: str) -> None:
+    """One fault, and a hint."""
+    with pytest.raises(Faulty) as caught:
+        load(write(tmp_path, tool))
+    (fault,) = caught.value.faults
+    assert sentence in fault.sentence and hint in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('["sh", "server.sh"]', '["nonesuch-program"]', "the server files of support: there is no program"),
+        ('["sh", "server.sh"]', "[]", "the server files of support has an empty command"),
+        (
+            "[[departments.support.tools]]",
+            '[[departments.support.servers]]\nname = "files"\ncommand = ["sh"]\n[[departments.support.tools]]',
+            "support has two servers named files",
+        ),
+    ],
+)
+def test_a_faulty_server(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    """Its program exists, its name is its own."""
+    with pytest.raises(Faulty) as caught:
+        load(write(tmp_path, 'server = "files"', FILE.replace(old, new)))
+    (fault,) = caught.value.faults
+    assert sentence in fault.sentence
