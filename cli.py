@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,6 +17,7 @@ from mai.daemon.terminal import (
     client_argument,
     complete_process,
     count,
+    detach_option,
     examples,
     follow_option,
     json_option,
@@ -27,6 +27,7 @@ from mai.daemon.terminal import (
     plain,
     printable,
     process_argument,
+    tape_argument,
     told,
 )
 from mai.sandbox.errors import FAILED, MaiError
@@ -92,41 +93,19 @@ def chart(file: Path, format_: str) -> None:
     epilog=examples("mai up etc/company.toml", "mai up --detach etc/company.toml", "mai --state /tmp/try up company.toml")
 )
 @click.argument("file", required=False)
-@click.option("--detach", is_flag=True, help="Return when everything is ready; end it with `mai down`.")
+@detach_option
 @click.pass_context
 def up(context: click.Context, file: str | None, detach: bool) -> None:
     """Start the daemon, and stay in the foreground until Ctrl-C or SIGTERM."""
+    _up(context, file, detach=detach)
+
+
+def _up(context: click.Context, file: str | None, *, detach: bool) -> None:
+    from mai.daemon.showing import stay
     from mai.daemon.up import Start, organisation_file
 
     place = place_of(context)
-    start = Start(place, organisation_file(file, place), detach=detach, heed=True)
-    try:
-        last = _show_progress(start.progress())
-    except MaiError:
-        start.stop()
-        raise
-    for name, why in last.get("failed", {}).items():
-        click.echo(f"{name} failed: {why}", err=True)
-    if not start.asked:
-        click.echo(f"{last['ready']} of {last['total']} processes are ready; state in {place.state}")
-    if not detach or start.asked:
-        start.wait()
-    elif last.get("failed"):
-        sys.exit(FAILED)
-
-
-def _show_progress(replies: Any) -> dict[str, Any]:
-    last: dict[str, Any] = {"ready": 0, "total": 0}
-    for reply in replies:
-        if "error" in reply:
-            from mai.daemon.door import fault
-
-            raise fault(reply)
-        last = reply
-        for name, state in reply.get("changed", {}).items():
-            if state in ("ready", "failed") and on_terminal():
-                click.echo(f"  {name} {state}  ({reply['ready']} of {reply['total']})")
-    return last
+    stay(Start(place, organisation_file(file, place), detach=detach, heed=True), detach=detach)
 
 
 @main.command(epilog=examples("mai down", "mai --state /tmp/try down"))
@@ -208,32 +187,19 @@ def reset(context: click.Context, process: str) -> None:
 @click.pass_context
 def ask(context: click.Context, client: str, text: str, *, request: str | None, timeout_s: float | None, json_: bool) -> None:
     """Ask a client's Mai and wait for the answer; on a terminal each hop is shown as it happens. TEXT - is standard input."""
-    from mai.daemon import asking
+    from mai.daemon import asking, showing
 
     text = asking.text_of(os.fsencode(text) if text != "-" else sys.stdin.buffer.read(asking.LONGEST_BYTES + 1))
     request, live = request or asking.new_id(), on_terminal() and not json_
     try:
         for reply in asking.ask(place_of(context), client, text, request=request, timeout_s=timeout_s, watch=live):
             if "hop" in reply:
-                _show_hop(reply["hop"])
+                showing.hop(reply["hop"])
             elif "answer" in reply:
-                _show_answer(reply["answer"], json_)
+                showing.answer(reply["answer"], json_)
                 sys.exit(asking.CODES.get(reply["answer"]["state"], FAILED))
     except KeyboardInterrupt:
         raise MaiError("you wait no longer", asking.kept(request)) from None
-
-
-def _show_hop(hop: dict[str, Any]) -> None:
-    click.secho(f"  {printable(hop['sender'])} → {printable(hop['receiver'])}  {printable(hop['note'])[:60]}", dim=True)
-
-
-def _show_answer(answer: dict[str, Any], json_: bool) -> None:
-    if json_:
-        as_json(answer)
-        return
-    click.echo(printable(answer["answer"]))
-    if on_terminal():
-        click.secho(f"{answer['state']} in {answer['elapsed_ms']} ms · mai trace {answer['request']}", dim=True)
 
 
 @main.command(epilog=examples("mai chat acme"))
@@ -244,7 +210,7 @@ def _show_answer(answer: dict[str, Any], json_: bool) -> None:
 @click.pass_context
 def chat(context: click.Context, client: str, last: int) -> None:
     """Talk to a client's Mai, line by line; the history is hers and survives everything. Ctrl-D ends it."""
-    from mai.daemon import asking
+    from mai.daemon import asking, showing
     from mai.daemon.door import Door
 
     place = place_of(context)
@@ -252,7 +218,7 @@ def chat(context: click.Context, client: str, last: int) -> None:
     history = door.call({"do": "history", "last": max(last, 1)})["history"]
     for before in history[:last] if on_terminal() else []:
         click.secho(printable(f"{client}> {before['text']}\n{before['answer']}\n"), dim=True)
-    while (text := _line(f"{client}> ")) is not None:
+    while (text := showing.line(f"{client}> ")) is not None:
         request = asking.new_id()
         try:
             for reply in asking.ask(place, client, text, request=request, timeout_s=None, watch=False) if text.strip() else ():
@@ -264,19 +230,7 @@ def chat(context: click.Context, client: str, last: int) -> None:
             click.echo(f"\n{asking.kept(request)}", err=True)
 
 
-def _line(prompt: str) -> str | None:
-    try:
-        return input(prompt if sys.stdin.isatty() else "")
-    except EOFError:
-        return None
-    except KeyboardInterrupt:
-        click.echo()
-        return None
-
-
 # -- the journals
-
-
 @main.command(
     epilog=examples("mai tail", "mai tail -f acme/finance", "mai tail -f --kind request acme", "mai tail --json | jq .kind")
 )
@@ -348,31 +302,77 @@ def verify(context: click.Context, processes: tuple[str, ...], fold: bool, json_
     sys.exit(0 if report.sound else FAILED)
 
 
+# -- models without cost
+@main.command(epilog=examples("mai record company.toml answers", "mai record --detach company.toml answers"))
+@click.argument("file")
+@tape_argument
+@detach_option
+@click.pass_context
+def record(context: click.Context, file: str, tape: Path, detach: bool) -> None:
+    """Start the daemon as `up` does and record what models answer into the directory TAPE, or go on with it."""
+    from mai.daemon.playing import recorded
+
+    os.environ |= recorded(tape)
+    _up(context, file, detach=detach)
+
+
+@main.command(epilog=examples("mai play company.toml answers", "mai play --detach company.toml answers"))
+@click.argument("file")
+@tape_argument
+@detach_option
+@click.pass_context
+def play(context: click.Context, file: str, tape: Path, detach: bool) -> None:
+    """Start the daemon as `up` does, with models that answer from TAPE, byte for byte, and without network."""
+    from mai.daemon.playing import played
+
+    os.environ |= played(tape)
+    _up(context, file, detach=detach)
+
+
+@main.command(epilog=examples("mai provider", "mai provider --port 8080 script.toml", "mai provider --key-file key --seed 7"))
+@click.argument("script", required=False, type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where to listen on loopback; by default any free port.")
+@click.option("--key-file", type=click.Path(path_type=Path), help="A file with the key that callers must bring.")
+@click.option("--seed", type=int, help="Which of the script's faults come when; by default the script's.")
+def provider(script: Path | None, port: int, key_file: Path | None, seed: int | None) -> None:
+    """Run a scripted provider of models until Ctrl-C: what SCRIPT (TOML) says, else invented, in OpenAI's protocol."""
+    from mai.daemon import playing
+    from mai.daemon.scripted import Provider
+
+    log = (lambda line: click.echo(printable(line))) if on_terminal() else (lambda line: None)
+    server = Provider(playing.script_of(script), key=playing.key_of(key_file), seed=seed, log=log)
+    playing.serve(server, port, lambda url: click.echo(playing.greeting(url, server.models()[0], key_file)))
+
+
 # -- to try it
 @main.command(epilog=examples("mai demo"))
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def demo(file: Path | None) -> None:
     """Start the reference organisation in a temporary place, ask it, and kill a department while it works."""
-    from mai.daemon.demo import Demo
+    from mai.daemon import thinking
     from mai.daemon.example import company
 
-    Demo(file or company(), click.echo, colour=on_terminal()).run()
+    thinking.demo(file or company(), click.echo, colour=on_terminal()).run()
 
 
-@main.command(epilog=examples("mai bench", "mai bench --json"))
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@main.command(epilog=examples("mai bench", "mai bench --json", "mai bench routing"))
+@click.argument("what", required=False, metavar="[FILE|routing]", default="")
 @json_option
-def bench(file: Path | None, json_: bool) -> None:
-    """Measure start, requests, idle and memory of the reference organisation, beside a bare pyzmq relay."""
-    from mai.daemon import bench as benching
+def bench(what: str, json_: bool) -> None:
+    """Measure start, requests, idle and memory of the reference organisation, beside a bare pyzmq relay; or its routing."""
+    from importlib import import_module
+
     from mai.daemon.example import company
+
+    benching = import_module("mai.daemon.bench_routing" if what == "routing" else "mai.daemon.bench")
+    file = company() if what in ("", "routing") else Path(what)
 
     def progress(what: str) -> None:
         if sys.stderr.isatty():
             click.secho(f"measuring {what} …", dim=True, err=True)
 
     figures = []
-    for figure in benching.run(file or company(), progress):
+    for figure in benching.run(file, progress):
         figures.append(figure._asdict())
         if not json_:
             click.echo(benching.render(figure))

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -97,5 +98,7 @@ follow_option = click.option("-f", "--follow", is_flag=True, help="Go on as it g
 lines_option = click.option(
     "-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="How many of the last to show."
 )
+detach_option = click.option("--detach", is_flag=True, help="Return when everything is ready; end it with `mai down`.")
+tape_argument = click.argument("tape", type=click.Path(path_type=Path))
 process_argument = click.argument("process", shell_complete=complete_process)
 client_argument = click.argument("client", shell_complete=complete_client)
