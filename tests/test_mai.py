@@ -14,9 +14,18 @@ from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, mandate
 from mai.agents.table import Table
-from mai.daemon.desk import Asked, Crossing, Memory, Returned, origin, tasks
+from mai.daemon.desk import Asked, Crossing, Memory, Planned, Returned, origin, tasks
 from mai.daemon.mai import NOTHING_FITS, MaiDecider
-from mai.daemon.records import ContractChecked, ContractEnded, MemoryRead, PartEnded, PartPlan, RequestAccepted, RequestEnded
+from mai.daemon.records import (
+    ContractChecked,
+    ContractEnded,
+    MemoryRead,
+    PartEnded,
+    PartPlan,
+    RequestAccepted,
+    RequestEnded,
+    RequestPlanned,
+)
 
 NOW_MS = 1_000_000
 UNTIL_MS = NOW_MS + 10_000
@@ -341,3 +350,40 @@ def test_what_is_received_becomes_an_input() -> None:
         sender="acme/support", lseq=1, id="", request="", task="", organisation="", deadline_ms=0, head_seq=0, head="", body=body
     )
     assert Mai().decider.taken(received) == []
+
+
+# -- a plan that comes later
+def later(fresh: Mai, parts: tuple[PartPlan, ...] = (), **given: str) -> tuple[list[Event], list[Send]]:
+    """Accepted without a plan, which comes a second afterwards."""
+    events, sends = fresh.feed(Asked("L", "acme/client", "text", UNTIL_MS, False, None))
+    assert [type(event) for event in events] == [RequestAccepted] and not sends
+    return fresh.feed(Planned("L", parts, **given), NOW_MS + 1000)
+
+
+def test_a_plan_that_comes_later_is_carried_out_once() -> None:
+    """As if it had come at once; the same plan again, or one for a request that has ended, changes nothing."""
+    fresh, parts = Mai(), (PartPlan("support", "text", "", {}, "why"),)
+    _, (sent,) = later(fresh, parts)
+    assert (sent.to, sent.id) == ("acme/support", "L/1") and isinstance(sent.body, Task)
+    assert fresh.feed(Planned("L", parts)) == ([], []) == fresh.feed(Planned("X", parts))
+    events, _ = fresh.feed(Returned("acme/support", result("L/1", request="L")))
+    assert isinstance(events[-1], RequestEnded) and fresh.feed(Planned("L", parts)) == ([], [])
+
+
+def test_what_is_asked_back_ends_with_the_question() -> None:
+    """Refused, with the grounds on record; without a question nothing fits."""
+    events, sends = later(Mai(), why="the grounds", question="is it for support or for sales?")
+    assert isinstance(events[0], RequestPlanned) and events[0].why == "the grounds" and not sends
+    assert isinstance(events[1], RequestEnded) and events[1].state == "refused" and events[1].elapsed_ms == 1000
+    assert "is it for support or for sales?" in events[1].answer and NOTHING_FITS not in events[1].answer
+    events, _ = later(Mai(), why="the grounds")
+    assert isinstance(events[1], RequestEnded) and NOTHING_FITS in events[1].answer
+
+
+def test_a_request_without_a_plan_ends_at_its_deadline() -> None:
+    """It is answered as expired, once."""
+    fresh = Mai()
+    fresh.feed(Asked("L", "acme/client", "text", UNTIL_MS, False, None))
+    assert fresh.decider.next_deadline_ms() == UNTIL_MS
+    (ended,), sends = fresh.feed(Tick(), UNTIL_MS)
+    assert isinstance(ended, RequestEnded) and ended.state == "expired" and not sends and not fresh.state.requests
