@@ -13,9 +13,11 @@ from mai.agents.messages import address_of
 from mai.agents.state import Change
 from mai.agents.table import Table
 from mai.agents.texts import PARCEL, Parcel
+from mai.daemon.calls import CallsDecider
 from mai.daemon.mai import MaiDecider
 from mai.daemon.reader import Reader
 from mai.daemon.summary import clean
+from mai.daemon.tooling import ToolsDecider
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
 
@@ -42,6 +44,10 @@ def fresh(place: Place, process: str) -> Decider:
     table = Table(mandate.organisation)
     if process.endswith("/mai"):
         return MaiDecider(mandate, table, lambda *_: "", lambda _: None)
+    if process.endswith("/models"):
+        return CallsDecider(mandate, lambda _: 0)
+    if process.endswith("/tools"):
+        return ToolsDecider(mandate)
     return DepartmentDecider(mandate, table, lambda *_: [], lambda *_: "")
 
 

@@ -1,0 +1,127 @@
+"""A client's models process: the only one with network and keys. It asks providers what agents ask models, and says what it cost.
+
+python -P -m mai.daemon.models STATE RUN client/models
+"""
+
+import sys
+from random import random
+
+from mai.agents.decider import room_bytes
+from mai.agents.events import Event
+from mai.agents.linked import Linked
+from mai.agents.loop import Ready, run_process
+from mai.agents.shell import Shell, now_ms
+from mai.daemon.attempts import Question
+from mai.daemon.calling import AttemptBegun, AttemptEnded, Call, CallEnded, CallTaken, Dispatch, Over, Resume
+from mai.daemon.calls import CallsDecider, restore
+from mai.daemon.credentials import Credentials, directory_of
+from mai.daemon.providing import Ended, Providing
+from mai.sandbox.place import Place
+
+NOTES_BYTES = 12 << 10  # reason and notes beside an answer
+
+
+class ModelsProcess(Linked):
+    """Model calls at work."""
+
+    decider: CallsDecider
+
+    def __init__(self, place: Place, name: str) -> None:
+        super().__init__(place, name)
+        self.decider = CallsDecider(self.mandate, lambda address: len(self.shell.texts.text(address).encode()))
+        self.providing = Providing(self.mandate.client, place.run, Credentials(directory_of(place.state)))
+        self.room_bytes = room_bytes(self.limit_bytes) - min(NOTES_BYTES, self.limit_bytes // 4)
+        self.begun: dict[str, int] = {}  # attempts that start after the commit: call -> which
+        self.turned = False
+        self.dial()
+        self.shell = Shell(self.ledger, self.decider, self.organisation.digest, self.send, seen=self._seen, noticed=self.noticed)
+        self.poller.register(self.providing, 1)
+        self._restore()
+
+    def _restore(self) -> None:
+        """Load the state, and let open calls begin again."""
+        restore(self.decider.state, self.ledger.load)
+        self.shell.restore()
+        self.started()
+        self.shell.feed(Resume())
+        self.decider.stirred = True
+
+    # -- what the shell tells
+    def _seen(self, event: Event) -> None:
+        match event:
+            case CallTaken():
+                inquiry = event.inquiry
+                named = (*inquiry.messages, inquiry.tools, inquiry.schema)
+                self.shell.texts.hold(f"in/{event.task}", dict.fromkeys(one for one in named if one))
+            case AttemptBegun():
+                self.begun[event.task] = event.n
+            case AttemptEnded():
+                self.begun.pop(event.task, None)
+                self.providing.cancel(event.task, event.n)
+            case CallEnded():
+                self.shell.texts.drop(f"in/{event.task}")
+                self.done += 1
+                self.progress_ms = now_ms()
+
+    # -- the turn
+    def take(self, ready: Ready) -> None:
+        """What Mai sends, and what providers have answered."""
+        super().take(ready)
+        for ended in self.providing.ended():
+            self._over(ended)
+
+    def _over(self, ended: Ended) -> None:
+        fault, key = ended.failure, f"out/{ended.call}"
+        if fault:
+            over = Over(
+                ended.call, ended.n, tokens=fault.tokens, why=fault.why or "no answer", again=fault.again, counts=fault.counts,
+                sick=fault.sick, charged=fault.charged, wait_ms=fault.wait_ms, share=random(),
+            )  # fmt: skip
+            self.shell.feed(over)
+            return
+        address = self.shell.texts.put(key, ended.text)  # from here the Thought takes it along
+        self.shell.feed(Over(ended.call, ended.n, address, len(ended.text.encode()), tokens=ended.tokens))
+        self.shell.texts.drop(key)
+
+    def work(self) -> bool:
+        """Let those begin that can."""
+        while self.decider.stirred or 0 < self.decider.wake_ms <= now_ms():
+            self.decider.stirred = False
+            self.shell.feed(Dispatch())
+        return False
+
+    def after(self) -> None:
+        """Attempts that are on the disk start. The thread does with the second turn: the first says that we are ready."""
+        for call, n in self.begun.items():
+            self.providing.begin(self._question(self.decider.state.calls[call], n))
+        self.begun.clear()
+        if self.turned:
+            self.providing.start()
+        self.turned = True
+
+    def _question(self, call: Call, n: int) -> Question:
+        """One attempt as its provider needs it."""
+        models, inquiry, text = self.decider.models, call.inquiry, self.shell.texts.text
+        model = models.model(call.model)
+        assert model is not None and call.attempt is not None, "an attempt that the decider has begun"
+        provider = models.provider(call.attempt.provider)
+        assert provider is not None, "an attempt that the decider has begun"
+        return Question(
+            call=call.id, n=n, provider=provider, model=call.attempt.model or provider.kind,
+            messages=tuple(text(address) for address in inquiry.messages),
+            tools=text(inquiry.tools) if inquiry.tools else "", schema=text(inquiry.schema) if inquiry.schema else "",
+            output_tokens=call.output_tokens, temperature=model.temperature, seed=model.seed, room_bytes=self.room_bytes,
+        )  # fmt: skip
+
+    def queue(self) -> int:
+        """Open calls."""
+        return len(self.decider.state.calls)
+
+    def close(self) -> None:
+        """Stop asking, hang up."""
+        self.providing.close()
+        super().close()
+
+
+if __name__ == "__main__":
+    sys.exit(run_process(sys.argv[1:], ModelsProcess))
