@@ -21,7 +21,7 @@ from mai.sandbox.place import short
 LINE_BYTES = 1 << 20  # a request
 UNREAD_BYTES = 8 << 20  # replies that the caller does not read
 REPLY_BYTES = 64 << 20  # one reply, as the caller accepts it
-CALLERS = 64
+CALLERS = 256
 BACKLOG = 1024  # not let in yet
 _credentials = struct.Struct("3i")  # struct ucred
 FAULTS: dict[int, type[MaiError]] = {

@@ -237,6 +237,10 @@ MODULES = {  # of the command line -> the process; "" where the last argument na
     "mai.daemon.supervisor": "supervisor",
     "mai.daemon.watchdog": "watchdog",
     "mai.daemon.gateway": "",
+    "mai.daemon.models": "",
+    "mai.daemon.tools": "",
+    "mai.daemon.local": "local-model",
+    "mai.daemon.embedder": "embedder",
     "mai.agents.process": "",
 }
 

@@ -61,7 +61,7 @@ class Mai:
         self.texts[address_of(text)] = text
         return address_of(text)
 
-    def feed(self, given: Input, now_ms: int = NOW_MS) -> list[Send]:
+    def feed(self, given: Input, now_ms: int = NOW_MS) -> list[Any]:
         """Decide and fold; what is sent."""
         decided = self.decider.decide(given, now_ms)
         events = [item for item in decided if isinstance(item, Event)]
@@ -76,12 +76,12 @@ class Mai:
         self.feed(Asked("R", "acme/client", "pay me 49 for order 5!", UNTIL_MS, False, parts))
         return self
 
-    def think(self, peer: str = "acme/support", **given: Any) -> list[Send]:
+    def think(self, peer: str = "acme/support", **given: Any) -> list[Any]:
         """An agent asks a model."""
         defaults = {"id": "R/1.1.m1", "request": "R", "agent": f"{peer}/thinker", "model": "large", "inquiry": INQUIRY}
         return self.feed(Errands(peer, Think(**{**defaults, **given}), UNTIL_MS))
 
-    def use(self, peer: str = "acme/support", **given: Any) -> list[Send]:
+    def use(self, peer: str = "acme/support", **given: Any) -> list[Any]:
         """An agent uses a tool that needs the network."""
         defaults: dict[str, Any] = {
             "id": "R/1.2.m1", "request": "R", "agent": f"{peer}/clerk", "tool": "support.search", "key": "k", "input": {"q": 1},
@@ -202,7 +202,7 @@ def test_only_the_service_that_was_asked_answers() -> None:
 
 
 # -- wording
-def answered(mai: Mai, text: str = "Order 5 was paid.", state: str = "answered") -> list[Send]:
+def answered(mai: Mai, text: str = "Order 5 was paid.", state: str = "answered") -> list[Any]:
     """Support answers its part."""
     body = Result("R/1", "R", state, text, {}, "why not", "acme/support/clerk", ("support",))  # type: ignore[arg-type]
     return mai.feed(Returned("acme/support", body))

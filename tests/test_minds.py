@@ -1,0 +1,161 @@
+"""Many model agents at once with a provider that often fails: all is answered or refused, paid once, and the key stays in."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mai.daemon.scripted import Running, running
+from tests.minds import KEY, Minds
+from tests.small import PATIENCE_S, until
+
+SCRIPT = """
+seed = 11
+retry_after = {{ ms = 100 }}
+
+[faults]
+{faults}
+
+[[rules]]
+user = '"from":"tool note"'
+json = {{ move = {{ do = "answer", text = "It is in order.", value = {{ verdict = "in order" }} }} }}
+{more}
+[[rules]]
+user = '"number":(?P<number>\\d+)'
+json = {{ move = {{ do = "tool", name = "note", input = {{ number = "{{number}}" }} }} }}
+{more}
+"""
+CROWD = 100
+NAMED = ("answered", "refused", "failed", "expired")
+
+
+def script(faults: str = "", more: str = "") -> str:
+    """What the provider plays: first the tool, then the verdict."""
+    return SCRIPT.format(faults=faults, more=more)
+
+
+@pytest.fixture
+def beside() -> Iterator[ThreadPoolExecutor]:
+    """Threads that ask at the same time."""
+    with ThreadPoolExecutor(CROWD) as pool:
+        yield pool
+
+
+def crowd(minds: Minds, beside: ThreadPoolExecutor, count: int) -> list[dict[str, Any]]:
+    """All ask at once; the answers in order."""
+    asking = [beside.submit(minds.ask, minds.text(number), f"case-{number}") for number in range(count)]
+    return [one.result(PATIENCE_S * 2) for one in asking]
+
+
+def usage(minds: Minds) -> tuple[int, int, bool]:
+    """Tokens of all attempts by the models process's journal: exact ones, estimated ones, and whether they are its state."""
+    exact = estimated = 0
+    for _, body in minds.journal("acme/models", "attempt.ended"):
+        spent = body.get("usage", {})
+        tokens = spent.get("input_tokens", 0) + spent.get("output_tokens", 0)
+        exact, estimated = (exact, estimated + tokens) if spent.get("estimated") else (exact + tokens, estimated)
+    account = minds.state("acme/models", "spent")["acme"]
+    return exact, estimated, account["ever"]["tokens"] == exact + estimated
+
+
+def once(minds: Minds, answers: list[dict[str, Any]]) -> None:
+    """Each request has ended once, in a state that has a name and a reason."""
+    ended = Counter(body["request"] for _, body in minds.journal("acme/mai", "request.ended"))
+    assert set(ended.values()) == {1} and len(ended) == len(answers)
+    for answer in answers:
+        assert answer["state"] in NAMED and answer["answer"].strip(), answer
+    assert all(count == 1 for count in minds.notes().values()), "a tool ran twice for one step"
+    calls = Counter(body["task"] for _, body in minds.journal("acme/models", "call.ended"))
+    assert set(calls.values()) == {1}, "a call ended twice"
+
+
+@pytest.mark.seconds(300)
+def test_a_hundred_requests_over_sixty_minds_with_a_bad_provider(state: Path, beside: ThreadPoolExecutor) -> None:
+    """10 % 429, 5 % hangs, 5 % broken: nothing lost, nothing twice, the books agree to the token, the key is nowhere."""
+    with running(script('"429" = 0.10\nhang = 0.05\nbroken = 0.05'), key=KEY) as provider:
+        minds = Minds(state, provider.url)
+        minds.up()
+        try:
+            answers = crowd(minds, beside, CROWD)
+            once(minds, answers)
+            assert Counter(answer["state"] for answer in answers)["answered"] >= CROWD * 0.9
+            exact, _, agrees = usage(minds)
+            book = provider.book()
+            assert agrees and exact == book["input_tokens"] + book["output_tokens"]
+            assert_secret(minds, state)
+            assert minds.mai("verify", "--state").returncode == 0
+        finally:
+            minds.down()
+
+
+def assert_secret(minds: Minds, state: Path) -> None:
+    """The key is in no file but its own, in no process's environment or command line."""
+    own = minds.place.state / "credentials" / "scripted"
+    for path in state.rglob("*"):
+        if path.is_file() and path != own:
+            assert KEY.encode() not in path.read_bytes(), path
+    for pids in minds.pids().values():
+        for pid in pids:
+            process = psutil.Process(pid)
+            assert KEY not in str(process.environ()) and KEY not in str(process.cmdline())
+
+
+@pytest.mark.seconds(300)
+def test_a_budget_is_a_hard_stop(state: Path, beside: ThreadPoolExecutor) -> None:
+    """What is spent stays within the budget to the token; who comes after it is refused with a sentence that says so."""
+    budget = 26_000
+    with running(script(), key=KEY) as provider:
+        minds = Minds(state, provider.url, tokens=budget, departments=1)
+        minds.up()
+        try:
+            answers = crowd(minds, beside, 40)
+            once(minds, answers)
+            exact, estimated, agrees = usage(minds)
+            book = provider.book()
+            assert agrees and exact + estimated <= budget and exact == book["input_tokens"] + book["output_tokens"]
+            states = Counter(answer["state"] for answer in answers)
+            assert states["answered"] and len(states) > 1, answers[0]
+            refused = [answer["answer"] for answer in answers if answer["state"] != "answered"]
+            assert all("budget" in text for text in refused), refused
+            assert [body["scope"] for _, body in minds.journal("acme/models", "budget.nearly")] == ["acme"]
+        finally:
+            minds.down()
+
+
+def under_way(minds: Minds, provider: Running, least: int) -> bool:
+    """Has the provider so many questions that he has not answered?"""
+    book = provider.book()
+    return int(book["requests"]) - int(book["answered"]) >= least and bool(minds.pids()["acme/models"])
+
+
+@pytest.mark.seconds(300)
+def test_killed_amid_fifty_calls(state: Path, beside: ThreadPoolExecutor) -> None:
+    """Calls whose answer was not journaled are made again, others are not; each request is answered once."""
+    with running(script(more="delay_ms = 1500"), key=KEY) as provider:
+        minds = Minds(state, provider.url, silence_s=20)
+        minds.up()
+        try:
+            asking = [beside.submit(minds.ask, minds.text(number), f"case-{number}") for number in range(50)]
+            until(lambda: under_way(minds, provider, 40), "the calls are under way")
+            (pid,) = minds.pids()["acme/models"]
+            os.kill(pid, signal.SIGKILL)
+            answers = [one.result(PATIENCE_S * 2) for one in asking]
+            once(minds, answers)
+            assert Counter(answer["state"] for answer in answers) == {"answered": 50}
+            journal = minds.journal("acme/models")
+            began = Counter(body["task"] for record, body in journal if record.kind == "attempt.begun")
+            boots = list(dict.fromkeys(record.boot for record, _ in journal))
+            answered_before = {
+                body["task"] for record, body in journal if record.kind == "call.ended" and record.boot == boots[0]
+            }
+            again = {task for task, count in began.items() if count > 1}
+            assert len(boots) == 2 and again and not again & answered_before
+            assert sum(began.values()) == provider.book()["requests"]
+        finally:
+            minds.down()
