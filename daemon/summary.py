@@ -46,7 +46,7 @@ def short(address: str) -> str:
 def asked(given: Any) -> str:
     """What a step asks for: a tool, an agent, a contract or a piece of memory, and with what."""
     given = given or {}
-    name = given.get("tool") or given.get("to") or given.get("key") or given.get("subject") or ""
+    name = next((given[key] for key in ("tool", "to", "key", "subject", "model") if given.get(key)), "")
     values = given.get("input") if "input" in given else {key: given[key] for key in ("attribute", "value") if key in given}
     return " ".join(word for word in (str(name), str(given.get("text", "")), inputs(values)) if word)
 
@@ -64,8 +64,14 @@ def _message(body: Body) -> str:
             what = f"{inner['contract']} {inputs(inner['input'])}" if inner["contract"] else inner["text"]
         case "result":
             what = outcome(inner)
-        case "recalled":
+        case "recalled" | "used":
             what = inner["refused"] or plain(inner["value"])
+        case "think":
+            what = f"{short(inner['agent'])} asks {inner['model']}, {inner['inquiry']['size']} bytes"
+        case "thought":
+            what = f"{inner['state']} {inner['by']} {inner['reason']} {cost(inner.get('usage'))}".strip()
+        case "use":
+            what = f"{short(inner['agent'])} uses {inner['tool']} {inputs(inner['input'])}"
         case _:
             what = f"{inner['key']} {plain(inner['value']) if 'value' in inner else ''}"
     return f"{inner['is']} #{body['lseq']}: {what}"
@@ -76,8 +82,33 @@ def _step(body: Body) -> str:
     did = f"{body['call']} {given}" if given else f"{body['call']} #{body['n']}"
     if body.get("refused"):
         return f"{did} refused: {body['refused']}"
+    if body["call"] == "model":
+        return f"{did} → {thought(body.get('value'))}"
     got = body.get("text") or (plain(body["value"]) if "value" in body else "")
     return f"{did} → {got}" if got else did
+
+
+def cost(usage: Body | None) -> str:
+    """What models have cost: `120 + 31 tokens, 0.0004`; "" for nothing."""
+    usage = usage or {}
+    tokens = f"{usage.get('input_tokens', 0)} + {usage.get('output_tokens', 0)} tokens"
+    money = f", {usage['cost_nano'] / 1e9:.6f}".rstrip("0").rstrip(".") if usage.get("cost_nano") else ""
+    return f"{'up to ' * bool(usage.get('estimated'))}{tokens}{money}" if usage else ""
+
+
+def thought(value: Any) -> str:
+    """What came of a question to a model: who answered, for how much, and what happened on the way."""
+    value = value or {}
+    return "; ".join([f"{value.get('by') or 'a model'}, {cost(value.get('usage')) or 'free'}", *value.get("notes", ())])
+
+
+def _errand(body: Body) -> str:
+    verdict = "may" if body["allowed"] else "may not"
+    return f"{short(body['agent'])} {verdict} ask {body['service']} for {body['what']}: {body['rule']}"
+
+
+def _attempt(body: Body) -> str:
+    return f"attempt {body['n']} {body.get('why') or 'has an answer'} {cost(body.get('usage'))}".rstrip()
 
 
 def _planned(body: Body) -> str:
@@ -124,6 +155,17 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "part.ended": _answer,
     "contract.checked": _checked,
     "contract.ended": outcome,
+    "errand.checked": _errand,
+    "errand.ended": lambda b: f"{outcome(b)} {b.get('by', '')} {cost(b.get('usage'))}".rstrip(),
+    "wording.dropped": lambda b: f"the words of {b['by']} are not taken: {b['why']}",
+    "call.taken": lambda b: f"{short(b['agent'])} asks {b['model']}, at most {b['input_tokens']} + {b['output_tokens']} tokens",
+    "attempt.begun": lambda b: f"attempt {b['n']} at {b['provider']}/{b['model']}",
+    "attempt.ended": _attempt,
+    "target.left": lambda b: b["why"],
+    "budget.nearly": lambda b: b["text"],
+    "tool.begun": lambda b: f"{short(b['agent'])}: {b['tool']}, attempt {b['attempt']} ({b['effect']}, key {b['key']})",
+    "tool.ended": lambda b: f"{short(b['agent'])}: {b['tool']} → {b.get('refused') or plain(b.get('value'))}",
+    "call.ended": lambda b: f"{outcome(b)} {b.get('by', '')} {cost(b.get('usage'))}".rstrip(),
     "incident": lambda b: f"{b['process']} {b['what']}: {b['text']}",
     "wanted": lambda b: f"{b['process']} is {'to run' if b['wanted'] else 'to stay stopped'}, says {b['by']}",
     "given_up": lambda b: f"{b['process']} is given up: {b['why']}",

@@ -28,8 +28,17 @@ from mai.agents.events import (
 )
 from mai.agents.messages import Result, Task
 from mai.daemon.reader import NotFound, Reader, chosen, listed, opened
-from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestAccepted, RequestEnded, RequestPlanned
-from mai.daemon.summary import asked, plain
+from mai.daemon.records import (
+    ContractChecked,
+    ContractEnded,
+    ErrandEnded,
+    PartEnded,
+    RequestAccepted,
+    RequestEnded,
+    RequestPlanned,
+    WordingDropped,
+)
+from mai.daemon.summary import asked, plain, thought
 from mai.daemon.tree import OPEN, Node, Note, Step, Trace
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
@@ -127,6 +136,11 @@ class _Fold:
                 self._crossing(process, event, at_ms)
             case Asked() | EffectIntent() | EffectUnknown() | Stepped():
                 self._step(event, at_ms)
+            case ErrandEnded():
+                self.trace.tokens += event.usage.tokens
+                self.trace.cost_nano += event.usage.cost_nano
+            case WordingDropped():
+                self.trace.notes.append(Note(at_ms, f"the words of {event.by} for the answer were not taken: {event.why}"))
             case _:
                 self._task(process, event, at_ms)
         if not process.endswith("/mai") and not isinstance(event, Sent | Received) and record.task:
@@ -214,7 +228,8 @@ class _Fold:
             case Stepped():
                 step.ms, step.what = round(at_ms - step.started_ms, 3), step.what or asked(event.given)
                 step.state = step.state if step.state == "in doubt" else "refused" if event.refused else "done"
-                step.note = event.refused or event.text or ("" if event.value is None else plain(event.value))
+                given = thought(event.value) if event.call == "model" else "" if event.value is None else plain(event.value)
+                step.note = event.refused or event.text or given
 
     def whole(self) -> Trace:
         """The tree; a task whose parent is on no record hangs from the request itself."""

@@ -70,6 +70,9 @@ class Trace(msgspec.Struct):
     accepted_ns: int = 0
     ms: float | None = None
     records: int = 0
+    tokens: int = 0  # that models took
+    cost_nano: int = 0  # and what they cost
+    notes: list[Note] = []
     tasks: list[Node] = []
 
 
@@ -89,7 +92,8 @@ def render(trace: Trace, *, colour: bool = False) -> str:
     width = min(WIDEST, max((len(row.branch) + len(row.label) for row in drawn), default=0))
     head = f"{trace.request}  {clean(trace.text)}"
     took = f" in {duration(trace.ms)}" if trace.ms is not None else ""
-    last = f"{painted(trace.state, COLOURS.get(trace.state, 0), colour)}{took}, {trace.records} records of {trace.client}"
+    spent = f", {trace.tokens:,} tokens of models" if trace.tokens else ""
+    last = f"{painted(trace.state, COLOURS.get(trace.state, 0), colour)}{took}, {trace.records} records of {trace.client}{spent}"
     return "\n".join([painted(head, 1, colour), *(_line(row, width, colour) for row in drawn), last])
 
 
@@ -97,6 +101,8 @@ def rows(trace: Trace) -> Iterator[Row]:
     """The lines of the drawing, without their colours."""
     for index, node in enumerate(trace.tasks):
         yield from _node(node, "", index == len(trace.tasks) - 1, (trace.text, "", {}))
+    for note in trace.notes:
+        yield Row("", f"! {clean(note.text)}", note.at_ms, None, "")
     if not trace.tasks and trace.answer:
         yield Row("", clean(trace.answer), trace.ms or 0.0, None, "")
 
