@@ -15,6 +15,7 @@ from mai.daemon.terminal import (
     Commands,
     as_json,
     client_argument,
+    complete_client,
     complete_process,
     count,
     detach_option,
@@ -285,6 +286,21 @@ def trace(context: click.Context, request: str, json_: bool) -> None:
         click.echo(render(found, colour=on_terminal()))
 
 
+@main.command(epilog=examples("mai budgets", "mai budgets acme --json"))
+@click.argument("client", required=False, shell_complete=complete_client)
+@json_option
+@click.pass_context
+def budgets(context: click.Context, client: str | None, json_: bool) -> None:
+    """Show what clients, departments and agents have spent on models, and what they may spend."""
+    from mai.daemon import budgets as spending
+
+    lines = spending.budgets(place_of(context), client)
+    if json_:
+        as_json(spending.fields(lines))
+    else:
+        click.echo(spending.render(lines, colour=on_terminal()))
+
+
 @main.command(epilog=examples("mai verify", "mai verify --state acme/finance"))
 @click.argument("processes", nargs=-1, metavar="[PROCESS]...", shell_complete=complete_process)
 @click.option("--state", "fold", is_flag=True, help="Fold each journal anew, and compare with the stored state.")
@@ -360,24 +376,9 @@ def demo(file: Path | None) -> None:
 @json_option
 def bench(what: str, json_: bool) -> None:
     """Measure start, requests, idle and memory of the reference organisation, beside a bare pyzmq relay; or its routing."""
-    from importlib import import_module
+    from mai.daemon.showing import measured
 
-    from mai.daemon.example import company
-
-    benching = import_module("mai.daemon.bench_routing" if what == "routing" else "mai.daemon.bench")
-    file = company() if what in ("", "routing") else Path(what)
-
-    def progress(what: str) -> None:
-        if sys.stderr.isatty():
-            click.secho(f"measuring {what} …", dim=True, err=True)
-
-    figures = []
-    for figure in benching.run(file, progress):
-        figures.append(figure._asdict())
-        if not json_:
-            click.echo(benching.render(figure))
-    if json_:
-        as_json(figures)
+    measured(what, json_)
 
 
 @main.command(epilog=examples('eval "$(mai completion bash)"', "mai completion fish > ~/.config/fish/completions/mai.fish"))

@@ -1,7 +1,8 @@
-"""What `mai up`, `mai ask` and `mai chat` show while they wait, and the line that a person types."""
+"""What `mai up`, `mai ask`, `mai chat` and `mai bench` show while they wait, and the line that a person types."""
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -55,6 +56,27 @@ def answer(given: dict[str, Any], json_: bool) -> None:
     click.echo(printable(given["answer"]))
     if on_terminal():
         click.secho(f"{given['state']} in {given['elapsed_ms']} ms · mai trace {given['request']}", dim=True)
+
+
+def measured(what: str, json_: bool) -> None:
+    """Measure an organisation (a file, "" for the reference one), or "routing", and show the figures as they come."""
+    from importlib import import_module
+
+    from mai.daemon.example import company
+
+    benching = import_module("mai.daemon.bench_routing" if what == "routing" else "mai.daemon.bench")
+
+    def measuring(what: str) -> None:
+        if sys.stderr.isatty():
+            click.secho(f"measuring {what} …", dim=True, err=True)
+
+    figures = []
+    for figure in benching.run(company() if what in ("", "routing") else Path(what), measuring):
+        figures.append(figure._asdict())
+        if not json_:
+            click.echo(benching.render(figure))
+    if json_:
+        as_json(figures)
 
 
 def line(prompt: str) -> str | None:

@@ -1,5 +1,6 @@
 """Many model agents at once with a provider that often fails: all is answered or refused, paid once, and the key stays in."""
 
+import json
 import os
 import signal
 from collections import Counter
@@ -159,3 +160,27 @@ def test_killed_amid_fifty_calls(state: Path, beside: ThreadPoolExecutor) -> Non
             assert sum(began.values()) == provider.book()["requests"]
         finally:
             minds.down()
+
+
+def test_what_was_spent_is_shown(state: Path) -> None:
+    """`mai budgets`: by client, department and agent, for people and for scripts; without models a sentence."""
+    with running(script(), key=KEY) as provider:
+        minds = Minds(state, provider.url, tokens=50_000, departments=1)
+        minds.up()
+        try:
+            assert minds.ask(minds.text(3), "one")["state"] == "answered"
+            book = provider.book()
+            tokens = book["input_tokens"] + book["output_tokens"]
+            shown = json.loads(minds.mai("budgets", "acme", "--json").stdout)["budgets"]
+            scopes = ("acme", "acme/billing", "acme/billing/desk-3")
+            assert {line["scope"]: line["tokens"] for line in shown} == dict.fromkeys(scopes, tokens)
+            assert shown[0]["tokens_limit"] == 50_000
+            cost = book["input_tokens"] * 1.0 / 1e6 + book["output_tokens"] * 2.0 / 1e6
+            assert shown[0]["money"] == pytest.approx(cost)
+            first = minds.mai("budgets").stdout.splitlines()[1].split()
+            assert first[0] == "acme" and first[2:4] == [f"{tokens:,}", "50,000"]
+            assert "tokens" in minds.mai("trace", "one").stdout.splitlines()[-1]
+        finally:
+            minds.down()
+    none = minds.mai("budgets", "nobody")
+    assert none.returncode == 2 and "there is no process 'nobody'" in none.stderr
