@@ -24,6 +24,8 @@ class Figures(msgspec.Struct, frozen=True):
     agents: int
     ranks: dict[Rank, int]
     contracts: int
+    shared: tuple[str, ...]  # processes of the host that all clients share
+    services: tuple[str, ...]  # processes of each client, beside Mai and the departments
     processes: int
     hops: int  # directed ways by rank: inside departments, and between their boards and Mai
     paths: int  # with those that contracts open between departments
@@ -43,7 +45,9 @@ def figures(organisation: Organisation) -> Figures:
         agents=paths.agents,
         ranks=ranks,
         contracts=sum(len(department.contracts) for department in organisation.departments),
-        processes=len(OURS) + len(organisation.processes()),
+        shared=(*OURS, *organisation.engines()),
+        services=tuple(organisation.services()),
+        processes=len(OURS) + len(organisation.engines()) + len(organisation.processes()),
         hops=paths.hops,
         paths=paths.all,
         mesh=paths.mesh,
@@ -56,11 +60,16 @@ def sentences(count: Figures) -> list[str]:
     ranks = ", ".join(["1 Mai", *below[1:]])
     return [
         f"{count.agents} agents for each client: {ranks}",
-        f"{count.processes} processes: {' and '.join(OURS)}, and for {_each(count.clients)} Mai and"
-        f" {count.departments} department{'s' * (count.departments != 1)}",
+        f"{count.processes} processes: {_listed(*count.shared)}, and for {_each(count.clients)} "
+        + _listed("Mai", *count.services, f"{count.departments} department{'s' * (count.departments != 1)}"),
         f"{count.paths} paths ({count.hops} by rank, {count.paths - count.hops} by contract);"
         f" a mesh of {count.agents} would have {count.mesh}",
     ]
+
+
+def _listed(*names: str) -> str:
+    """`one, two and three`."""
+    return ", ".join(names[:-1]) + f" and {names[-1]}"
 
 
 def _each(clients: int) -> str:
