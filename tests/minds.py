@@ -81,8 +81,8 @@ import pysqlite3 as sqlite3
 
 def note(files, number, *, key):
     with sqlite3.connect(files / "notes.db", timeout=30) as db:
-        db.execute("CREATE TABLE IF NOT EXISTS notes(key TEXT, number INTEGER)")
-        db.execute("INSERT INTO notes VALUES(?, ?)", (key, number))
+        db.execute("CREATE TABLE IF NOT EXISTS notes(key TEXT PRIMARY KEY, number INTEGER)")
+        db.execute("INSERT OR IGNORE INTO notes VALUES(?, ?)", (key, number))
     return "noted"
 """
 
@@ -108,14 +108,14 @@ class Minds(Daemon):
         desk = number % (DESKS * len(self.names))
         return f"case {number} for desk {desk % DESKS} of {self.names[desk // DESKS]}"
 
-    def notes(self) -> Counter[tuple[str, int]]:
-        """(key of the effect, number) -> how often the tool has written it."""
-        found: Counter[tuple[str, int]] = Counter()
+    def notes(self) -> Counter[int]:
+        """Number of a case -> how often the tool has noted it."""
+        found: Counter[int] = Counter()
         for name in self.names:
             path = self.place.home(f"acme/{name}") / "files" / "notes.db"
             if path.exists():
                 with closing(sqlite3.connect(path)) as db:
-                    found.update(db.execute("SELECT key, number FROM notes").fetchall())
+                    found.update(number for (number,) in db.execute("SELECT number FROM notes"))
         return found
 
     def state(self, process: str, noun: str) -> dict[str, Any]:

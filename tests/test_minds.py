@@ -71,7 +71,7 @@ def once(minds: Minds, answers: list[dict[str, Any]]) -> None:
     assert set(ended.values()) == {1} and len(ended) == len(answers)
     for answer in answers:
         assert answer["state"] in NAMED and answer["answer"].strip(), answer
-    assert all(count == 1 for count in minds.notes().values()), "a tool ran twice for one step"
+    assert all(count == 1 for count in minds.notes().values()), "a case was noted twice"
     calls = Counter(body["task"] for _, body in minds.journal("acme/models", "call.ended"))
     assert set(calls.values()) == {1}, "a call ended twice"
 
@@ -158,6 +158,38 @@ def test_killed_amid_fifty_calls(state: Path, beside: ThreadPoolExecutor) -> Non
             again = {task for task, count in began.items() if count > 1}
             assert len(boots) == 2 and again and not again & answered_before
             assert sum(began.values()) == provider.book()["requests"]
+        finally:
+            minds.down()
+
+
+def kill_amid(minds: Minds, process: str, count: int) -> None:
+    """Kill a process, and wait until five more of the requests are answered."""
+
+    def answered() -> int:
+        return len(minds.journal("acme/mai", "request.ended"))
+
+    (pid,) = until(lambda: minds.pids().get(process, []), process)
+    goal = min(answered() + 5, count)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: answered() >= goal, f"it goes on without {process}")
+
+
+@pytest.mark.seconds(300)
+def test_whoever_is_killed_while_they_think(state: Path, beside: ThreadPoolExecutor) -> None:
+    """Mai, the models process and the departments in turn, while texts are on their way: answered once, noted once, sound."""
+    with running(script('"429" = 0.1\nhalf = 0.05', more="delay_ms = 150"), key=KEY) as provider:
+        minds = Minds(state, provider.url, departments=2)
+        minds.up()
+        try:
+            asking = [beside.submit(minds.ask, minds.text(number), f"case-{number}") for number in range(60)]
+            for process in ("acme/models", "acme/mai", "acme/billing", "acme/claims", "acme/models", "acme/mai"):
+                kill_amid(minds, process, 60)
+            answers = [one.result(PATIENCE_S * 2) for one in asking]
+            once(minds, answers)
+            assert Counter(answer["state"] for answer in answers) == {"answered": 60}
+            assert usage(minds)[2] and not minds.state("acme/mai", "parcel") and not minds.state("acme/mai", "errand")
+            ran = minds.mai("verify", "--state")
+            assert ran.returncode == 0, ran.stdout
         finally:
             minds.down()
 
