@@ -31,6 +31,8 @@ json = {{ move = {{ do = "answer", text = "It is in order.", value = {{ verdict 
 user = '"number":(?P<number>\\d+)'
 json = {{ move = {{ do = "tool", name = "note", input = {{ number = "{{number}}" }} }} }}
 {more}
+[[rules]]
+json = {{ move = {{ do = "answer", text = "It is in order.", value = {{ verdict = "in order" }} }} }}
 """
 CROWD = 100
 NAMED = ("answered", "refused", "failed", "expired")
