@@ -17,7 +17,7 @@ from mai.agents.bounded import lets_in
 from mai.agents.events import Claimed, Remembered, Stepped
 from mai.agents.inputs import Call
 from mai.agents.messages import Fields
-from mai.agents.model_steps import ModelReply, ModelSteps, question
+from mai.agents.model_steps import ModelSteps, question
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.state import Step, Work
 from mai.agents.tool_steps import ToolSteps
@@ -146,18 +146,17 @@ class Context:
         return Waiting(self, n)
 
     # -- models
-    async def model(
+    def model(
         self, messages: list[Fields], *, tools: Sequence[Fields] = (), schema: Fields | None = None, output_tokens: int = 0
-    ) -> ModelReply:
-        """Ask the model of this agent's scope. Raises Refusal.
+    ) -> Waiting:
+        """Ask the model of this agent's scope. Await the ModelReply. Raises Refusal.
 
         `messages` and `tools` as chat completions have them; `schema` is {"name", "schema"}, which the answer has to fit;
         `output_tokens` is the most of it, by default the model's own bound.
         """
-        await Breath(self, 0)
         model = self.models.scope()
         try:
-            question(messages, tools, schema)
+            question(messages, tools, schema, output_tokens)
             given = self.models.given(messages, tools, schema, model, output_tokens)
         except NotPlain as fault:
             raise Refusal(f"a model cannot be asked with {fault}", "failed") from None
@@ -166,8 +165,7 @@ class Context:
             self._record(n, "model", given, refused=f"{self._work.agent} has no model in its scope")
         elif step is None:
             self._runner.shell.feed(Call(self._work.task, n, "model", given))
-        reply: ModelReply = await Waiting(self, n)
-        return reply
+        return Waiting(self, n)
 
     @lets_in
     async def all(self, *asked: Any) -> list[Any]:

@@ -314,6 +314,7 @@ class DepartmentDecider:
                 state.changed("task", task, state.work[task])
             case Asked() | EffectIntent() if event.task in state.work:
                 call = "tool" if isinstance(event, EffectIntent) else event.call
+                self._change(event.task if isinstance(event, EffectIntent) else "")
                 self._keep(event.task, Step(event.n, call, event.given, key=getattr(event, "key", "")))
             case Stepped(task=task) if task in state.work:
                 self._fold_step(event)
@@ -336,6 +337,13 @@ class DepartmentDecider:
                 parent.tried = (*parent.tried, work.agent)
             self.state.changed("task", parent.task, parent)
         return [Consider(work.task)]
+
+    def _change(self, task: str) -> None:
+        """Note that something is changed for this work, and for all above it."""
+        while work := self.state.work.get(task):
+            work.changed = True
+            self.state.changed("task", work.task, work)
+            task = work.parent
 
     def _keep(self, task: str, step: Step) -> None:
         self.state.steps.setdefault(task, {})[step.n] = step

@@ -140,7 +140,7 @@ class Stepped(Event, frozen=True, kw_only=True):
     task: str
     agent: str
     n: int
-    call: str  # tool, recall, remember, now, random, conclude, ask
+    call: str  # tool, tools, recall, remember, now, random, conclude, ask, hand, model
     given: Any = None  # None: as its Asked or EffectIntent says
     value: Any = None
     refused: str = ""

@@ -1,75 +1,158 @@
-"""A board or coordinator of kind `model`: it chooses whom a task goes to, and a board rules on what comes back.
+"""A board or coordinator of kind `model`: it chooses whom a free text goes to, and a board rules on what comes back.
 
 Where the organisation leaves no choice (who serves a contract) the model is not asked. What the rules forbid it cannot
-allow; where it is not to be had, the built-in behaviour of the rank decides, and the refused step says so.
+allow; where it is not to be had, the built-in behaviour of the rank decides, and the refused step says so. It is asked
+once for a choice and once for a ruling: that is its bound in turns.
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from mai.agents import talk
+import msgspec
+
+from mai.agents import behaviour, talk
 from mai.agents.context import Assignment, Context, Refusal, Reply
-from mai.agents.messages import Fields
+from mai.agents.messages import Fields, Outcome
 from mai.agents.plain import readable
+from mai.agents.replies import ModelReply
+from mai.agents.state import Done, Work
 from mai.agents.talk import Brief, Unclear
 
-CHOOSE = "Choose who gets the task in the data: `to` is one of them."
-RULE = "Rule on the question in the data. `ruling` is one of the choices; say why in one sentence."
+if TYPE_CHECKING:
+    from mai.agents.department import DepartmentDecider
+
+CHOOSE: Final = "Choose who gets the task in the data: `to` is one of them."
+RULE: Final = "Rule on the question in the data. `ruling` is one of the choices; say why in one sentence."
+NOBODY: Final = "nobody"
+MOST_HANDS: Final = 24  # that a model chooses among
+ABOUT_CHARS: Final = 200  # of what is said of each
+REASON_CHARS: Final = 500
 
 
-async def rule(ctx: Context, brief: Brief, question: str, choices: tuple[str, ...], **evidence: Any) -> tuple[str, str]:
-    """A model's choice and its reason; the first of the choices if the model gives none. Raises nothing."""
-    form = talk.choice("ruling", [*choices])
-    messages = [talk.system(brief, RULE), talk.data("your department", question=question, choices=[*choices], **evidence)]
-    return await _chosen(ctx, messages, form, "ruling", [*choices])
+async def rule(ctx: Context, brief: Brief, question: str, choices: Sequence[str], **evidence: Any) -> tuple[str, str]:
+    """A model's choice and its reason; the first of the choices if the model gives none, and why. Raises nothing."""
+    lines = [talk.line(f"the {name}", **talk.shown(name, value)) for name, value in evidence.items()]
+    asked = talk.line("your department", question=question, choices=[*choices])
+    messages = [talk.system(brief, RULE), talk.user(*lines, asked)]
+    chosen, reason = await _chosen(ctx, brief, messages, "ruling", [*choices])
+    return chosen or choices[0], reason
 
 
-async def lead(ctx: Context, task: Assignment, brief: Brief, hands: list[str]) -> Reply:
-    """Hand a task on to the best of `hands`, to the next one if that fails; a board signs the reply. Raises Refusal."""
-    if not hands:
-        raise Refusal(f"nobody in {brief.department} fits {task.contract or readable(task.text, 80)!r}")
-    order = await _order(ctx, task, brief, hands)
-    reply = await _first(ctx, order if brief.agent.rank == "coordinator" else order[:1])
-    if brief.agent.rank == "board":
-        await _sign(ctx, task, brief, reply)
-    return reply
+async def lead(ctx: Context, task: Assignment, brief: Brief, decider: "DepartmentDecider", work: Work) -> Reply:
+    """Hand a task on to whom it fits, to the next one if that fails; a board signs the reply. Raises Refusal."""
+    return await Leader(ctx, task, brief, decider, work).lead()
 
 
-async def _order(ctx: Context, task: Assignment, brief: Brief, hands: list[str]) -> list[str]:
-    """Those who may have it, the model's choice first."""
-    if task.contract or len(hands) == 1:
-        return hands
-    messages = [talk.system(brief, CHOOSE), talk.data(task.asker, task=task.text, to=hands)]
-    chosen, _ = await _chosen(ctx, messages, talk.choice("to", hands), "to", hands)
-    return [chosen, *(name for name in hands if name != chosen)]
+class Leader:
+    """One task of such a board or coordinator. What the built-in behaviour would do is asked of behaviour.py."""
+
+    def __init__(self, ctx: Context, task: Assignment, brief: Brief, decider: "DepartmentDecider", work: Work) -> None:
+        self.ctx, self.task, self.brief, self.decider = ctx, task, brief, decider
+        self.work = msgspec.structs.replace(work, tried=())  # as it was at its beginning, in each life
+        self.board = brief.agent.rank == "board"
+
+    async def lead(self) -> Reply:
+        """Until somebody has done it. Raises Refusal."""
+        reply = await self._handed(await self._first())
+        if self.board:
+            await self._sign(reply)
+        return reply
+
+    # -- to whom
+    async def _first(self) -> str:
+        """Whom it goes to first. Raises Refusal."""
+        fitting = behaviour.hands(self.decider, self.work)
+        if self.task.contract:
+            chosen = fitting[0] if fitting else ""
+        else:
+            chosen = await self._choose(fitting)
+        if not chosen:
+            raise Refusal(behaviour.nobody(self.decider, self.work).reason)
+        return chosen
+
+    async def _choose(self, fitting: list[str]) -> str:
+        """The model's choice among those below; where the words of the text fit nobody it may say so, too."""
+        others = [name for name in self._below() if name not in fitting]
+        hands = [*fitting, *others][:MOST_HANDS]
+        options = hands if fitting else [*hands, NOBODY]
+        if len(options) == 1:
+            return options[0]
+        lines = [
+            talk.line(self.task.asker, **talk.shown("task", self.task.text)),
+            talk.line("your department", to=self._about(hands)),
+        ]
+        messages = [talk.system(self.brief, CHOOSE), talk.user(*lines)]
+        chosen, _ = await _chosen(self.ctx, self.brief, messages, "to", options)
+        return "" if chosen == NOBODY and not fitting else chosen or next(iter(fitting), "")
+
+    def _below(self) -> list[str]:
+        """All to whom it may hand on what comes from above: a board its coordinators, a coordinator those who report to it."""
+        table, own = self.decider.table, self.decider.own.name
+        allowed = [name for name in table.receivers(own, self.work.agent) if name != self.work.sender]
+        if self.board:
+            return [name for name in allowed if table.rank(own, name) == "coordinator"]
+        return [name for name in allowed if table.coordinator_of(own, name) == self.work.agent]
+
+    def _about(self, names: Sequence[str]) -> Mapping[str, str]:
+        found = [agent for name in names if (agent := self.decider.own.agent(name))]
+        return {one.name: readable("; ".join(filter(None, [one.charter, *one.skills])), ABOUT_CHARS) for one in found}
+
+    # -- by whom
+    async def _handed(self, to: str) -> Reply:
+        """The reply of the first who does not fail; a refusal is an answer."""
+        while True:
+            self.work.tried = (*self.work.tried, to)
+            try:
+                reply: Reply = await self.ctx.hand(to)
+                return reply
+            except Refusal as refusal:
+                if not (to := self._next(refusal)):
+                    if refusal.state == "escalated":
+                        await self.ctx.escalate(refusal.reason)
+                    raise
+
+    def _next(self, refusal: Refusal) -> str:
+        """Who may take over; "" for nobody. A board leaves that to its coordinators."""
+        if self.board:
+            return ""
+        ends: dict[str, Outcome] = {"failed": "failed", "expired": "expired", "escalated": "escalated"}
+        done = Done(ends.get(refusal.state, "refused"), "", {}, refusal.reason, "", ())
+        names = behaviour.follow_ups(self.decider, self.work, done)
+        return next((name for name in names if name not in (*self.work.tried, self.work.agent)), "")
+
+    # -- the board's last look
+    async def _sign(self, reply: Reply) -> None:
+        """The contract first, which no model can overrule. Raises Refusal."""
+        task, name = self.task, self.brief.department
+        if why := self.ctx.reply_fault(reply.value):
+            raise Refusal(f"{name} withholds a reply that breaks {task.contract}: {why}", "failed")
+        if self._changed(reply):
+            return  # a ruling would come too late: what was done is done, and the client has to know
+        asked = {"task": task.contract, "input": task.input} if task.contract else {"task": task.text}
+        given: Fields = {"task": asked, "reply": {"text": reply.text, "value": reply.value, "by": reply.by}}
+        ruling, reason = await rule(self.ctx, self.brief, "May this reply leave the department?", ("sign", "withhold"), **given)
+        if ruling == "withhold":
+            raise Refusal(f"the board of {name} withholds the reply: {readable(reason, 300) or 'it gives no reason'}")
+
+    def _changed(self, reply: Reply) -> bool:
+        """Has anything been changed for this reply, or may it have been, in another department?"""
+        work = self.decider.state.work.get(self.task.task)
+        return work is None or work.changed or bool({*reply.sources} - {self.brief.department})
 
 
-async def _first(ctx: Context, hands: list[str]) -> Reply:
-    """The reply of the first who does not fail; a refusal is an answer."""
-    for left, name in zip(reversed(range(len(hands))), hands, strict=True):
-        try:
-            reply: Reply = await ctx.hand(name)
-            return reply
-        except Refusal as refusal:
-            if refusal.state == "refused" or not left:
-                raise
-    raise AssertionError("the last one either answers or fails")
-
-
-async def _sign(ctx: Context, task: Assignment, brief: Brief, reply: Reply) -> None:
-    """The board's last look: the contract first, which no model can overrule. Raises Refusal."""
-    if task.contract and (why := ctx.reply_fault(reply.value)):
-        raise Refusal(f"{brief.department} withholds a reply that breaks {task.contract}: {why}", "failed")
-    given: Fields = {"task": task.contract or task.text, "input": task.input, "reply": reply.value, "text": reply.text}
-    ruling, reason = await rule(ctx, brief, "May this reply leave the department?", ("sign", "withhold"), **given)
-    if ruling == "withhold":
-        raise Refusal(f"the board of {brief.department} withholds the reply: {readable(reason, 300) or 'it gives no reason'}")
-
-
-async def _chosen(ctx: Context, messages: list[Fields], form: Fields, key: str, options: list[str]) -> tuple[str, str]:
+async def _chosen(ctx: Context, brief: Brief, messages: list[Fields], key: str, options: list[str]) -> tuple[str, str]:
+    """The model's choice and its reason; "" and why there is none."""
+    schema = talk.choice(key, options)
+    room = brief.agent.tokens - talk.size_of(messages, schema)
+    if room < talk.LEAST_TOKENS:
+        return "", f"the question has no room within the {brief.agent.tokens} tokens of a task"
     try:
-        value = talk.read((await ctx.model(messages, schema=form)).text)
-    except (Refusal, Unclear) as error:
-        return options[0], f"the model was not to be had: {error}"
+        reply: ModelReply = await ctx.model(messages, schema=schema, output_tokens=room if room < brief.output_tokens else 0)
+        value = talk.read(reply.text)
+    except (Refusal, Unclear) as fault:
+        return "", f"the model was not to be had: {fault}"
+    if reply.advice:
+        return "", "the model only advises"
     if value.get(key) not in options:
-        return options[0], "the model chose none of them"
-    return str(value[key]), readable(str(value.get("reason", "")), 500)
+        return "", "the model chose none of them"
+    return str(value[key]), readable(str(value.get("reason", "")), REASON_CHARS)

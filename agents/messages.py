@@ -139,6 +139,7 @@ class Thought(Body, frozen=True, tag="thought"):
     by: str = ""  # "main/gpt-5-mini"
     usage: Usage = Usage()  # of all attempts
     notes: tuple[str, ...] = ()  # why others were not asked or did not answer; that a budget is nearly spent
+    advice: bool = False  # it is on record, and counts for nothing
 
 
 class Use(Body, frozen=True, tag="use"):

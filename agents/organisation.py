@@ -64,12 +64,13 @@ class Agent(Part, frozen=True, kw_only=True):
     rank: Rank
     charter: str = ""
     skills: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()  # of its department; kind model: also contracts to ask for, `remember`, `conclude`
     handler: str = ""  # kind python: `file.py:function`
     command: tuple[str, ...] = ()  # kind command: an executable and its arguments
     model: str = ""  # kind model: the name of a model; by default the organisation's
     turns: Count = 8  # kind model: how often one task may ask the model
     tokens: Count = 50_000  # kind model: of one task, input and output together
+    figures: Literal["any", "given"] = "any"  # kind model: may its answer hold numbers that it was not given?
     budget: Budget = Budget()  # of what it asks models
     kind: Kind = ""  # how it works; "" in the file: as `handler`, `command` or `model` say
     reports_to: str = ""  # the coordinator of a specialist or operator; by default the first one

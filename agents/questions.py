@@ -32,10 +32,13 @@ def told(decider: "DepartmentDecider", body: Thought) -> list[Event | Send]:
     if work is None or step is None or step.call != "model":
         return []
     value = {"answer": body.answer, "by": body.by, "usage": msgspec.to_builtins(body.usage), "notes": list(body.notes)}
-    if body.state == "answered":
+    value |= {"advice": True} if body.advice else {}
+    if body.state == "answered" and body.answer:
         return [_stepped(work, n, value)]
-    state = body.state if body.state in ("failed", "expired") else ""
-    return [_stepped(work, n, value, refused=body.reason or body.state, state=state)]
+    state = "" if body.state == "refused" else "expired" if body.state == "expired" else "failed"
+    return [
+        _stepped(work, n, value, refused=body.reason or f"the model's answer was {body.state}, and nothing more", state=state)
+    ]
 
 
 def _stepped(work: Work, n: int, value: object = None, *, refused: str = "", state: str = "") -> Stepped:

@@ -175,11 +175,11 @@ def agent_can_work(scene: Scene, department: Department, agent: Agent, where: Ke
 
 
 def agent_has_its_tools(scene: Scene, department: Department, agent: Agent, where: KeyPath) -> Broken:
-    """Each tool of an agent is one of its department's, and named once; a model's may be contracts, and its memory."""
+    """Each tool of an agent is one of its department's, and named once; a model's may be contracts, memory, conclusions."""
     label = _label("agent", agent, department)
     tools = [tool.name for tool in department.tools]
     if agent.kind == "model":
-        tools += ["remember", *Table(scene.organisation).open_to(department.name)]
+        tools += ["remember", "conclude", *Table(scene.organisation).open_to(department.name)]
     for index, name in enumerate(agent.tools):
         at = (*where, "tools", index)
         if name in agent.tools[:index]:

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.agents import behaviour
 from mai.agents.bounded import TooLong, bounded
 from mai.agents.command import Line, Programs, Seat
 from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Reply, Waiting
@@ -185,8 +184,7 @@ class Runner:
         brief = talk.brief(self.decider, work, agent)
         code = _digest(agent.charter, agent.model, *agent.tools)
         if agent.rank in ("board", "coordinator"):
-            hands = behaviour.hands(self.decider, work)
-            return (lambda context, given: leader.lead(context, given, brief, hands)), code
+            return (lambda context, given: leader.lead(context, given, brief, self.decider, work)), code
         return (lambda context, given: thinker.think(context, given, brief)), code
 
     def _turn(self, running: Running) -> None:
@@ -238,7 +236,7 @@ class Runner:
     def _answered(self, work: Work, returned: Any) -> Done:
         """The result that a worker's code returned, if it is one."""
         match returned:
-            case Reply():  # of whom it was handed on to
+            case Reply() if self._leads(work):  # of whom it was handed on to
                 return Done("answered", returned.text, returned.value, "", returned.by, returned.sources)
             case Answer():
                 answer = returned
@@ -254,6 +252,11 @@ class Runner:
         except (NotPlain, msgspec.ValidationError) as error:
             return self._done(work, "failed", reason=f"{work.agent} returned what cannot be an answer: {error}")
         return self._done(work, "answered", kept.text, kept.value)
+
+    def _leads(self, work: Work) -> bool:
+        """Is it our own code that works on this, which returns another's reply as it was? A user's code signs its own."""
+        agent = self.decider.own.agent(work.agent)
+        return agent is not None and agent.kind == "model"
 
     def _failed(self, work: Work, error: BaseException) -> Done:
         """The end of a worker's code by an exception."""

@@ -2,21 +2,31 @@
 
 Each question and each move is a step of its task: on record, bounded, and not done again after a crash. Whatever the model
 was told to do by the data that it reads, a move goes the same way as that of an agent written in Python, and is refused
-in the same places.
+in the same places. What it cannot do within its bounds, or because its model is not to be had, goes to those above.
 """
 
 from collections import Counter
 from typing import Any, Final
 
+import msgspec
+
 from mai.agents import talk
 from mai.agents.context import Answer, Assignment, Context, Refusal
+from mai.agents.fields import Shape
+from mai.agents.figures import invented
 from mai.agents.messages import Fields
+from mai.agents.network import doubtful
 from mai.agents.plain import readable
-from mai.agents.talk import Brief, Message, Move, Unclear
+from mai.agents.replies import ModelReply
+from mai.agents.talk import Brief, Message, Move, Offer, Unclear
+from mai.agents.tool_steps import ONCE
 
 NOTES: Final = "notes"  # the key of its memory
 MOST_NOTES: Final = 32
 NOTE_CHARS: Final = 1000
+MOST_GROUNDS: Final = 32
+CONCLUSION: Final = Shape(talk.CONCLUSION, "a conclusion")
+OURS: Final = "your department's rules"  # who says what was wrong with an answer
 AGAIN: Final = 3  # the same move that is refused so often ends the task
 
 
@@ -28,107 +38,156 @@ class Thinker:
         self.messages: list[Message] = []
         self.tokens = 0
         self.repaired = False
-        self.in_vain: Counter[Move] = Counter()
+        self.in_vain: Counter[str] = Counter()
+        self.effects: dict[str, str] = {}  # moves that have changed something -> what came of them
+        self.grounds: dict[str, None] = {}  # where what it knows is from
 
     async def work(self) -> Answer:
         """Until there is an answer. Raises Refusal; gives up to those above what it cannot do within its bounds."""
-        agent = self.brief.agent
+        turns = self.brief.agent.turns
         tools = await self.ctx.describe_tools() if self.brief.tools else []
         notes = await self.ctx.recall(NOTES) if self.brief.remembers else None
-        form = talk.form(self.brief, tools)
-        self.messages = [talk.system(self.brief, talk.forms(self.brief, tools)), self._task(notes)]
-        for _ in range(agent.turns):
-            await self._afford(form)
-            reply = await self.ctx.model(self.messages, schema=form)
-            self.tokens += reply.usage.tokens
-            self.messages.append(talk.spoken(reply.text or " ".join(f"{call.name}({call.arguments})" for call in reply.calls)))
+        self.offer = Offer(self.brief, tools)
+        self.messages = [talk.system(self.brief, self.offer.words()), self._task(notes)]
+        for turn in range(1, turns + 1):
+            reply = await self._ask(self.offer.schema(last=turn == turns))
+            self.messages.append(talk.spoken(reply))
+            lines: list[str] = []
             try:
-                moves = talk.moves(reply, self.brief)
+                for move in talk.moves(reply, self.brief):
+                    if reply.advice:
+                        await self._advised(move)
+                    if (answer := await self._do(move, lines)) is not None:
+                        return answer
             except Unclear as unclear:
-                await self._repair(str(unclear))
-                continue
-            for move in moves:
-                if (answer := await self._do(move)) is not None:
-                    return answer
-        await self.ctx.escalate(f"it has asked its model {agent.turns} times without an answer, which is its limit")
+                lines.append(await self._repair(str(unclear)))
+            self.messages.append(talk.user(*lines))
+        await self._give_up(f"it has asked its model {turns} times without an answer, which is its limit")
         raise AssertionError("escalate never returns")
 
     def _task(self, notes: Any) -> Message:
+        """The first message of data: what servers say of their tools, what the agent remembers, what it is to do."""
         task = self.task
-        given: Fields = {"task": task.contract, "input": task.input} if task.contract else {"task": task.text}
-        return talk.data(task.asker, **given, **({"notes": notes} if notes else {}))
+        given = {"task": task.contract, **talk.shown("input", task.input)} if task.contract else talk.shown("task", task.text)
+        remembered = [talk.line("your memory", **talk.shown("notes", notes))] if notes else []
+        return talk.user(*self.offer.lines(), *remembered, talk.line(task.asker, **given))
 
-    async def _afford(self, form: Fields) -> None:
-        """Give up before the task's tokens could be exceeded: a token has at least one byte."""
-        bytes_ = sum(len(message["content"].encode()) for message in self.messages) + len(str(form))
-        if self.tokens and self.tokens + bytes_ > self.brief.agent.tokens:
-            await self.ctx.escalate(
-                f"it has used {self.tokens} of its {self.brief.agent.tokens} tokens, and the next turn may need more"
+    async def _ask(self, schema: Fields) -> ModelReply:
+        """One turn. Gives up before the task's tokens could be exceeded: a token has at least one byte."""
+        most, bytes_ = self.brief.agent.tokens, talk.size_of(self.messages, schema)
+        room = most - self.tokens - bytes_
+        if room < talk.LEAST_TOKENS:
+            await self._give_up(
+                f"it has used {self.tokens} of its {most} tokens, and the next turn may take {bytes_} and its answer"
             )
+        try:
+            less = room if room < self.brief.output_tokens else 0
+            reply: ModelReply = await self.ctx.model(self.messages, schema=schema, output_tokens=less)
+        except Refusal as refusal:
+            await self._give_up(f"its model did not answer: {refusal.reason}")
+        self.tokens += reply.usage.tokens
+        return reply
 
-    async def _repair(self, why: str) -> None:
-        """Say once what was wrong with an answer; the second time the task is given up."""
+    async def _repair(self, why: str) -> str:
+        """What is said once of an answer that cannot be used; the second time the task is given up."""
         if self.repaired:
-            await self.ctx.escalate(f"the answer of its model cannot be used, twice: {readable(why, 500)}")
+            await self._give_up(f"the answer of its model cannot be used, twice: {why}")
         self.repaired = True
-        self.messages.append(talk.refused("your department's rules", f"your answer cannot be used: {why}; answer again"))
+        return talk.refused(OURS, f"your answer cannot be used: {why}; answer again")
+
+    async def _give_up(self, why: str) -> None:
+        await self.ctx.escalate(readable(why, 1000))
 
     # -- moves
-    async def _do(self, move: Move) -> Answer | None:
-        """Do one move; the answer, if it is one that can be given."""
+    async def _advised(self, move: Move) -> None:
+        """A model that does not decide may look at what changes nothing; what it says goes on record, and to those above."""
+        if move.do not in ("tool", "escalate") or self.offer.effects.get(move.name, "none") != "none":
+            what = "answer" if move.do == "answer" else f"{move.do} {readable(move.name, 80)}"
+            await self._give_up(f"its model only advises, and it would {what}")
+
+    async def _do(self, move: Move, lines: list[str]) -> Answer | None:
+        """Do one move; the answer, if it is one. What came of anything else is added to `lines`. Raises Unclear."""
         match move.do:
             case "answer":
-                return await self._answer(move)
+                return self._answer(move)
             case "escalate":
-                await self.ctx.escalate(move.text or "its model gives no reason")
+                await self._give_up(move.text or "its model gives no reason")
             case talk.REMEMBER if self.brief.remembers:
-                await self._remember(move)
-            case "ask" if move.name in self.brief.contracts:
-                await self._try(move, f"department {move.name.partition('.')[0]}")
-            case _:  # what is not in the scope is refused there, on record
-                await self._try(move, f"tool {move.name}")
+                lines.append(await self._remember(move))
+            case _:
+                lines.append(await self._use(move))
         return None
 
-    async def _answer(self, move: Move) -> Answer | None:
-        if self.brief.reply is None:
-            if move.text.strip():
-                return Answer(move.text)
-            await self._repair("its text is empty")
-            return None
-        value = move.value if isinstance(move.value, dict) else {}
+    def _answer(self, move: Move) -> Answer:
+        """The answer, if it keeps to what was promised. Raises Unclear."""
+        value = self.offer.value(move) if self.brief.reply is not None else {}
+        if self.brief.reply is None and not move.text.strip():
+            raise Unclear("its text is empty")
         if why := self.ctx.reply_fault(value):
-            await self._repair(why)
-            return None
+            raise Unclear(why)
+        if self.brief.agent.figures == "given" and (strange := self._invented(move.text, value)):
+            raise Unclear(f"it says {strange}, which stands nowhere in the data")
         return Answer(move.text, value)
 
-    async def _try(self, move: Move, origin: str) -> None:
-        """Use a tool or ask another department, and tell the model what came of it."""
-        given = move.input if isinstance(move.input, dict) else {}
-        try:
-            if move.do == "ask" and move.name in self.brief.contracts:
-                reply = await self.ctx.asked(move.name, "", given)
-                self.messages.append(talk.result(origin, {"value": reply.value, "text": reply.text}))
-            else:
-                self.messages.append(talk.result(origin, await self.ctx.tool(move.name, **given)))
-        except (Refusal, TypeError) as refusal:  # TypeError: an argument named like our own parameters
-            self.messages.append(talk.refused(origin, str(refusal)))
-            await self._again(move)
+    def _invented(self, text: str, value: Fields) -> str:
+        """A number of the answer's that no message of data holds."""
+        told = [one for message in self.messages if message["role"] == "user" for one in message["content"].split("\n")]
+        given = " ".join(one for one in told if not one.startswith(talk.refused(OURS, "")[:-3]))
+        return invented(f"{text} {msgspec.json.encode(value).decode()}", given)
 
-    async def _again(self, move: Move) -> None:
-        """A model that does not take no for an answer gets no further one."""
-        kind = Move(move.do, move.name, readable(repr(move.input), 2000))
-        self.in_vain[kind] += 1
-        if self.in_vain[kind] >= AGAIN:
-            await self.ctx.escalate(
-                f"its model wanted {readable(move.name, 80)!r} {AGAIN} times in the same way, and was refused"
+    async def _use(self, move: Move) -> str:
+        """Use a tool or ask another department; what came of it. An effect that a task has had it does not have again."""
+        asks = move.do == "ask" and move.name in self.brief.contracts
+        origin = f"department {move.name.partition('.')[0]}" if asks else f"tool {readable(move.name, 80)}"
+        key = msgspec.json.encode([move.name, move.input], order="deterministic").decode()
+        if key in self.effects:
+            return self.effects[key]
+        try:
+            given = self.offer.input(move)
+            if asks:
+                reply = await self.ctx.asked(move.name, "", given)
+                self.grounds[reply.by] = None
+                return talk.result(origin, {"value": reply.value, "text": reply.text})
+            if move.name == talk.CONCLUDE and self.offer.concludes:
+                return await self._conclude(given)
+            value = await self.ctx.tool(move.name, **given)  # what is not in the scope is refused there, on record
+        except (Refusal, Unclear) as fault:
+            await self._in_vain(move, key, str(fault))
+            return talk.refused(origin, str(fault))
+        self.grounds[origin] = None
+        said = talk.result(origin, value)
+        if self.offer.effects.get(move.name, "none") != "none":
+            self.effects[key] = talk.line(origin, **talk.shown("result", value), again="it was done before and is not done twice")
+        return said
+
+    async def _in_vain(self, move: Move, key: str, why: str) -> None:
+        """A model that does not take no for an answer gets no further one; and no second try where the first is in doubt."""
+        doubt = doubtful(move.name, "", "").rpartition("(")[0].strip()
+        if self.offer.effects.get(move.name) in ONCE and doubt in why:
+            await self._give_up(why)
+        self.in_vain[key] += 1
+        if self.in_vain[key] >= AGAIN:
+            await self._give_up(
+                f"its model wanted {readable(move.name, 80)!r} {AGAIN} times in the same way, and was refused: {why}"
             )
 
-    async def _remember(self, move: Move) -> None:
+    async def _conclude(self, given: Fields) -> str:
+        """Put a conclusion on record; what it rests on is what the task has looked at, and not what the model says."""
+        if why := CONCLUSION.fault(given):
+            raise Unclear(why)
+        subject, attribute = given["subject"], given["attribute"]
+        grounds = [self.task.asker, *self.grounds][:MOST_GROUNDS]
+        await self.ctx.conclude(subject, attribute, given["value"], confidence=given["confidence"], grounds=grounds)
+        return talk.result("your department", "on record")
+
+    async def _remember(self, move: Move) -> str:
         """Keep a note for its next tasks, in its own memory and nobody else's."""
-        notes = dict(await self.ctx.recall(NOTES) or {})
-        notes[readable(move.name, 80)] = readable(move.text, NOTE_CHARS)
+        kept = await self.ctx.recall(NOTES)
+        notes = dict(kept) if isinstance(kept, dict) else {}
+        notes.pop(name := readable(move.name, 80), None)
+        notes[name] = readable(move.text, NOTE_CHARS)
         await self.ctx.remember(NOTES, dict(list(notes.items())[-MOST_NOTES:]))
-        self.messages.append(talk.result("your memory", "kept"))
+        return talk.result("your memory", "kept")
 
 
 async def think(ctx: Context, task: Assignment, brief: Brief) -> Answer:

@@ -169,7 +169,9 @@ class CallsDecider:
             request=call.request, task=call.id, agent=call.agent, state=state, reason=reason, by=call.by, answer=call.answer,
             usage=call.usage,
         )  # fmt: skip
-        body = Thought(call.id, call.request, state, call.answer, reason, call.by, call.usage, notes)
+        provider = self.models.provider(call.by.partition("/")[0])
+        advice = provider is not None and not provider.decides
+        body = Thought(call.id, call.request, state, call.answer, reason, call.by, call.usage, notes, advice)
         return [ended, Send(call.peer, f"{call.id}=", 0, body)]
 
     def _expire(self, now_ms: int) -> list[Event | Send]:

@@ -66,6 +66,10 @@ class Credentials:
             raise CredentialFault(f"the credential {name} cannot be read: {error.strerror}", hint) from error
         return self.know(text)
 
+    def has(self, name: str) -> bool:
+        """Is there a key of that name?"""
+        return bool(NAME.fullmatch(name)) and (self.directory / name).exists()
+
     def know(self, text: str) -> Secret:
         """A key that came from elsewhere, to be struck out as well."""
         secret = Secret(text)

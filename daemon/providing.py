@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -149,7 +150,9 @@ class Providing:
 
         def key() -> Secret | None:
             played = os.environ.get("MAI_TAPE", "").startswith("play:")  # asks nobody, and so needs no key
-            return self._credentials.read(provider.key) if provider.key and not played else None
+            if not provider.key or played or (here(provider.url) and not self._credentials.has(provider.key)):
+                return None
+            return self._credentials.read(provider.key)
 
         http = client(provider, self._client)
         if provider.kind == "local":
@@ -159,6 +162,11 @@ class Providing:
 
             return AnthropicChat(http, provider.url, key)
         return OpenAIChat(http, provider.url, key)
+
+
+def here(url: str) -> bool:
+    """Is it an address of this host? What runs there seldom wants a key."""
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 class Address(msgspec.Struct, frozen=True):

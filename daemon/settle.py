@@ -29,11 +29,13 @@ def _models(models: Models) -> Models:
 
 
 def _provider(provider: Provider) -> Provider:
+    if provider.kind == "local":
+        return replace(provider, decides=provider.decides and bool(provider.file))
     if provider.kind != "openai" or provider.url:
         return provider
     url = setting("MAI_MODEL_URL")
     if url == "local":
-        return replace(provider, kind="local")
+        return replace(provider, kind="local", decides=False)
     if not url.startswith(("http://", "https://")):
         raise UsageFault(f"MAI_MODEL_URL is {url!r:.80}", "expected a base URL such as https://api.openai.com/v1, or local")
     return replace(provider, url=url)

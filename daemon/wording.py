@@ -5,13 +5,13 @@ stand in a part (not in the request alone: a client's own figure must not come b
 wrong the built-in wording of compose.py stays.
 """
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from mai.agents.decider import Send, too_large
 from mai.agents.events import Event
+from mai.agents.figures import invented
 from mai.agents.messages import Inquiry, Think, Thought
 from mai.daemon.compose import provenance
 from mai.daemon.desk import Errand, Request, tasks
@@ -37,7 +37,6 @@ SCHEMA: Final = {
 LEAST_MS: Final = 1000  # before the request's deadline; below it nothing is worded
 LONGER: Final = 3  # times the parts' own texts, and …
 ROOM: Final = 400  # … so many characters
-NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -75,7 +74,7 @@ def answered(mai: "MaiDecider", errand: Errand, body: Thought, now_ms: int) -> l
     parts = tuple(request.answers[task] for task in tasks(request.request, request.parts))
     if body.state != "answered":
         return [mai.whole(request, parts, now_ms)]
-    text, why = worded(mai.read(body.answer), parts)
+    text, why = ("", "its model only advises") if body.advice else worded(mai.read(body.answer), parts)
     if why:
         return [WordingDropped(request=request.request, by=body.by, why=why), mai.whole(request, parts, now_ms)]
     return [mai.whole(request, parts, now_ms, text, body.by)]
@@ -102,26 +101,11 @@ def worded(answer: str, parts: tuple[PartAnswer, ...]) -> tuple[str, str]:
         return "", "it is empty"
     if len(text) > LONGER * len(given) + ROOM:
         return "", f"it has {len(text)} characters, for parts of {len(given)}"
-    if invented := _numbers(text) - _numbers(given):
-        return "", f"it says {sorted(invented)[0]}, which nobody has said"
+    if strange := invented(text, given):
+        return "", f"it says {strange}, which nobody has said"
     whose = "; ".join(dict.fromkeys(provenance(part) for part in parts))
     return f"{text}\n   [{whose}]", ""
 
 
 def _values(part: PartAnswer) -> str:
     return _encoder.encode(part.value).decode()
-
-
-def _numbers(text: str) -> set[str]:
-    """The numbers in a text, without the marks of thousands and ends: `1,234.50` and `1234.5` are one."""
-    return {_plain(found) for found in NUMBER.findall(text)}
-
-
-def _plain(number: str) -> str:
-    """A number without its marks. The last of them is the decimal point, unless three digits follow it."""
-    head, mark, tail = number.rpartition("." if number.rfind(".") > number.rfind(",") else ",")
-    if not mark or len(tail) == 3:
-        return re.sub(r"[.,]", "", number).lstrip("0") or "0"
-    whole = re.sub(r"[.,]", "", head).lstrip("0") or "0"
-    tail = tail.rstrip("0")
-    return f"{whole}.{tail}" if tail else whole

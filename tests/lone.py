@@ -3,6 +3,7 @@
 import select
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,20 @@ from mai.agents.decider import Tick
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Event
 from mai.agents.match import Matcher
-from mai.agents.messages import Ack, Envelope, Hello, Numbered, Recalled, Result, Task
+from mai.agents.messages import Ack, Envelope, Hello, Numbered, Recalled, Result, Task, Think, Thought, Usage, address_of
+from mai.agents.models import Model, Models
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Tool, mandate
 from mai.agents.process import load
 from mai.agents.runner import Runner
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
+from mai.agents.texts import misfit
 from mai.sandbox.ledger import Ledger
 
 MAI, ME = "acme/mai", "acme/support"
 NOUNS = ("task", "step", "link", "memory")
+USAGE = Usage(100, 10)
+MODELS = Models(models=(Model(name="m", chain=()),))
 PATIENCE_S = 30.0  # until a test gives up; never a measure
 Row = tuple[str, str]
 
@@ -61,8 +66,9 @@ def organisation(base: Path, *agents: Agent, tools: tuple[Tool, ...] = (), limit
     )
     support = Department(name="support", charter="Helps.", agents=(*built_in, *agents), tools=tools, contracts=(contract,))
     return Organisation(
-        name="x", clients=("acme",), departments=(support, SALES), base=str(base), digest="d", limits=limits or Limits()
-    )
+        name="x", clients=("acme",), departments=(support, SALES), models=MODELS, base=str(base), digest="d",
+        limits=limits or Limits(),
+    )  # fmt: skip
 
 
 def desk(base: Path, code: str, *others: Agent, tools: tuple[Tool, ...] = (), limits: Limits | None = None) -> Organisation:
@@ -90,8 +96,12 @@ class Lone:
         self.decider = self.make_decider()
         self.runner = Runner(self.decider, home)
         self.sent: dict[int, Numbered] = {}
+        self.minded: set[str] = set()  # questions to models that were answered
         self.seen: list[Event] = []
-        self.shell = Shell(self.ledger, self.decider, "d", self._send, seen=self._seen, noticed=lambda peer, body: None)
+        self.texts: dict[str, str] = {}  # that came with what it sent
+        self.shell = Shell(
+            self.ledger, self.decider, "d", self._send, seen=self._seen, noticed=lambda peer, body: None, keeps=True
+        )
         self.runner.shell = self.shell
         load(self.decider.state, self.ledger)
         self.shell.restore()
@@ -114,6 +124,8 @@ class Lone:
         envelope = messages.decode(frame, self.organisation.limits.message_bytes)  # as Mai would: too large is malformed
         if envelope.lseq:
             assert envelope.head_seq <= self.ledger.durable[0], "it left before its commit"
+            assert not misfit(envelope.body, envelope.texts)
+            self.texts |= envelope.texts
             self.sent[envelope.lseq] = envelope.body  # type: ignore[assignment]  # it has a number
         return True
 
@@ -121,14 +133,14 @@ class Lone:
         self.seen.append(event)
         self.runner.seen(event)
 
-    def _envelope(self, lseq: int, body: Any, deadline_ms: int = 0) -> Envelope:
-        return Envelope(MAI, ME, lseq, "", "d", deadline_ms, 1, b"", body)
+    def _envelope(self, lseq: int, body: Any, deadline_ms: int = 0, *texts: str) -> Envelope:
+        return Envelope(MAI, ME, lseq, "", "d", deadline_ms, 1, b"", body, {address_of(text): text for text in texts})
 
     # -- what Mai says
-    def say(self, body: Numbered, deadline_ms: int = 0) -> None:
+    def say(self, body: Numbered, deadline_ms: int = 0, *texts: str) -> None:
         """The next message from Mai."""
         lseq = self.decider.state.link(MAI).received + 1
-        self.shell.receive(MAI, self._envelope(lseq, body, deadline_ms))
+        self.shell.receive(MAI, self._envelope(lseq, body, deadline_ms, *texts))
 
     def task(
         self, text: str = "desk", contract: str = "", given: Any = None, *, ident: str = "r/1", limit_ms: int = 60_000
@@ -143,6 +155,35 @@ class Lone:
     def recalled(self, ident: str, value: Any) -> None:
         """Mai answers about the client's memory."""
         self.say(Recalled(ident, True, value))
+
+    def thought(self, asked: Think, answer: Any, *calls: Any, finish: str = "stop", usage: Usage = USAGE) -> None:
+        """What a model answers: a text, or JSON; and calls by the provider's own means, (name, arguments) each."""
+        text = answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
+        called = [{"id": f"c{n}", "name": name, "arguments": given} for n, (name, given) in enumerate(calls)]
+        blob = msgspec.json.encode({"text": text, "calls": called, "finish": finish}).decode()
+        self.say(Thought(asked.id, asked.request, "answered", address_of(blob), by="main/m", usage=usage), 0, blob)
+
+    def unthought(self, asked: Think, state: Any, reason: str) -> None:
+        """Why a model does not answer."""
+        self.say(Thought(asked.id, asked.request, state, reason=reason))
+
+    def messages(self, asked: Think) -> list[Any]:
+        """What a model is asked."""
+        return [msgspec.json.decode(self.texts[address]) for address in asked.inquiry.messages]
+
+    def schema(self, asked: Think) -> Any:
+        """What its answer has to fit."""
+        return msgspec.json.decode(self.texts[asked.inquiry.schema])
+
+    def think(self, mind: Callable[[Think], Any]) -> None:
+        """Turns until nothing is asked of models any more; `mind` answers: JSON, or what `thought` takes as a tuple."""
+        self.settle()
+        while asked := [one for one in self.sent.values() if isinstance(one, Think) and one.id not in self.minded]:
+            for one in asked:
+                self.minded.add(one.id)
+                if (answer := mind(one)) is not None:
+                    self.thought(one, *(answer if isinstance(answer, tuple) else (answer,)))
+            self.settle()
 
     # -- time goes on
     def turn(self) -> None:

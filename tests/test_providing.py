@@ -360,12 +360,14 @@ def test_a_new_key_is_found(room: Room) -> None:
 
 
 def test_no_key(room: Room) -> None:
-    """A provider without a credential gets no header of one; a missing file is a reason, not to be tried again."""
+    """A provider without a credential, or on this host and without its file, gets none; elsewhere that is a reason to stop."""
     heard: list[bytes] = []
     with serving(lambda request: heard.append(request) or whole(content="Hi")) as url:  # type: ignore[func-returns-value]
         assert room.ask(url, key="").failure is None
         assert b"authorization" not in heard[0].lower()
-        failure = room.ask(url, key="other").failure
+        assert room.ask(url, key="other").failure is None
+        assert b"authorization" not in heard[1].lower()
+    failure = room.ask("http://provider.invalid/v1", key="other").failure
     assert failure is not None and not failure.again and not failure.charged
     assert failure.why.startswith("the credential other cannot be read")
 
