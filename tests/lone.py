@@ -96,6 +96,7 @@ class Lone:
         self.decider = self.make_decider()
         self.runner = Runner(self.decider, home)
         self.sent: dict[int, Numbered] = {}
+        self.advises = False  # do its models only advise?
         self.minded: set[str] = set()  # questions to models that were answered
         self.seen: list[Event] = []
         self.texts: dict[str, str] = {}  # that came with what it sent
@@ -158,10 +159,11 @@ class Lone:
 
     def thought(self, asked: Think, answer: Any, *calls: Any, finish: str = "stop", usage: Usage = USAGE) -> None:
         """What a model answers: a text, or JSON; and calls by the provider's own means, (name, arguments) each."""
+        body = Thought(asked.id, asked.request, "answered", "", by="main/m", usage=usage, advice=self.advises)
         text = answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
         called = [{"id": f"c{n}", "name": name, "arguments": given} for n, (name, given) in enumerate(calls)]
         blob = msgspec.json.encode({"text": text, "calls": called, "finish": finish}).decode()
-        self.say(Thought(asked.id, asked.request, "answered", address_of(blob), by="main/m", usage=usage), 0, blob)
+        self.say(msgspec.structs.replace(body, answer=address_of(blob)), 0, blob)
 
     def unthought(self, asked: Think, state: Any, reason: str) -> None:
         """Why a model does not answer."""
