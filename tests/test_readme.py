@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mai.daemon.asking import ask, new_id
+from mai.daemon.scripted import running
 from mai.daemon.up import Start
 from mai.sandbox.place import Place
 
@@ -42,7 +43,7 @@ def place(state: Path):
     """A daemon with the first organisation of README, and its other workers beside the desk."""
     base = state / "organisation"
     (base / "first").mkdir(parents=True)
-    (base / "first.toml").write_text(example("toml", "[organisation]") + MORE)
+    (base / "first.toml").write_text(example("toml", "opening hours") + MORE)
     (base / "first" / "desk.py").write_text(example("python", "async def desk"))
     (base / "greeter.sh").write_text(example("sh", "while read"))
     (base / "clerk.py").write_text(example("python", "for line in sys.stdin"))
@@ -70,8 +71,34 @@ def test_the_examples_run(place: Place) -> None:
     assert said(place, "a lookup").startswith("It is on its way, number 10423")
 
 
+def test_the_model_agent_runs(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a scripted provider at the two settings: it looks the order up and answers."""
+    script = r"""
+[[rules]]
+user = '"from":"tool find_order"'
+json = { move = { do = "answer", text = "It arrives on Tuesday." } }
+[[rules]]
+user = 'order (?P<order>\d+)'
+json = { move = { do = "tool", name = "find_order", input = { order = "{order}" } } }
+"""
+    base = state / "organisation"
+    base.mkdir()
+    (base / "thinking.toml").write_text(example("toml", 'kind = "model"'))
+    (base / "orders.py").write_text(example("python", "def find_order"))
+    with running(script) as provider:
+        monkeypatch.setenv("MAI_MODEL_URL", provider.url)
+        monkeypatch.setenv("MAI_MODEL", "scripted")
+        start = Start(Place(state / "state"), base / "thinking.toml", detach=True)
+        try:
+            assert start.ready()["all_ready"]
+            assert said(start.place, "where is my parcel for order 17?").startswith("It arrives on Tuesday.")
+            assert provider.book()["answered"] == 2 and '"order":17' in provider.heard()[1]["messages"][-1]["content"]
+        finally:
+            start.stop()
+
+
 def test_the_first_organisation_is_the_one_in_etc() -> None:
     """What README shows is what lies in etc/."""
     etc = Path(__file__).parent.parent / "etc"
-    assert example("toml", "[organisation]") == (etc / "first.toml").read_text()
+    assert example("toml", "opening hours") == (etc / "first.toml").read_text()
     assert example("python", "async def desk") in (etc / "first" / "desk.py").read_text()
