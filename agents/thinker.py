@@ -101,8 +101,8 @@ class Thinker:
     # -- moves
     async def _advised(self, move: Move) -> None:
         """A model that does not decide may look at what changes nothing; what it says goes on record, and to those above."""
-        if move.do not in ("tool", "escalate") or self.offer.effects.get(move.name, "none") != "none":
-            what = "answer" if move.do == "answer" else f"{move.do} {readable(move.name, 80)}"
+        if move.do != "tool" or self.offer.effects.get(move.name, "none") != "none":
+            what = f"{move.do} {readable(move.name, 80)}".strip()
             await self._give_up(f"its model only advises, and it would {what}")
 
     async def _do(self, move: Move, lines: list[str]) -> Answer | None:

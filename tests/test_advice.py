@@ -84,12 +84,15 @@ def test_advice_is_on_record_and_the_backup_answers(lone: Lone) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", [move("tool", name="count", input={"what": "x"}), move("remember", name="x", text="y")], ids=["effect", "memory"]
+    "wanted",
+    [move("tool", name="count", input={"what": "x"}), move("remember", name="x", text="y"), move("escalate", text="nonsense")],
+    ids=["effect", "memory", "escalate"],
 )
 def test_advice_changes_nothing(lone: Lone, wanted: Any) -> None:
-    """A tool with an effect is not called on advice, and nothing is remembered."""
+    """A tool with an effect is not called on advice, nothing is remembered, and its words are nobody's reason."""
     lone.advises = True
     assert play(lone, wanted).by == "acme/support/clerk"
+    assert "nonsense" not in lone.of_kind(Escalated)[0].reason
     assert not lone.of_kind(EffectIntent) and not (lone.runner.files / "x").exists()
 
 
