@@ -4,6 +4,8 @@ VENV    ?= .venv
 PREFIX  ?= /usr/local
 SYSCONF ?= /etc
 DESTDIR ?=
+# What `make install` installs besides: EXTRAS=models,mcp
+EXTRAS  ?=
 # The interpreters to choose from, best first; `make PYTHON=/opt/bin/python3.13 …` names the one.
 PYTHON  ?= python3.14 python3.13 python3.12 python3.11 python3
 
@@ -93,10 +95,10 @@ check-wheel: dist  ## install the wheel into a fresh environment elsewhere, and 
 # A private environment, made beside the old one and swapped in whole. Whatever names the place where it was made
 # (scripts, pyvenv.cfg) is corrected, so that DESTDIR may be a packager's directory. The system's own interpreters
 # come first: the service's user can seldom read one in somebody's home.
-install:  ## install for the system: DESTDIR, PREFIX (/usr/local) and SYSCONF (/etc) are honoured
+install:  ## install for the system: DESTDIR, PREFIX (/usr/local), SYSCONF (/etc) and EXTRAS are honoured
 	@set -e; umask 022; new='$(DESTDIR)$(LIB).new'; rm -rf "$$new" build; \
 	$(call find-python,$(if $(filter file,$(origin PYTHON)),$(addprefix /usr/bin/,$(PYTHON))) $(PYTHON)); \
-	"$$python" -m venv "$$new"; "$$new/bin/python" -m pip install --quiet --disable-pip-version-check .; rm -rf build; \
+	"$$python" -m venv "$$new"; "$$new/bin/python" -m pip install --quiet --disable-pip-version-check '.$(EXTRAS:%=[%])'; rm -rf build; \
 	grep -rlIF "$$new" "$$new/bin" "$$new/pyvenv.cfg" | xargs sed -i "s|$$new|$(LIB)|g"; \
 	rm -rf '$(DESTDIR)$(LIB)'; mv "$$new" '$(DESTDIR)$(LIB)'
 	@install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(UNITS)' '$(DESTDIR)$(SYSUSERS)' '$(DESTDIR)$(TMPFILES)'
