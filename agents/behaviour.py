@@ -73,7 +73,7 @@ def servers(department: "DepartmentDecider", work: Work) -> list[str]:
         contract = department.own.contract(work.contract.partition(".")[2])
         return with_backups(department, [contract.served_by]) if contract else []
     workers = tuple(a.name for a in department.own.agents if a.rank in ("specialist", "operator") and a.name != work.sender)
-    fitting = department.fit(work.text, workers)
+    fitting = list(dict.fromkeys((*(name for name in work.ranked if name in workers), *department.fit(work.text, workers))))
     mine = [name for name in fitting if department.table.coordinator_of(department.own.name, name) == work.agent]
     return with_backups(department, mine + [name for name in fitting if name not in mine])
 

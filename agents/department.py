@@ -106,6 +106,7 @@ class DepartmentDecider:
             request=body.request, task=body.task, parent="", sender="mai", agent=board.name, asker=body.asker,
             contract=body.contract, text=body.text, input=body.input,
             deadline_ms=min(given.deadline_ms, now_ms + task_ms), hops=body.hops - 1, rule=verdict.rule, watch=body.watch,
+            ranked=body.ranked,
         )  # fmt: skip
         return [hopped]
 
@@ -131,6 +132,7 @@ class DepartmentDecider:
             text=asks.given["text"] if asks else work.text, input=asks.given["input"] if asks else work.input,
             deadline_ms=min(limit_ms, sooner_ms(now_ms, work.deadline_ms)),
             hops=work.hops - 1, rule=rule or verdict.rule, watch=work.watch, step=call.n if call else 0,
+            ranked=() if asks else work.ranked,
         )  # fmt: skip
         return [hopped]
 
@@ -327,7 +329,7 @@ class DepartmentDecider:
     def _fold_hop(self, event: Hopped) -> list[Input]:
         work = Work(
             event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
-            event.text, event.input, event.deadline_ms, event.hops, event.watch,
+            event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
         )  # fmt: skip
         self.state.work[work.task] = work
         self.state.changed("task", work.task, work)

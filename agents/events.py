@@ -97,6 +97,7 @@ class Hopped(Event, frozen=True, kw_only=True):
     hops: int
     rule: str
     watch: bool = False
+    ranked: tuple[str, ...] = ()  # whom Mai thinks the text is for
     step: int = 0  # the parent's step that waits for it; 0 for a hand-on by rank
 
 

@@ -42,6 +42,7 @@ class Task(Body, frozen=True, tag="task"):
     input: Fields
     hops: int  # how often it may still be handed on
     watch: bool = False  # somebody looks on: tell Mai of each hop
+    ranked: tuple[str, ...] = ()  # agents of the receiver that a free text seems to be for, best first; a hint
 
 
 class Result(Body, frozen=True, tag="result"):

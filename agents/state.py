@@ -52,6 +52,7 @@ class Work(msgspec.Struct, omit_defaults=True):
     children: int = 0  # how many tasks were handed on from here: their ids derive from it
     tried: tuple[str, ...] = ()  # agents that it was handed on to, by rank
     sources: tuple[str, ...] = ()
+    ranked: tuple[str, ...] = ()  # whom Mai thinks the text is for, best first
     changed: bool = False  # a tool with an effect was called for it, or for what was handed on from it
 
 

@@ -13,8 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from mai.agents import check
-from mai.agents.organisation import Organisation
+from mai.agents import behaviour, check
+from mai.agents.department import DepartmentDecider
+from mai.agents.organisation import Organisation, mandate
+from mai.agents.process import matcher
+from mai.agents.state import Work
+from mai.agents.table import Table
 from mai.daemon.closeness import Closeness
 from mai.daemon.descriptions import described, planner
 from mai.daemon.embedder import MODELS, cosines, model
@@ -61,6 +65,8 @@ class Routed(NamedTuple):
     load_s: float
     memory_mb: float
     note: str = ""
+    agents: int = 0  # requests that say which agent is right, and find their department
+    agents_right: int = 0  # of these: that agent gets it
 
 
 Find = Callable[[str], tuple[str, Plan]]  # the department that comes first, and the plan
@@ -78,7 +84,7 @@ def run(file: Path, progress: Callable[[str], None]) -> Iterator[Routed]:
     """Measure one method after the other. Raises Faulty, UsageFault."""
     organisation, given = check.load(file), read(file.parent / "company" / "routing.toml")
     progress("words")
-    yield measure("words", by_words(organisation), given, 0.0, 0.0)
+    yield measure("words", by_words(organisation), given, organisation, load_s=0.0, memory_mb=0.0)
     for name in MODELS:
         progress(f"{name}: embedding the descriptions")
         begun_s, before_mb = time.perf_counter(), _peak_mb()
@@ -90,7 +96,7 @@ def run(file: Path, progress: Callable[[str], None]) -> Iterator[Routed]:
             continue
         described_s = time.perf_counter() - begun_s - load_s
         progress(f"{name}: {len(given.requests) + len(given.strange)} requests")
-        found = measure(name, find, given, load_s, _peak_mb() - before_mb)
+        found = measure(name, find, given, organisation, load_s=load_s, memory_mb=_peak_mb() - before_mb)
         yield found._replace(note=f"the descriptions took {described_s:.1f} s, once")
 
 
@@ -117,8 +123,9 @@ def by_closeness(organisation: Organisation, name: str) -> tuple[Find, float]:
     import numpy
 
     planned, descriptions = planner(organisation), described(organisation)
-    matrix = numpy.stack([embeddings.embed(text, query=False) for _, text in descriptions])
-    closeness = Closeness([owner for owner, _ in descriptions], organisation.routing.margin)
+    matrix = numpy.stack([embeddings.embed(one.text, query=False) for one in descriptions])
+    owners, agents = [one.department for one in descriptions], [one.agents for one in descriptions]
+    closeness = Closeness(owners, organisation.routing.margin, agents=agents)
 
     def find(text: str) -> tuple[str, Plan]:
         texts = planned.doubtful(text)
@@ -129,7 +136,26 @@ def by_closeness(organisation: Organisation, name: str) -> tuple[Find, float]:
     return find, load_s
 
 
-def measure(method: str, find: Find, given: Requests, load_s: float, memory_mb: float) -> Routed:
+def worker(organisation: Organisation, plan: Plan) -> str:
+    """Who gets the first part of a plan, as its department decides; "" if nobody does."""
+    if not plan.parts:
+        return ""
+    part = plan.parts[0]
+    told = mandate(organisation, organisation.clients[0], part.department)
+    own = told.organisation.department(part.department)
+    assert own is not None, "a plan for a department that there is not"
+    fits = matcher(own).fits
+
+    def fit(text: str, among: tuple[str, ...]) -> list[str]:
+        return [one.name for one in fits(text) if one.name in among]
+
+    decider = DepartmentDecider(told, Table(told.organisation), fit, lambda *_: "")
+    board = own.board.name
+    work = Work("R/1", "R", "", 0, "mai", board, "", "", part.text, {}, 0, 9, ranked=part.agents)
+    return next(iter(behaviour.servers(decider, work)), "")
+
+
+def measure(method: str, find: Find, given: Requests, organisation: Organisation, *, load_s: float, memory_mb: float) -> Routed:
     """Let a method find the departments of all requests."""
     begun_s = time.perf_counter()
     found = [find(wanted.text) for wanted in given.requests]
@@ -139,11 +165,12 @@ def measure(method: str, find: Find, given: Requests, load_s: float, memory_mb: 
     right = sum(first == wanted.department for wanted, (first, _) in pairs)
     kept = [(wanted, plan) for wanted, (_, plan) in pairs if plan.parts]
     low, high = interval(right, len(pairs))
+    named = [(w.agent, plan) for w, plan in kept if w.agent and [part.department for part in plan.parts] == [w.department]]
     return Routed(
         method, len(pairs), right, right / len(pairs), low, high, _by_language(pairs), len(kept),
         sum([part.department for part in plan.parts] == [wanted.department] for wanted, plan in kept),
         sum(bool(plan.question) for _, (_, plan) in pairs), sum(not plan.parts for plan in strange), len(strange),
-        ms, load_s, memory_mb,
+        ms, load_s, memory_mb, "", len(named), sum(worker(organisation, plan) == agent for agent, plan in named),
     )  # fmt: skip
 
 
@@ -176,6 +203,7 @@ def render(routed: Routed) -> str:
         f"(95 %: {routed.low:.0%} to {routed.high:.0%}); {routed.ms:.1f} ms each",
         f"         English {english[0]}/{english[1]}, others {sum(r for r, _ in others)}/{sum(n for _, n in others)}: {each}",
         f"         passed on {routed.kept}, {sure}; asked back {routed.asked_back}; said that nothing fits {nothing}",
+        f"         of those passed on rightly, the right agent gets {routed.agents_right} of {routed.agents}",
         f"         of {routed.strange} that fit nothing {routed.strange_refused} were not passed on",
         *([f"         loaded in {routed.load_s * 1e3:.0f} ms, {routed.memory_mb:.0f} MB at its peak; {routed.note}"]
           if routed.load_s else []),

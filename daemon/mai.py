@@ -124,7 +124,7 @@ class MaiDecider:
         return [] if request is None or request.parts else self._planned(request, plan, request.accepted_ms, now_ms)
 
     def _task(self, of: Asked | Request, part: PartPlan, task: str) -> Task:
-        return Task(task, of.request, of.asker, part.contract, part.text, part.input, self.limits.hops, of.watch)
+        return Task(task, of.request, of.asker, part.contract, part.text, part.input, self.limits.hops, of.watch, part.agents)
 
     def _not_taken(self, of: Asked | Request, reason: str, elapsed_ms: int, state: Outcome = "refused") -> RequestEnded:
         part = PartAnswer("", of.text, state, "", {}, reason, f"{self.mandate.client}/mai", ())

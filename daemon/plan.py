@@ -154,7 +154,7 @@ class Planner:
 def _by_closeness(text: str, verdict: Verdict) -> PartPlan | None:
     if verdict.state != "sure":
         return None
-    return PartPlan(verdict.departments[0], text, "", {}, f"closest to the descriptions: {verdict.why}")
+    return PartPlan(verdict.departments[0], text, "", {}, f"closest to the descriptions: {verdict.why}", verdict.agents)
 
 
 def _each(find: Callable[[str], PartPlan | None], pieces: Collection[str]) -> tuple[PartPlan, ...]:

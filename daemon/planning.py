@@ -32,8 +32,9 @@ class Planning:
         self._planner = planner(organisation)
         self._settings, self._open = organisation.routing, dict[str, Open]()
         descriptions = described(organisation)
-        self._closeness = Closeness([owner for owner, _ in descriptions], self._settings.margin)
-        self._embedding = Embedding(socket, [text for _, text in descriptions])
+        owners, agents = [one.department for one in descriptions], [one.agents for one in descriptions]
+        self._closeness = Closeness(owners, self._settings.margin, agents=agents)
+        self._embedding = Embedding(socket, [one.text for one in descriptions])
         self._since_s = time.monotonic()
 
     def fileno(self) -> int:

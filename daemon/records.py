@@ -17,6 +17,7 @@ class PartPlan(msgspec.Struct, frozen=True):
     contract: str  # "" for a free text
     input: Fields
     why: str
+    agents: tuple[str, ...] = ()  # of the department, whom a free text seems to be for, best first
 
 
 class PartAnswer(msgspec.Struct, frozen=True):

