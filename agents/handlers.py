@@ -6,14 +6,16 @@ import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mai.agents.bounded import TooLong, bounded, lets_in
 from mai.agents.imports import import_from
 from mai.agents.organisation import Tool
 from mai.agents.plain import NotPlain, plain, said
-from mai.agents.signatures import Signature
 from mai.sandbox.errors import MaiError
+
+if TYPE_CHECKING:
+    from mai.agents.signatures import Signature  # with `inspect`, which a department without tools starts without
 
 
 class Broken(MaiError):
@@ -70,9 +72,11 @@ class Handlers:
                 f"{handler} could not prepare {self._files}: {said(error)}", "correct it, then start the process again"
             ) from None
 
-    def signature(self, tool: Tool) -> Signature:
+    def signature(self, tool: Tool) -> "Signature":
         """What a tool's function takes; its file is loaded with the first need. Raises Broken or Unfit."""
         if tool.name not in self._signatures:
+            from mai.agents.signatures import Signature
+
             function, _ = self.function(tool.handler)
             self._signatures[tool.name] = bounded(self._turn_s, Signature, function, tool.input, f"the tool {tool.name}")
         return self._signatures[tool.name]

@@ -7,20 +7,21 @@ A function returns at once. The others run beside the loop, which waits for thei
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from mai.agents.fields import Shape
 from mai.agents.handlers import Handlers, Used
-from mai.agents.job import Job
 from mai.agents.organisation import Department, Tool
 from mai.agents.pipes import Pipe
 from mai.agents.plain import NotPlain, plain, readable, said
 from mai.agents.program import environment, located
-from mai.agents.servers import Answer, Servers
-from mai.agents.signatures import STRANGE, declared_schema
 from mai.sandbox.errors import MaiError
+
+if TYPE_CHECKING:
+    from mai.agents.job import Job
+    from mai.agents.servers import Answer, Servers
 
 DESCRIBE_S: Final = 30.0  # for all servers of an agent to say what they have
 OPEN: Final = {"type": "object"}  # the schema of a tool that cannot be described
@@ -51,7 +52,11 @@ class Toolbox:
         """`files`: where commands and servers work; `base`: what paths are relative to; `limit_bytes`: of a tool's value."""
         self._own, self._handlers, self._files, self._base = own, handlers, files, base
         self._running, self._limit_bytes = running, limit_bytes
-        self._servers = Servers(own.servers, files, base, limit_bytes)
+        self._servers: Servers | None = None
+        if own.servers:  # what a department does not need it does not import
+            from mai.agents.servers import Servers
+
+            self._servers = Servers(own.servers, files, base, limit_bytes)
         self._waiting: dict[Step, Order] = {}
         self._jobs: dict[Step, tuple[Job, Tool]] = {}
         self._errands: dict[Step, int] = {}
@@ -76,6 +81,8 @@ class Toolbox:
         if tool.handler and not tool.hosts:
             return self._handlers.fit(tool, given)
         if tool.input:
+            from mai.agents.signatures import STRANGE
+
             Shape(tool.input, f"the tool {tool.name}", STRANGE).fit(given)
         return given
 
@@ -86,7 +93,7 @@ class Toolbox:
         if tool.command:
             self._waiting[step] = Order(tool, fitting, key)
             self._next()
-        else:
+        elif self._servers:
             self._errands[step] = self._servers.call(tool, fitting, key, lambda answer: self._answered(step, answer))
         return None
 
@@ -105,7 +112,7 @@ class Toolbox:
             self._jobs.pop(step)[0].end("nobody waits for it any more")
             begun.append(step[1])
         for step in [step for step in self._errands if step[0] == task]:
-            if self._servers.drop(self._errands.pop(step)):
+            if self._servers and self._servers.drop(self._errands.pop(step)):
                 begun.append(step[1])
         self._next()
         return begun
@@ -115,6 +122,10 @@ class Toolbox:
 
     # -- commands
     def _next(self) -> None:
+        if not self._waiting:
+            return
+        from mai.agents.job import Job
+
         while self._waiting and len(self._jobs) < self._running:
             step = next(iter(self._waiting))
             order = self._waiting.pop(step)
@@ -151,7 +162,7 @@ class Toolbox:
             return Used(None, f"the command of the tool {tool.name} returned {fault}")
 
     # -- servers
-    def _answered(self, step: Step, answer: Answer) -> None:
+    def _answered(self, step: Step, answer: "Answer") -> None:
         self._errands.pop(step, None)
         refused, late = readable(str(answer.get("refused", ""))), bool(answer.get("late", False))
         try:
@@ -167,10 +178,10 @@ class Toolbox:
         """
         tools = self.of(agent)
         servers = sorted({tool.server for tool in tools if tool.server})
-        if not servers:
+        if not servers or not self._servers:
             return [self._entry(tool, {}) for tool in tools]
 
-        def described(answer: Answer) -> None:
+        def described(answer: "Answer") -> None:
             fault = answer.get("refused", "")
             told = answer.get("tools") or {server: {"tools": [], "fault": fault} for server in servers}
             self._answered(step, {"value": [self._entry(tool, told) for tool in tools]})
@@ -187,6 +198,8 @@ class Toolbox:
             if tool.handler and not (tool.hosts and tool.input):
                 signature = self._handlers.signature(tool)
                 return {**entry, "schema": signature.schema, "about": tool.about or signature.about}
+            from mai.agents.signatures import declared_schema
+
             return {**entry, "schema": declared_schema(tool.input)}
         except MaiError as fault:
             return {**entry, "fault": fault.sentence}
@@ -199,17 +212,21 @@ class Toolbox:
 
     def pipes(self) -> list[Pipe]:
         """What the loop has to wait for."""
-        return [*self._servers.pipes(), *(pipe for job, _ in self._jobs.values() for pipe in job.pipes())]
+        return [
+            *(self._servers.pipes() if self._servers else ()),
+            *(pipe for job, _ in self._jobs.values() for pipe in job.pipes()),
+        ]
 
     def tend(self) -> None:
         """Once a turn: end what has taken too long, begin what waits."""
-        self._servers.tend()
+        if self._servers:
+            self._servers.tend()
         self._reap()
 
     def wait_ms(self, most_ms: int) -> int:
         """How long the loop may wait for the pipes."""
         waits = [most_ms, *(job.wait_ms() for job, _ in self._jobs.values())]
-        if (server_s := self._servers.next_s()) is not None:
+        if self._servers and (server_s := self._servers.next_s()) is not None:
             waits.append(max(0, int((server_s - time.monotonic()) * 1000) + 1))
         return 0 if self.ended else min(waits)
 
@@ -217,7 +234,8 @@ class Toolbox:
         """End all that runs."""
         for job, _ in self._jobs.values():
             job.end("the department ends")
-        self._servers.close()
+        if self._servers:
+            self._servers.close()
 
 
 def _told(tool: Tool, server: dict[str, Any]) -> dict[str, Any]:
