@@ -2,7 +2,6 @@
 
 import hashlib
 import sys
-import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import ModuleType
@@ -135,6 +134,8 @@ async def run(function: Callable[..., Any], *given: Any) -> Any:
 
 def show(error: BaseException) -> None:
     """The traceback on standard error, for the developer; what the users' code did to that stream is no fault of ours."""
+    import traceback
+
     try:
         traceback.print_exception(error)
     except Exception:

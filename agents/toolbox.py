@@ -45,6 +45,15 @@ class Order(NamedTuple):
     key: str
 
 
+def _servers(own: Department, files: Path, base: Path, limit_bytes: int) -> "Servers | None":
+    """The servers of a department; what one does without it does not import."""
+    if not own.servers:
+        return None
+    from mai.agents.servers import Servers
+
+    return Servers(own.servers, files, base, limit_bytes)
+
+
 class Toolbox:
     """The tools of a department; at most `running` commands run at once."""
 
@@ -52,11 +61,7 @@ class Toolbox:
         """`files`: where commands and servers work; `base`: what paths are relative to; `limit_bytes`: of a tool's value."""
         self._own, self._handlers, self._files, self._base = own, handlers, files, base
         self._running, self._limit_bytes = running, limit_bytes
-        self._servers: Servers | None = None
-        if own.servers:  # what a department does not need it does not import
-            from mai.agents.servers import Servers
-
-            self._servers = Servers(own.servers, files, base, limit_bytes)
+        self._servers = _servers(own, files, base, limit_bytes)
         self._waiting: dict[Step, Order] = {}
         self._jobs: dict[Step, tuple[Job, Tool]] = {}
         self._errands: dict[Step, int] = {}
@@ -212,10 +217,8 @@ class Toolbox:
 
     def pipes(self) -> list[Pipe]:
         """What the loop has to wait for."""
-        return [
-            *(self._servers.pipes() if self._servers else ()),
-            *(pipe for job, _ in self._jobs.values() for pipe in job.pipes()),
-        ]
+        pipes = self._servers.pipes() if self._servers else []
+        return [*pipes, *(pipe for job, _ in self._jobs.values() for pipe in job.pipes())]
 
     def tend(self) -> None:
         """Once a turn: end what has taken too long, begin what waits."""
