@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pysqlite3 as sqlite3
 
-from mai.agents.events import Acked, ProcessStarted, Received, Sent
+from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Stepped
 from mai.agents.link import Link
 from mai.daemon.reader import Reader
 from mai.daemon.witness import Ends, Finding
@@ -24,6 +24,7 @@ from mai.sandbox.schema import TABLES
 
 LOOKED_AT = frozenset({Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind})  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
+THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
 PAGE_BLOBS = 100  # in one SELECT
 RESTORE = "put the ledger back from a backup; `mai verify` on the backup tells whether it is sound"
 OTHER = "verify it with the version that wrote it"
@@ -142,7 +143,7 @@ class Scrub:
             if not fits or prev != head or seq != last + 1:
                 self._misfit(seq, last + 1, fits)
             last, head = seq, digest
-            if kind in LOOKED_AT or body.startswith(BLOB):
+            if kind in LOOKED_AT or body.startswith(BLOB) or (kind in THOUGHTS and '"call":"model"' in body):
                 self._body(row)
         self.seq, self._head = last, head
 
@@ -183,10 +184,12 @@ class Scrub:
         try:
             if body.startswith(BLOB):
                 self._referred.setdefault(msgspec.json.decode(body)["blob"], seq)
-                if kind not in LOOKED_AT:
+                if kind not in LOOKED_AT and kind not in THOUGHTS:
                     return
                 body = self.reader.body(Record(*row))
-            if kind == ProcessStarted.kind:
+            if kind in THOUGHTS:
+                self._thought(seq, msgspec.json.decode(body))
+            elif kind == ProcessStarted.kind:
                 self._owned(msgspec.json.decode(body)["process"], seq)
             elif (gap := self.ends.add(kind, seq, digest, body)) and not self.bad_seq:
                 self.found(seq, gap, "the numbers of a link run from 1 without a gap")
@@ -194,6 +197,20 @@ class Scrub:
             self.found(seq, f"record {seq} cannot be read: its body is no {kind}")
         except LedgerFault as error:
             self.found(seq, error.sentence)
+
+    def _thought(self, seq: int, body: dict[str, Any]) -> None:
+        """What a step of a model's names lies beside it: the messages that it was asked with, and its answer."""
+        if body["call"] != "model":
+            return
+        inquiry = (body.get("given") or {}).get("inquiry") or {}
+        named = [
+            *inquiry.get("messages", ()),
+            inquiry.get("tools"),
+            inquiry.get("schema"),
+            (body.get("value") or {}).get("answer"),
+        ]
+        for address in filter(None, named):
+            self._referred.setdefault(address, seq)
 
     def witnessed(self, seq: int) -> int:
         """The number of the sender's record that a received message of ours names."""

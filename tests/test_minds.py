@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pysqlite3 as sqlite3
 import pytest
 
 from mai.daemon.scripted import Running, running
@@ -194,6 +197,29 @@ def test_whoever_is_killed_while_they_think(state: Path, beside: ThreadPoolExecu
             assert ran.returncode == 0, ran.stdout
         finally:
             minds.down()
+
+
+def test_a_thought_that_is_missing_or_changed_is_noticed(state: Path) -> None:
+    """What a model was asked and has answered belongs to the journal: `mai verify` misses each text of it."""
+    with running(script(), key=KEY) as provider:
+        minds = Minds(state, provider.url, departments=1)
+        minds.up()
+        assert minds.ask(minds.text(1), "one")["state"] == "answered"
+        minds.down()
+    path = minds.place.ledger("acme/billing")
+    steps = [json.dumps(body) for _, body in minds.journal("acme/billing") if body.get("call") == "model"]
+    named = {address for step in steps for address in re.findall(r'"([0-9a-f]{64})"', step)}
+    assert len(named) >= 6 and minds.mai("verify").returncode == 0
+    for address in sorted(named):
+        with closing(sqlite3.connect(path)) as db:
+            (value,) = db.execute("SELECT value FROM blob WHERE address = ?", (address,)).fetchone()
+            db.execute("DELETE FROM blob WHERE address = ?", (address,))
+            db.commit()
+        ran = minds.mai("verify", "acme/billing")
+        assert ran.returncode == 1 and f"the blob {address[:12]} of record" in ran.stdout and "is missing" in ran.stdout
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("INSERT INTO blob VALUES(?, ?)", (address, value))
+            db.commit()
 
 
 def test_what_was_spent_is_shown(state: Path) -> None:
