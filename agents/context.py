@@ -17,12 +17,12 @@ from mai.agents.bounded import lets_in
 from mai.agents.events import Claimed, Remembered, Stepped
 from mai.agents.inputs import Call
 from mai.agents.messages import Fields
-from mai.agents.model_steps import ModelSteps, question
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.state import Step, Work
 from mai.agents.tool_steps import ToolSteps
 
 if TYPE_CHECKING:
+    from mai.agents.model_steps import ModelSteps
     from mai.agents.runner import Runner
 
 LEVELS: Final = ("agent", "department", "client")
@@ -116,7 +116,6 @@ class Context:
         self._runner, self._work, self._changed = runner, work, changed
         self._n = 0
         self.tools = ToolSteps(runner, work)
-        self.models = ModelSteps(runner, work)
 
     # -- asking others
     def ask(self, to: str, /, text: Any = "", **values: Any) -> Waiting:
@@ -154,10 +153,10 @@ class Context:
         `messages` and `tools` as chat completions have them; `schema` is {"name", "schema"}, which the answer has to fit;
         `output_tokens` is the most of it, by default the model's own bound.
         """
-        model = self.models.scope()
+        models = self._models()
+        model = models.scope()
         try:
-            question(messages, tools, schema, output_tokens)
-            given = self.models.given(messages, tools, schema, model, output_tokens)
+            given = models.given(messages, tools, schema, model, output_tokens)
         except NotPlain as fault:
             raise Refusal(f"a model cannot be asked with {fault}", "failed") from None
         n, step = self._next("model", given)
@@ -166,6 +165,11 @@ class Context:
         elif step is None:
             self._runner.shell.feed(Call(self._work.task, n, "model", given))
         return Waiting(self, n)
+
+    def _models(self) -> "ModelSteps":
+        from mai.agents.model_steps import ModelSteps  # with the first question: most departments ask none
+
+        return ModelSteps(self._runner, self._work)
 
     @lets_in
     async def all(self, *asked: Any) -> list[Any]:
@@ -201,10 +205,16 @@ class Context:
         described: list[dict[str, Any]] = await Waiting(self, n)
         return described
 
-    def reply_fault(self, value: Fields) -> str:
-        """What is wrong with a value as the reply under this task's contract; "" if nothing is, or if it has none."""
+    def reply_fault(self, value: Fields, text: str = "") -> str:
+        """What is wrong with these as the reply under this task's contract, if it has one; "" if nothing is."""
         decider, contract = self._runner.decider, self._work.contract
-        return decider.fault(contract, "reply", value) if contract and decider.owns(contract) else ""
+        if contract and decider.owns(contract) and (why := decider.fault(contract, "reply", value)):
+            return why
+        try:
+            plain({"text": text, "value": value}, self._runner.value_bytes)
+        except NotPlain as fault:
+            return f"it is {fault}"
+        return ""
 
     # -- memory
     async def recall(self, key: str, level: str = "agent") -> Any:
@@ -318,7 +328,7 @@ class Context:
         if step.refused:
             raise Refusal(step.refused, step.state or "refused")
         if step.call == "model":
-            return self.models.reply(step)
+            return self._models().reply(step)
         if step.call not in ("ask", "hand"):
             return step.value
         return Reply(step.value or {}, step.text, step.by, step.sources)

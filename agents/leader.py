@@ -29,12 +29,15 @@ ABOUT_CHARS: Final = 200  # of what is said of each
 REASON_CHARS: Final = 500
 
 
-async def rule(ctx: Context, brief: Brief, question: str, choices: Sequence[str], **evidence: Any) -> tuple[str, str]:
-    """A model's choice and its reason; the first of the choices if the model gives none, and why. Raises nothing."""
+async def rule(ctx: Context, brief: Brief, question: str, choices: Sequence[str], spent: int, **evidence: Any) -> tuple[str, str]:
+    """A model's choice and its reason; the first of the choices if the model gives none, and why. Raises nothing.
+
+    `spent`: tokens that the task has used before.
+    """
     lines = [talk.line(f"the {name}", **talk.shown(name, value)) for name, value in evidence.items()]
     asked = talk.line("your department", question=question, choices=[*choices])
     messages = [talk.system(brief, RULE), talk.user(*lines, asked)]
-    chosen, reason = await _chosen(ctx, brief, messages, "ruling", [*choices])
+    chosen, reason, _ = await _chosen(ctx, brief, messages, "ruling", [*choices], spent=spent)
     return chosen or choices[0], reason
 
 
@@ -50,6 +53,7 @@ class Leader:
         self.ctx, self.task, self.brief, self.decider = ctx, task, brief, decider
         self.work = msgspec.structs.replace(work, tried=())  # as it was at its beginning, in each life
         self.board = brief.agent.rank == "board"
+        self.tokens = 0  # that its questions have taken
 
     async def lead(self) -> Reply:
         """Until somebody has done it. Raises Refusal."""
@@ -82,7 +86,7 @@ class Leader:
             talk.line("your department", to=self._about(hands)),
         ]
         messages = [talk.system(self.brief, CHOOSE), talk.user(*lines)]
-        chosen, _ = await _chosen(self.ctx, self.brief, messages, "to", options)
+        chosen, _, self.tokens = await _chosen(self.ctx, self.brief, messages, "to", options)
         return "" if chosen == NOBODY and not fitting else chosen or next(iter(fitting), "")
 
     def _below(self) -> list[str]:
@@ -130,7 +134,8 @@ class Leader:
             return  # a ruling would come too late: what was done is done, and the client has to know
         asked = {"task": task.contract, "input": task.input} if task.contract else {"task": task.text}
         given: Fields = {"task": asked, "reply": {"text": reply.text, "value": reply.value, "by": reply.by}}
-        ruling, reason = await rule(self.ctx, self.brief, "May this reply leave the department?", ("sign", "withhold"), **given)
+        question, choices = "May this reply leave the department?", ("sign", "withhold")
+        ruling, reason = await rule(self.ctx, self.brief, question, choices, self.tokens, **given)
         if ruling == "withhold":
             raise Refusal(f"the board of {name} withholds the reply: {readable(reason, 300) or 'it gives no reason'}")
 
@@ -140,19 +145,30 @@ class Leader:
         return work is None or work.changed or bool({*reply.sources} - {self.brief.department})
 
 
-async def _chosen(ctx: Context, brief: Brief, messages: list[Fields], key: str, options: list[str]) -> tuple[str, str]:
-    """The model's choice and its reason; "" and why there is none."""
+async def _chosen(
+    ctx: Context, brief: Brief, messages: list[Fields], key: str, options: list[str], *, spent: int = 0
+) -> tuple[str, str, int]:
+    """The model's choice, its reason, and what it took; "" and why there is none. With `spent` it keeps within its tokens."""
     schema = talk.choice(key, options)
-    room = brief.agent.tokens - talk.size_of(messages, schema)
+    room = brief.agent.tokens - spent - talk.size_of(messages, schema)
     if room < talk.LEAST_TOKENS:
-        return "", f"the question has no room within the {brief.agent.tokens} tokens of a task"
+        return "", f"the question has no room within the {brief.agent.tokens} tokens of a task", 0
     try:
         reply: ModelReply = await ctx.model(messages, schema=schema, output_tokens=room if room < brief.output_tokens else 0)
-        value = talk.read(reply.text)
-    except (Refusal, Unclear) as fault:
-        return "", f"the model was not to be had: {fault}"
+    except Refusal as fault:
+        return "", f"the model was not to be had: {fault}", 0
+    chosen, reason = _read(reply, key, options)
+    return chosen, reason, reply.usage.tokens
+
+
+def _read(reply: ModelReply, key: str, options: list[str]) -> tuple[str, str]:
+    """What a model has chosen, and its reason; "" and why it is no choice."""
     if reply.advice:
         return "", "the model only advises"
-    if value.get(key) not in options:
+    try:
+        value = talk.read(reply.text)
+    except Unclear as fault:
+        return "", f"the answer of the model cannot be used: {fault}"
+    if reply.finish == "length" or value.get(key) not in options:
         return "", "the model chose none of them"
     return str(value[key]), readable(str(value.get("reason", "")), REASON_CHARS)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mai.agents.runner import Runner
 
 MOST_TOKENS: Final = 10**9
+ROLES: Final = ("system", "developer", "user", "assistant", "tool")
+LONGEST_NAME: Final = 64  # of a tool or a schema, in letters, digits, `_` and `-`: what all providers take for a name
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -33,6 +35,7 @@ class ModelSteps:
 
     def given(self, messages: Sequence[Any], tools: Sequence[Any], schema: Any, model: str, output_tokens: int) -> dict[str, Any]:
         """What goes on record: the model, and the addresses of what it is asked. Raises NotPlain."""
+        _question(messages, tools, schema, output_tokens)
         texts = [self._text(message) for message in messages]
         offered, form = self._text(list(tools)) if tools else "", self._text(schema) if schema else ""
         size = sum(len(text.encode()) for text in (*texts, offered, form))
@@ -60,13 +63,35 @@ class ModelSteps:
         )
 
 
-def question(messages: Any, tools: Any, schema: Any, output_tokens: Any) -> None:
+def _question(messages: Any, tools: Any, schema: Any, output_tokens: Any) -> None:
     """Raise NotPlain unless these are what a model can be asked."""
-    if not isinstance(messages, list | tuple) or not messages or not all(isinstance(one, dict) for one in messages):
-        raise NotPlain("messages that are no list of objects with role and content")
-    if not isinstance(tools, list | tuple) or not all(isinstance(one, dict) for one in tools):
-        raise NotPlain("tools that are no list of objects")
-    if schema is not None and not (isinstance(schema, dict) and {"name", "schema"} <= schema.keys()):
+    if not isinstance(messages, list | tuple) or not messages or not all(_is_message(one) for one in messages):
+        raise NotPlain(f"messages that are no list of objects with content and a role: {', '.join(ROLES)}")
+    if not isinstance(tools, list | tuple) or not all(_is_tool(one) for one in tools):
+        raise NotPlain('tools that are no list of {"type": "function", "function": {"name", "parameters"}}')
+    if schema is not None and not _is_schema(schema):
         raise NotPlain("a schema that is no object with name and schema")
     if isinstance(output_tokens, bool) or not isinstance(output_tokens, int) or not 0 <= output_tokens <= MOST_TOKENS:
         raise NotPlain(f"output_tokens that are no whole number from 0 to {MOST_TOKENS}")
+
+
+def _is_message(one: Any) -> bool:
+    if not isinstance(one, dict) or one.get("role") not in ROLES:
+        return False
+    content = one.get("content")
+    return isinstance(content, str | list) or (content is None and isinstance(one.get("tool_calls"), list))
+
+
+def _is_tool(one: Any) -> bool:
+    function = one.get("function") if isinstance(one, dict) else None
+    return isinstance(function, dict) and _is_name(function.get("name")) and isinstance(function.get("parameters", {}), dict)
+
+
+def _is_schema(one: Any) -> bool:
+    return isinstance(one, dict) and _is_name(one.get("name")) and isinstance(one.get("schema"), dict)
+
+
+def _is_name(one: Any) -> bool:
+    return (
+        isinstance(one, str) and len(one) <= LONGEST_NAME and one.isascii() and one.replace("_", "a").replace("-", "a").isalnum()
+    )

@@ -182,7 +182,7 @@ class Runner:
         from mai.agents import leader, talk, thinker  # only a department with such agents needs them
 
         brief = talk.brief(self.decider, work, agent)
-        code = _digest(agent.charter, agent.model, *agent.tools)
+        code = _digest(msgspec.json.encode(brief, order="deterministic").decode())
         if agent.rank in ("board", "coordinator"):
             return (lambda context, given: leader.lead(context, given, brief, self.decider, work)), code
         return (lambda context, given: thinker.think(context, given, brief)), code

@@ -30,6 +30,8 @@ REMEMBER: Final = "remember"  # among an agent's tools: it has a memory of its o
 CONCLUDE: Final = "conclude"  # among them: it may put conclusions on record
 CONCLUSION: Final[Fields] = {"subject": "str", "attribute": "str", "value": "str", "confidence": "float"}
 MOVES: Final = ("answer", "escalate", REMEMBER, "tool", "ask")
+ENDS: Final = ("answer", "escalate")  # moves that end a task
+TOOL: Final = "tool"  # begins the origin of what tools give
 SHOWN_CHARS: Final = 16_000  # of one piece of data that the model is shown
 ABOUT_CHARS: Final = 300  # of what is said of a tool
 MOST_MOVES: Final = 8  # in one answer
@@ -135,6 +137,12 @@ def refused(origin: str, why: str) -> str:
     return line(origin, refused=readable(why))
 
 
+def echoes(told: str, ours: str) -> bool:
+    """Does a line of data say no more than what we, or a tool, did not take of the model's own?"""
+    found = msgspec.json.decode(told)
+    return "refused" in found and (found["from"] == ours or found["from"].startswith(f"{TOOL} "))
+
+
 def spoken(reply: "ModelReply") -> Message:
     """What the model itself has said; calls by the provider's own means as moves of ours."""
     said = readable(reply.text, SHOWN_CHARS)
@@ -167,12 +175,13 @@ class Offer:
     def __init__(self, one: Brief, tools: list[Fields]) -> None:
         """`tools`: as `ctx.describe_tools` gives them."""
         self._brief, self._tools = one, [tool for tool in tools if not tool.get("fault")]
+        self.effects = {str(tool["name"]): str(tool["effect"]) for tool in tools}  # also of those that may work again
         self.concludes = one.concludes and CONCLUDE not in [tool["name"] for tool in tools]  # a tool of that name is meant first
         if self.concludes:
             about = "put on record what you are sure of, from 0 to 1, for the whole company"
             schema = object_schema(CONCLUSION)
-            self._tools.append({"name": CONCLUDE, "about": about, "schema": schema, "effect": "none"})
-        self.effects = {str(tool["name"]): str(tool["effect"]) for tool in self._tools}
+            self._tools.append({"name": CONCLUDE, "about": about, "schema": schema})
+            self.effects[CONCLUDE] = "idempotent"
         self._inputs = {str(tool["name"]): Form(tool["schema"]) for tool in self._tools}
         self._inputs |= {name: Form(object_schema(request)) for name, (_, request) in one.contracts.items()}
         self._reply = Form(object_schema(one.reply)) if one.reply is not None else None
@@ -261,13 +270,13 @@ def _worded(schema: Schema) -> str:
 # -- how its answers are read
 def moves(reply: "ModelReply", one: Brief) -> list[Move]:
     """What the model wants to do. Raises Unclear."""
+    if reply.finish == "length":  # the last of its calls may lack its arguments
+        raise Unclear("it was cut off, because it was too long")
     if reply.calls:
         called = [_called(call, one) for call in reply.calls[:MOST_MOVES]]
         if len(reply.calls) > MOST_MOVES:
             raise Unclear(f"it calls {len(reply.calls)} tools at once, the most is {MOST_MOVES}")
         return called
-    if reply.finish == "length":
-        raise Unclear("it was cut off, because it was too long")
     value = read(reply.text)
     if "move" in value:
         value = value["move"] if isinstance(value["move"], dict) else {}
@@ -294,7 +303,8 @@ def read(text: str) -> Fields:
 def _called(call: "ModelCall", one: Brief) -> Move:
     """A call by the provider's own means."""
     if not isinstance(given := _given(call), dict):
-        raise Unclear(f"its call of {readable(call.name, 40)!r} has arguments that are no JSON object")
+        what = f"its call of {call.name!r}" if call.name in one.agent.tools else "a call"
+        raise Unclear(f"{what} has arguments that are no JSON object")
     return Move("ask" if call.name in one.contracts else "tool", readable(call.name, 200), given)
 
 

@@ -24,6 +24,7 @@ from mai.agents.tool_steps import ONCE
 NOTES: Final = "notes"  # the key of its memory
 MOST_NOTES: Final = 32
 NOTE_CHARS: Final = 1000
+NOTES_BYTES: Final = 8 << 10  # all of them, as JSON
 MOST_GROUNDS: Final = 32
 CONCLUSION: Final = Shape(talk.CONCLUSION, "a conclusion")
 OURS: Final = "your department's rules"  # who says what was wrong with an answer
@@ -37,9 +38,10 @@ class Thinker:
         self.ctx, self.task, self.brief = ctx, task, brief
         self.messages: list[Message] = []
         self.tokens = 0
-        self.repaired = False
+        self.repaired = self.advice = False  # was an answer sent back; does the model only advise?
         self.in_vain: Counter[str] = Counter()
-        self.effects: dict[str, str] = {}  # moves that have changed something -> what came of them
+        self.done: dict[str, str] = {}  # moves that may have changed something -> what came of them
+        self.failed: dict[str, str] = {}  # the same of those that have failed: how far they got nobody knows
         self.grounds: dict[str, None] = {}  # where what it knows is from
 
     async def work(self) -> Answer:
@@ -52,18 +54,27 @@ class Thinker:
         for turn in range(1, turns + 1):
             reply = await self._ask(self.offer.schema(last=turn == turns))
             self.messages.append(talk.spoken(reply))
-            lines: list[str] = []
-            try:
-                for move in talk.moves(reply, self.brief):
-                    if reply.advice:
-                        await self._advised(move)
-                    if (answer := await self._do(move, lines)) is not None:
-                        return answer
-            except Unclear as unclear:
-                lines.append(await self._repair(str(unclear)))
-            self.messages.append(talk.user(*lines))
+            if (answer := await self._turn(reply, last=turn == turns)) is not None:
+                return answer
         await self._give_up(f"it has asked its model {turns} times without an answer, which is its limit")
         raise AssertionError("escalate never returns")
+
+    async def _turn(self, reply: ModelReply, *, last: bool) -> Answer | None:
+        """Do what the model wants; the answer, if it gives one. In the `last` turn nothing else: nobody would look at it."""
+        lines: list[str] = []
+        self.advice = reply.advice
+        try:
+            for move in talk.moves(reply, self.brief):
+                if self.advice:
+                    await self._advised(move)
+                if last and move.do not in talk.ENDS:
+                    break
+                if (answer := await self._do(move, lines)) is not None:
+                    return answer
+        except Unclear as unclear:
+            lines.append(await self._repair(str(unclear)))
+        self.messages.append(talk.user(*lines))
+        return None
 
     def _task(self, notes: Any) -> Message:
         """The first message of data: what servers say of their tools, what the agent remembers, what it is to do."""
@@ -101,9 +112,9 @@ class Thinker:
     # -- moves
     async def _advised(self, move: Move) -> None:
         """A model that does not decide may look at what changes nothing; what it says goes on record, and to those above."""
-        if move.do != "tool" or self.offer.effects.get(move.name, "none") != "none":
-            what = f"{move.do} {readable(move.name, 80)}".strip()
-            await self._give_up(f"its model only advises, and it would {what}")
+        if move.do != "tool" or self.offer.effects.get(move.name) != "none":
+            name = move.name if move.do == "tool" and move.name in self.offer.effects else ""  # no word of its own
+            await self._give_up(f"its model only advises, and it would {move.do} {name}".strip())
 
     async def _do(self, move: Move, lines: list[str]) -> Answer | None:
         """Do one move; the answer, if it is one. What came of anything else is added to `lines`. Raises Unclear."""
@@ -123,7 +134,7 @@ class Thinker:
         value = self.offer.value(move) if self.brief.reply is not None else {}
         if self.brief.reply is None and not move.text.strip():
             raise Unclear("its text is empty")
-        if why := self.ctx.reply_fault(value):
+        if why := self.ctx.reply_fault(value, move.text):
             raise Unclear(why)
         if self.brief.agent.figures == "given" and (strange := self._invented(move.text, value)):
             raise Unclear(f"it says {strange}, which stands nowhere in the data")
@@ -132,33 +143,47 @@ class Thinker:
     def _invented(self, text: str, value: Fields) -> str:
         """A number of the answer's that no message of data holds."""
         told = [one for message in self.messages if message["role"] == "user" for one in message["content"].split("\n")]
-        given = " ".join(one for one in told if not one.startswith(talk.refused(OURS, "")[:-3]))
+        given = " ".join(one for one in told if not talk.echoes(one, OURS))
         return invented(f"{text} {msgspec.json.encode(value).decode()}", given)
 
     async def _use(self, move: Move) -> str:
         """Use a tool or ask another department; what came of it. An effect that a task has had it does not have again."""
         asks = move.do == "ask" and move.name in self.brief.contracts
-        origin = f"department {move.name.partition('.')[0]}" if asks else f"tool {readable(move.name, 80)}"
-        key = msgspec.json.encode([move.name, move.input], order="deterministic").decode()
-        if key in self.effects:
-            return self.effects[key]
+        origin = f"department {move.name.partition('.')[0]}" if asks else f"{talk.TOOL} {readable(move.name, 80)}"
+        key = _key(move, move.input)
         try:
             given = self.offer.input(move)
-            if asks:
-                reply = await self.ctx.asked(move.name, "", given)
-                self.grounds[reply.by] = None
-                return talk.result(origin, {"value": reply.value, "text": reply.text})
-            if move.name == talk.CONCLUDE and self.offer.concludes:
-                return await self._conclude(given)
-            value = await self.ctx.tool(move.name, **given)  # what is not in the scope is refused there, on record
+            if (key := _key(move, given)) in self.done:
+                return self.done[key]
+            if key in self.failed:
+                raise Refusal(f"it is not tried again: {self.failed[key]}")
+            value = await (self._ask_for(move.name, given) if asks else self._call(move.name, given, origin))
         except (Refusal, Unclear) as fault:
+            if isinstance(fault, Refusal) and self._changes(move, asks) and (not asks or fault.state != "refused"):
+                self.failed.setdefault(key, str(fault))
             await self._in_vain(move, key, str(fault))
             return talk.refused(origin, str(fault))
+        if self._changes(move, asks):
+            self.done[key] = talk.line(origin, **talk.shown("result", value), again="it was done before and is not done twice")
+        return talk.result(origin, value)
+
+    def _changes(self, move: Move, asks: bool) -> bool:
+        """May it change something? What another department does for a question nobody knows here."""
+        return asks or self.offer.effects.get(move.name, "none") != "none"
+
+    async def _ask_for(self, contract: str, given: Fields) -> Fields:
+        """What another department replies. Raises Refusal."""
+        reply = await self.ctx.asked(contract, "", given)
+        self.grounds[reply.by] = None
+        return {"value": reply.value, "text": reply.text}
+
+    async def _call(self, name: str, given: Fields, origin: str) -> Any:
+        """What a tool gives. One out of the scope is refused where every agent's is, on record. Raises Refusal, Unclear."""
+        if name == talk.CONCLUDE and self.offer.concludes:
+            return await self._conclude(given)
+        value = await self.ctx.tool(name, **given)
         self.grounds[origin] = None
-        said = talk.result(origin, value)
-        if self.offer.effects.get(move.name, "none") != "none":
-            self.effects[key] = talk.line(origin, **talk.shown("result", value), again="it was done before and is not done twice")
-        return said
+        return value
 
     async def _in_vain(self, move: Move, key: str, why: str) -> None:
         """A model that does not take no for an answer gets no further one; and no second try where the first is in doubt."""
@@ -167,9 +192,8 @@ class Thinker:
             await self._give_up(why)
         self.in_vain[key] += 1
         if self.in_vain[key] >= AGAIN:
-            await self._give_up(
-                f"its model wanted {readable(move.name, 80)!r} {AGAIN} times in the same way, and was refused: {why}"
-            )
+            what = f"{readable(move.name, 80)!r} {AGAIN} times in the same way, and was refused: {why}"
+            await self._give_up(f"its model wanted {'what it may not' if self.advice else what}")
 
     async def _conclude(self, given: Fields) -> str:
         """Put a conclusion on record; what it rests on is what the task has looked at, and not what the model says."""
@@ -178,16 +202,26 @@ class Thinker:
         subject, attribute = given["subject"], given["attribute"]
         grounds = [self.task.asker, *self.grounds][:MOST_GROUNDS]
         await self.ctx.conclude(subject, attribute, given["value"], confidence=given["confidence"], grounds=grounds)
-        return talk.result("your department", "on record")
+        return "on record"
 
     async def _remember(self, move: Move) -> str:
-        """Keep a note for its next tasks, in its own memory and nobody else's."""
+        """Keep a note for its next tasks, in its own memory and nobody else's; the oldest make room for it."""
         kept = await self.ctx.recall(NOTES)
         notes = dict(kept) if isinstance(kept, dict) else {}
         notes.pop(name := readable(move.name, 80), None)
         notes[name] = readable(move.text, NOTE_CHARS)
-        await self.ctx.remember(NOTES, dict(list(notes.items())[-MOST_NOTES:]))
+        room = min(NOTES_BYTES, self.brief.agent.tokens // 4)  # all of them are shown with each task: it has to have room, too
+        if len(msgspec.json.encode({name: notes[name]})) > room:
+            return talk.refused("your memory", f"a note may have {room} bytes")
+        while len(notes) > MOST_NOTES or len(msgspec.json.encode(notes)) > room:
+            del notes[next(iter(notes))]
+        await self.ctx.remember(NOTES, notes)
         return talk.result("your memory", "kept")
+
+
+def _key(move: Move, given: Any) -> str:
+    """The same for moves that come to the same."""
+    return msgspec.json.encode([move.name, given], order="deterministic").decode()
 
 
 async def think(ctx: Context, task: Assignment, brief: Brief) -> Answer:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mai.agents.events import Ended, Hopped, HopRefused, Stepped
-from mai.agents.messages import Task, Think
+from mai.agents.messages import Task, Think, Usage
 from mai.agents.organisation import Agent, Contract, Department, Organisation
 from tests.lone import MODELS, SALES, Lone
 
@@ -198,6 +198,62 @@ def test_its_tokens_bound_a_leader_too(lead: Callable[..., Lone]) -> None:
     """A question that its tokens have no room for is not asked; the built-in decides."""
     lone = lead("refund", tokens=100)
     assert all(one.agent != "acme/support/board" for one in asked(lone)) and lone.result().state == "answered"
+
+
+@pytest.mark.parametrize("tokens", [1500, 2000, 100_000])
+def test_its_tokens_bound_choice_and_ruling_together(tmp_path: Path, tokens: int) -> None:
+    """A model that takes all that each question may take stays within the task's tokens; the rest is the built-in's."""
+    lone = Lone(tmp_path, place(tmp_path, tokens=tokens))
+    lone.task("refund")
+    lone.settle()
+    used = 0
+    while left := [one for one in asked(lone) if one.id not in lone.minded]:
+        for one in left:
+            lone.minded.add(one.id)
+            key, output = lone.schema(one)["name"], one.inquiry.output_tokens or MODELS.models[0].output_tokens
+            options = lone.schema(one)["schema"]["properties"][key]["enum"]
+            if one.agent.endswith("/board"):
+                used += one.inquiry.size + output
+            lone.thought(one, {key: options[0], "reason": ""}, usage=Usage(one.inquiry.size, output))
+        lone.settle()
+    assert used <= tokens and lone.result().state == "answered"
+    assert len([one for one in asked(lone) if one.agent.endswith("/board")]) == (2 if tokens > 2000 else 1)
+
+
+def test_who_did_it_is_said_as_with_the_built_in(tmp_path: Path) -> None:
+    """Boards and coordinators that think leave no other trace in the answer: text, value, by whom, on whom it rests."""
+    found = []
+    for number, kinds in enumerate((("", ""), ("model", "model"), ("model", ""), ("", "model"))):
+        home = tmp_path / str(number)
+        home.mkdir()
+        lone = Lone(home, place(home, *kinds))
+        results = []
+        for ident, text, contract in (("r/1", "refund", ""), ("r/2", "pay", "support.refund"), ("r/3", "sales", "")):
+            lone.task(text, contract, {"order": 7} if contract else None, ident=ident)
+            for _ in range(2):
+                lone.think(lambda one: {"to": "first" if one.agent.endswith("board") else "desk", "ruling": "sign", "reason": ""})
+                for task in [one for one in lone.sent.values() if isinstance(one, Task) and ident == "r/3"][:1]:
+                    lone.reply(task, {"total": 3})
+            results.append(lone.result(ident))
+        lone.check()
+        lone.close()
+        found.append(results)
+    assert found[0][2].sources == ("sales", "support") and found[0][1].by == "acme/support/desk"
+    assert all(results == found[0] for results in found)
+
+
+def test_an_answer_that_was_cut_is_no_choice(tmp_path: Path) -> None:
+    """Neither a choice nor a ruling, even if what there is of it happens to be JSON."""
+    lone = Lone(tmp_path, place(tmp_path))
+    lone.task("a parcel about a refund")
+    lone.settle()
+    while left := [one for one in asked(lone) if one.id not in lone.minded]:
+        for one in left:
+            lone.minded.add(one.id)
+            lone.thought(one, {"to": "first", "ruling": "withhold", "reason": "cut"}, finish="length")
+        lone.settle()
+    assert ("board", "second") in way(lone) and lone.result().state == "answered"
+    lone.close()
 
 
 def test_a_huge_reply_is_cut_for_the_ruling(lead: Callable[..., Lone]) -> None:

@@ -156,6 +156,21 @@ def test_the_union_is_strict_and_names_what_is_in_the_scope() -> None:
 
 
 # -- what it says
+def test_what_cannot_be_used_now_may_work_later() -> None:
+    """A tool of a server that was away is not offered; that it has an effect is known all the same."""
+    broken = {**NOTE, "effect": "opaque", "fault": "no such server"}
+    offer = Offer(brief("note", "conclude"), [broken])
+    assert offer.effects["note"] == "opaque" and offer.effects["conclude"] != "none"
+    assert '"note"' not in msgspec.json.encode(offer.schema()).decode()
+
+
+@pytest.mark.parametrize("calls", [(), (("note", ""),), (("note", '{"number": 1}'),)])
+def test_what_was_cut_is_no_move(calls: tuple[tuple[str, str], ...]) -> None:
+    """Neither text nor calls, whole as they look."""
+    with pytest.raises(Unclear, match="cut off"):
+        talk.moves(reply('{"text": "a"}', *calls, finish="length"), brief("note"))
+
+
 @given(json_values)
 def test_no_answer_breaks_it(value: Any) -> None:
     """A move or Unclear, whatever JSON a model writes."""

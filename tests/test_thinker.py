@@ -6,18 +6,22 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pysqlite3 as sqlite3
 import pytest
 
 from mai.agents.check import load
 from mai.agents.events import Asked, Claimed, EffectIntent, Ended, Escalated, Remembered, Stepped
 from mai.agents.faults import Faulty
 from mai.agents.messages import Task, Think, Usage
+from mai.agents.models import Model, Models
 from mai.agents.organisation import Agent, Limits, Organisation, Tool
 from mai.agents.talk import MOST_MOVES, SHOWN_CHARS, request_of
-from tests.lone import COUNTED, USAGE, Lone, organisation
+from tests.lone import COUNTED, MODELS, USAGE, Lone, organisation
 from tests.lone import desk as coded
 
 NOTE = """
@@ -27,6 +31,14 @@ def note(files, number, *, key):
     return f"noted {number}"
 def look(files, word="x"):
     return "seen " * len(word)
+def book(files, cents: int, memo: str = "", *, key):
+    (files / "booked").open("a").write("x")
+    return cents
+def half(files, number: int, *, key):
+    (files / "halves").open("a").write("x")
+    raise TimeoutError("the bank does not answer")
+def odd(here, files, name, self, key, call, limit_s, what=None):
+    return [files, name, self, key, call, limit_s]
 def mark(files, *, key):
     (files / "marks").open("a").write("x")
     if not (files / "again").exists():
@@ -36,7 +48,10 @@ def mark(files, *, key):
 NOTE_TOOL = Tool(name="note", handler="w.py:note", effect="idempotent", input={"number": "int"})
 LOOK = Tool(name="look", handler="w.py:look")
 MARK = Tool(name="mark", handler="w.py:mark", effect="opaque")
-TOOLS = (NOTE_TOOL, LOOK, MARK)
+BOOK = Tool(name="book", handler="w.py:book", effect="idempotent")
+ODD = Tool(name="odd", handler="w.py:odd")
+HALF = Tool(name="half", handler="w.py:half", effect="idempotent")
+TOOLS = (NOTE_TOOL, LOOK, MARK, BOOK, ODD, HALF)
 
 
 def place(base: Path, scope: tuple[str, ...] = ("note",), limits: Limits | None = None, **more: Any) -> Organisation:
@@ -46,7 +61,7 @@ def place(base: Path, scope: tuple[str, ...] = ("note",), limits: Limits | None 
     return organisation(base, worker, tools=TOOLS, limits=limits)
 
 
-def tool(name: str, **given: Any) -> Any:
+def tool(name: str, /, **given: Any) -> Any:
     """The move to use a tool."""
     return {"move": {"do": "tool", "name": name, "input": given}}
 
@@ -228,6 +243,70 @@ def test_an_answer_that_was_cut_is_none(started: Callable[..., Lone]) -> None:
     assert lone.of_kind(Ended) == []
 
 
+def test_calls_that_were_cut_are_none(started: Callable[..., Lone]) -> None:
+    """What was cut before its arguments began would else be a call without any."""
+    lone = started("book", "look")
+    lone.settle()
+    (asked,) = (one for one in lone.sent.values() if isinstance(one, Think))
+    lone.thought(asked, "", ("book", '{"cents": 5}'), ("look", ""), finish="length")
+    lone.settle()
+    repair = [one for one in lone.sent.values() if isinstance(one, Think)][-1]
+    assert "cut off" in lone.messages(repair)[-1]["content"]
+    assert lone.of_kind(EffectIntent) == [] and not (lone.home / "files" / "booked").exists()
+
+
+def test_arguments_of_any_name_arrive(started: Callable[..., Lone]) -> None:
+    """Also those that our own functions have."""
+    lone = started("odd")
+    given = {name: name for name in ("files", "name", "self", "key", "call", "limit_s")}
+    lone.think(script(tool("odd", **given), said()))
+    asked = [one for one in lone.sent.values() if isinstance(one, Think)][-1]
+    assert json.loads(lone.messages(asked)[-1]["content"])["result"] == list(given)
+
+
+def test_an_answer_that_cannot_be_sent_goes_back(started: Callable[..., Lone]) -> None:
+    """Too long for a message: the model is told, and may say it in fewer words."""
+    lone = started(limits=Limits(message_bytes=1 << 16), tokens=1_000_000)
+    lone.think(script({"text": "x" * (1 << 16)}, {"text": "short"}))
+    asked = [one for one in lone.sent.values() if isinstance(one, Think)][-1]
+    assert "the limit is" in lone.messages(asked)[-1]["content"] and lone.result().text == "short"
+
+
+@pytest.mark.parametrize(("tokens", "bytes_"), [(50_000, 8 << 10), (16_000, 4000)])
+def test_a_full_memory_leaves_room_for_the_task(started: Callable[..., Lone], tokens: int, bytes_: int) -> None:
+    """However much it remembers, in whatever letters: the oldest notes go, and it can still be asked."""
+    lone = started("remember", tokens=tokens)
+    for number in range(12):
+        note = {"do": "remember", "name": f"note {number}", "text": "\U0001f600" * (250 if number % 2 else 1000)}
+        lone.think(script({"move": note}, said()))
+        assert lone.result(f"r/{number + 1}").state == "answered"
+        lone.task("desk, again", ident=f"r/{number + 2}")
+    kept = lone.of_kind(Remembered)[-1].value
+    assert "note 11" in kept and "note 0" not in kept and len(json.dumps(kept, ensure_ascii=False).encode()) <= bytes_ * 1.1
+    assert len(lone.of_kind(Remembered)) == (12 if bytes_ > 4100 else 6)
+
+
+def test_a_refusal_is_no_source_of_figures(started: Callable[..., Lone]) -> None:
+    """What the model has made up comes back in the refusal, and is made up all the same."""
+    lone = started("note", figures="given")
+    lone.think(script(tool("fly49"), said("It costs 49."), said("It costs 7.")))
+    assert lone.result().text == "It costs 7." and "49" in lone.messages(list(lone.sent.values())[1])[-1]["content"]  # type: ignore[arg-type]
+
+
+def test_advice_concludes_nothing(started: Callable[..., Lone]) -> None:
+    """A conclusion is for the whole company; and no name that such a model makes up stands in the reason."""
+    claim = {"subject": "order 7", "attribute": "state", "value": "lost", "confidence": 1.0}
+    for number, move in enumerate((tool("conclude", **claim), tool("nonsense"))):
+        lone = started("look", "conclude")
+        lone.advises = True
+        if number:
+            lone.task("desk, note 8", ident="r/2")
+        lone.think(script(tool("look"), tool("look", word="y"), move))
+        assert lone.of_kind(Claimed) == [] and "only advises" in lone.result(f"r/{number + 1}").reason
+        assert "nonsense" not in lone.result(f"r/{number + 1}").reason
+        lone.close()
+
+
 def test_a_hundred_calls_in_one_answer(started: Callable[..., Lone]) -> None:
     """None of them is done, and the model is told how many it may make."""
     lone = started("note")
@@ -270,6 +349,13 @@ def test_turns_are_bounded_and_the_last_can_only_end_it(started: Callable[..., L
     assert len(asked) == 4 and "4 times without an answer" in ended(lone).reason
     offered = [[one["properties"]["do"]["enum"][0] for one in _moves(lone, each)] for each in asked]
     assert offered == [["tool", "escalate", "answer"]] * 3 + [["escalate", "answer"]]
+
+
+def test_what_nobody_would_look_at_is_not_done(started: Callable[..., Lone]) -> None:
+    """A model that is not held to the schema may still call a tool in its last turn: it has no effect."""
+    lone = started("note", turns=2)
+    lone.think(script(("", ("note", '{"number": 1}')), ("", ("note", '{"number": 2}'))))
+    assert [one.split()[1] for one in notes(lone)] == ["1"] and "2 times without an answer" in ended(lone).reason
 
 
 def _moves(lone: Lone, asked: Think) -> list[Any]:
@@ -357,6 +443,55 @@ def test_an_effect_is_not_had_twice_in_one_task(started: Callable[..., Lone]) ->
     assert "not done twice" in lone.messages(asked)[-1]["content"]
 
 
+def test_the_same_in_other_words_is_the_same(started: Callable[..., Lone]) -> None:
+    """Null for what may be missing, another order, a call by the provider's own means: booked once."""
+    lone = started("book")
+    natively = ("", ("book", '{"memo": null, "cents": 5}'))
+    asks = {"move": {"do": "ask", "name": "book", "input": {"cents": 5}}}
+    lone.think(script(tool("book", cents=5, memo=None), tool("book", cents=5), natively, asks, said()))
+    assert (lone.home / "files" / "booked").read_text() == "x" and lone.result().state == "answered"
+
+
+def test_what_failed_with_an_effect_is_not_tried_again(started: Callable[..., Lone]) -> None:
+    """It may have happened, and a new try has a new key: the model is told so. Another input is another effect."""
+    lone = started("half")
+    lone.think(script(tool("half", number=1), tool("half", number=1), tool("half", number=2), said()))
+    assert (lone.home / "files" / "halves").read_text() == "xx" and lone.result().state == "answered"
+    asked = [one for one in lone.sent.values() if isinstance(one, Think)][2]
+    assert "not tried again" in lone.messages(asked)[-1]["content"]
+    assert "the bank does not answer" in lone.messages(asked)[-1]["content"]
+
+
+@pytest.mark.parametrize(("state", "times"), [("refused", 2), ("failed", 1), ("expired", 1)])
+def test_a_question_that_failed_is_not_asked_again(started: Callable[..., Lone], state: str, times: int) -> None:
+    """A refusal says that nothing was done; after anything else nobody knows."""
+    lone = started("sales.pipeline")
+    ask = {"move": {"do": "ask", "name": "sales.pipeline", "input": {"quarter": 1, "text": None}}}
+    mind = script(ask, ask, said())
+    for _ in range(2):
+        lone.think(mind)
+        lone.reply([one for one in lone.sent.values() if isinstance(one, Task)][-1], {}, state, "no")
+    lone.think(mind)
+    assert len([one for one in lone.sent.values() if isinstance(one, Task)]) == times
+    assert lone.result().state == "answered"
+
+
+def test_a_department_is_not_asked_twice_for_the_same(started: Callable[..., Lone]) -> None:
+    """It may pay each time: the model gets the reply that there is. Another question is another question."""
+    lone = started("sales.pipeline")
+    ask = {"move": {"do": "ask", "name": "sales.pipeline", "input": {"quarter": 1, "text": None}}}
+    again = {"move": {"do": "ask", "name": "sales.pipeline", "input": {"quarter": 2, "text": None}}}
+    mind = script(ask, ask, again, said())
+    for total in (9, 10):
+        lone.think(mind)
+        lone.reply([one for one in lone.sent.values() if isinstance(one, Task)][-1], {"total": total})
+    lone.think(mind)
+    assert [one.input["quarter"] for one in lone.sent.values() if isinstance(one, Task)] == [1, 2]
+    second = [one for one in lone.sent.values() if isinstance(one, Think)][2]
+    assert json.loads(lone.messages(second)[-1]["content"])["result"]["value"] == {"total": 9}
+    assert "not done twice" in lone.messages(second)[-1]["content"] and lone.result().state == "answered"
+
+
 def test_an_effect_in_doubt_ends_the_task(tmp_path: Path) -> None:
     """After a crash nobody knows whether it happened: the model is not asked what to do about that."""
     organisation_ = place(tmp_path, ("mark",))
@@ -436,6 +571,36 @@ def test_killed_after_each_turn_of_the_loop(tmp_path: Path) -> None:
     lone.close()
 
 
+@pytest.mark.parametrize("change", ["charter", "model", "tools", "department", "rule"])
+def test_who_was_changed_meanwhile_does_not_go_on(tmp_path: Path, change: str) -> None:
+    """Another charter, model or scope asks another question than the one on record: the task says so and ends."""
+    first = place(tmp_path, ("note",))
+    lone = Lone(tmp_path, first)
+    lone.task("", "support.refund", {"order": 7})
+    lone.settle()
+    support = first.departments[0]
+    desk = support.agents[2]
+    changes = {
+        "charter": msgspec.structs.replace(desk, charter="You never refund."),
+        "model": msgspec.structs.replace(desk, model="other"),
+        "tools": msgspec.structs.replace(desk, tools=("note", "remember")),
+    }
+    support = msgspec.structs.replace(support, agents=(*support.agents[:2], changes.get(change, desk)))
+    if change == "department":
+        support = msgspec.structs.replace(support, charter="Helps nobody.")
+    if change == "rule":
+        refund = msgspec.structs.replace(support.contracts[0], reply={"cents": "int", "why": "str"})
+        support = msgspec.structs.replace(support, contracts=(refund,))
+    models = Models(models=(*MODELS.models, Model(name="other", chain=())))
+    lone.organisation = msgspec.structs.replace(first, departments=(support, *first.departments[1:]), models=models)
+    lone = lone.again()
+    lone.settle()
+    assert ended(lone).state == "failed" and "its code has changed since then" in ended(lone).reason
+    assert len([one for one in lone.sent.values() if isinstance(one, Think)]) == 1, "asked anew"
+    lone.check()
+    lone.close()
+
+
 # -- what is on record
 def test_what_was_asked_can_be_rebuilt(started: Callable[..., Lone]) -> None:
     """From the department's own ledger, byte for byte: the messages, the schema, the answer."""
@@ -479,8 +644,16 @@ def test_a_long_talk_keeps_each_message_once(started: Callable[..., Lone]) -> No
     lone.think(lambda asked: said() if (n := next(numbers)) == turns else tool("look", word="w" * (n % 7 + 100 + n)))
     asked = [one for one in lone.sent.values() if isinstance(one, Think)]
     assert len(asked) == turns and lone.result().state == "answered"
-    whole, kept = sum(one.inquiry.size for one in asked), sum(len(text) for text in lone.texts.values())
+    whole = sum(one.inquiry.size for one in asked)
+    said_ = {address for event in lone.of_kind(Stepped) if event.call == "model" for address in [event.value["answer"]]}
+    with closing(sqlite3.connect(lone.home / "ledger.db")) as db:
+        blobs = dict(db.execute("SELECT address, length(value) FROM blob").fetchall())
+        ((journal,),) = db.execute("SELECT sum(length(body)) FROM journal").fetchall()
+    texts = lone.texts.keys() | said_
+    kept = sum(blobs[address] for address in texts)
     assert kept * 20 < whole
+    lists = sum(blobs.values()) - kept  # of addresses, where a record is too large for its row
+    print(f"{turns} turns: asked {whole:,} bytes, kept {kept:,} in {len(texts)} texts, addresses {lists:,}, journal {journal:,}")
 
 
 # -- ctx.model in Python
@@ -540,6 +713,83 @@ def test_several_questions_at_once(tmp_path: Path) -> None:
         lone.thought(one, lone.messages(one)[0]["content"])
     lone.settle()
     assert lone.result().text == "failed " * 9 + "0 1 2"
+    lone.check()
+    lone.close()
+
+
+WRONG: dict[str, str] = {
+    "no messages": "[]",
+    "a text": '"hi"',
+    "texts": '["hi"]',
+    "no role": '[{"content": "hi"}]',
+    "an unknown role": '[{"role": "mai", "content": "hi"}]',
+    "a role that is none": '[{"role": ["user"], "content": "hi"}]',
+    "no content": '[{"role": "user"}]',
+    "a number": '[{"role": "user", "content": 5}]',
+    "tools that are a text": f'{"OK"}, tools="note"',
+    "tools without function": 'OK, tools=[{"name": "note"}]',
+    "tools without a name": 'OK, tools=[{"type": "function", "function": {"parameters": {}}}]',
+    "a tool's name that is none": 'OK, tools=[{"type": "function", "function": {"name": "a b"}}]',
+    "a schema that is a text": 'OK, schema="answer"',
+    "a schema without a name": 'OK, schema={"schema": {}}',
+    "a schema without a schema": 'OK, schema={"name": "answer"}',
+    "a schema's name that is none": 'OK, schema={"name": "", "schema": {}}',
+    "a number without end": 'OK, schema={"name": "a", "schema": {"const": float("inf")}}',
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_no_question_is_said_at_once(tmp_path: Path, what: str) -> None:
+    """The worker gets a Refusal that says what it has to be; nothing is sent, and the task goes on."""
+    code = f"""
+    from mai.agents.context import Refusal
+    OK = [{{"role": "user", "content": "hi"}}]
+    async def desk(ctx, task):
+        try:
+            await ctx.model({WRONG[what]})
+        except Refusal as refusal:
+            return f"{{refusal.state}}: {{refusal.reason}}"
+    """
+    (tmp_path / "w.py").write_text(textwrap.dedent(code))
+    lone = Lone(tmp_path, organisation(tmp_path, Agent(name="desk", rank="operator", handler="w.py:desk", model="m")))
+    assert lone.ask().text.startswith("failed: a model cannot be asked with ") and lone.asked() == []
+    lone.close()
+
+
+GROWING = """
+from mai.agents.context import Refusal
+async def desk(ctx, task):
+    talk = [{"role": "user", "content": "begin"}]
+    for n in range(4):
+        try:
+            reply = await ctx.model(talk, tools=TOOLS, schema={"name": "a", "schema": {"type": "object"}})
+            talk += [{"role": "assistant", "content": reply.text}, {"role": "user", "content": f"more {n}"}]
+        except Refusal as refusal:
+            talk += [{"role": "user", "content": refusal.state}]
+    return " ".join(one["content"] for one in talk)
+TOOLS = [{"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}]
+"""
+
+
+def test_python_code_that_is_killed_asks_each_question_once(tmp_path: Path) -> None:
+    """A new life before and after each turn, each commit and each answer: the record is what one life would have left."""
+    (tmp_path / "w.py").write_text(GROWING)
+    lone = Lone(tmp_path, organisation(tmp_path, Agent(name="desk", rank="operator", handler="w.py:desk", model="m")))
+    lone.task()
+    outcomes: list[Any] = ["one", "refused", "expired", "four"]
+    done: set[str] = set()
+    for _ in range(30):
+        lone.turn()
+        lone = lone.again()
+        for one in [one for one in lone.sent.values() if isinstance(one, Think) and one.id not in done]:
+            outcome = outcomes[len(done)]
+            for life in range(2):  # the first time it is killed before the commit, and Mai says it again
+                lone = lone.again() if life else lone
+                lone.thought(one, outcome) if outcome in ("one", "four") else lone.unthought(one, outcome, "no")
+            done.add(one.id)
+    lone.settle()
+    assert lone.result().text == "begin one more 0 refused expired four more 3"
+    assert len(done) == 4 == len(list(lone.ledger.records(kind=Asked.kind)))
     lone.check()
     lone.close()
 
@@ -621,7 +871,7 @@ from tests.lone import Lone, desk
 import mai.agents.process
 lone = Lone(Path(sys.argv[1]), desk(Path(sys.argv[1]), "async def desk(ctx, task): return 'done'"))
 assert lone.ask().text == "done"
-unwanted = {"thinker", "leader", "talk", "strict", "openai", "httpx2", "mcp"}
+unwanted = {"thinker", "leader", "talk", "strict", "model_steps", "replies", "openai", "httpx2", "mcp"}
 found = sorted(name for name in sys.modules if name.split(".")[-1] in unwanted)
 assert not found, found
 """
