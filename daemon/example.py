@@ -28,7 +28,7 @@ def daemon(file: Path) -> Iterator[tuple[Place, Start]]:
     directory = Path(tempfile.mkdtemp(prefix="mai-"))
     try:
         place = Place(directory / "state")
-        start = Start(place, file, detach=True)
+        start = Start(place, file, detach=False)
         try:
             yield place, start
         finally:
