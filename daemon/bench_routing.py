@@ -65,7 +65,7 @@ class Routed(NamedTuple):
     load_s: float
     memory_mb: float
     note: str = ""
-    agents: int = 0  # requests that say which agent is right, and find their department
+    agents: int = 0  # requests that name the right agent, and are passed on to its department alone
     agents_right: int = 0  # of these: that agent gets it
 
 
@@ -137,7 +137,7 @@ def by_closeness(organisation: Organisation, name: str) -> tuple[Find, float]:
 
 
 def worker(organisation: Organisation, plan: Plan) -> str:
-    """Who gets the first part of a plan, as its department decides; "" if nobody does."""
+    """Who gets the first part of a plan, as its board and coordinators hand it on; "" if nobody does."""
     if not plan.parts:
         return ""
     part = plan.parts[0]
@@ -150,9 +150,11 @@ def worker(organisation: Organisation, plan: Plan) -> str:
         return [one.name for one in fits(text) if one.name in among]
 
     decider = DepartmentDecider(told, Table(told.organisation), fit, lambda *_: "")
-    board = own.board.name
-    work = Work("R/1", "R", "", 0, "mai", board, "", "", part.text, {}, 0, 9, ranked=part.agents)
-    return next(iter(behaviour.servers(decider, work)), "")
+    sender, agent = "mai", own.board
+    while agent is not None and agent.rank in ("board", "coordinator"):
+        work = Work("R/1", "R", "", 0, sender, agent.name, "", part.contract, part.text, {}, 0, 9, ranked=part.agents)
+        sender, agent = agent.name, own.agent(behaviour.next_hand(decider, work))
+    return agent.name if agent else ""
 
 
 def measure(method: str, find: Find, given: Requests, organisation: Organisation, *, load_s: float, memory_mb: float) -> Routed:
@@ -203,7 +205,7 @@ def render(routed: Routed) -> str:
         f"(95 %: {routed.low:.0%} to {routed.high:.0%}); {routed.ms:.1f} ms each",
         f"         English {english[0]}/{english[1]}, others {sum(r for r, _ in others)}/{sum(n for _, n in others)}: {each}",
         f"         passed on {routed.kept}, {sure}; asked back {routed.asked_back}; said that nothing fits {nothing}",
-        f"         of those passed on rightly, the right agent gets {routed.agents_right} of {routed.agents}",
+        f"         right agent of {routed.requests}: {routed.agents_right}, of {routed.agents} that were passed on rightly",
         f"         of {routed.strange} that fit nothing {routed.strange_refused} were not passed on",
         *([f"         loaded in {routed.load_s * 1e3:.0f} ms, {routed.memory_mb:.0f} MB at its peak; {routed.note}"]
           if routed.load_s else []),

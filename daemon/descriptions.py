@@ -49,7 +49,7 @@ def _in_words(contract: Contract) -> str:
 
 
 class Description(NamedTuple):
-    """A short text about a department, and those of its agents that it speaks of."""
+    """A short text about a department, and those of its workers that it speaks of."""
 
     department: str
     text: str
@@ -63,10 +63,11 @@ def described(organisation: Organisation) -> list[Description]:
     """
     found: list[Description] = []
     for department in organisation.departments:
+        workers = {agent.name for agent in department.agents if agent.rank in ("specialist", "operator")}
         whose: dict[str, dict[str, None]] = {}
         for text, agent in _described(department):
             if text:
-                whose.setdefault(text[:LONGEST], {})[agent] = None
+                whose.setdefault(text[:LONGEST], {}).update({agent: None} if agent in workers else {})
         if not whose:
             whose = {department.charter or department.name: {}}
         found += (Description(department.name, text, tuple(agents)) for text, agents in whose.items())

@@ -145,8 +145,8 @@ class MaiDecider:
         )  # fmt: skip
         if not checked.allowed:
             return [checked, self._result(crossing.peer, body, "expired" if late else "refused", checked.rule)]
-        to = self._server(body.contract)
-        return [checked, Send(to, body.task, sooner_ms(now_ms, until_ms), msgspec.structs.replace(body, hops=self._hops(body)))]
+        passed = msgspec.structs.replace(body, hops=self._hops(body), ranked=())  # whom it is for she says alone
+        return [checked, Send(self._server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]
 
     def _why_not(self, crossing: Crossing, holding: Holding | None) -> str:
         """Why what a department asks under a contract that is open to it may not go on; "" if it may."""
