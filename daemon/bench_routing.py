@@ -150,7 +150,7 @@ def worker(organisation: Organisation, plan: Plan) -> str:
         return [one.name for one in fits(text) if one.name in among]
 
     decider = DepartmentDecider(told, Table(told.organisation), fit, lambda *_: "")
-    sender, agent = "mai", own.board
+    sender, agent = "mai", own.agent(own.board.name)
     while agent is not None and agent.rank in ("board", "coordinator"):
         work = Work("R/1", "R", "", 0, sender, agent.name, "", part.contract, part.text, {}, 0, 9, ranked=part.agents)
         sender, agent = agent.name, own.agent(behaviour.next_hand(decider, work))

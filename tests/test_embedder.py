@@ -281,6 +281,9 @@ def test_free_text_goes_where_it_is_closest(shared: Company) -> None:
     shared.begin("near")
     (part,) = shared.planned("near")["parts"]
     assert part["department"] == "shipping" and "closest to the descriptions: shipping 0." in part["why"]
+    assert part["agents"] == ["tracker"]
+    (sent,) = [body["body"] for _, body in shared.daemon.journal("acme/mai", "message.sent") if body["request"] == "near"]
+    assert sent["is"] == "task" and sent["ranked"] == ["tracker"]
 
 
 def test_an_unclear_text_is_asked_back_at_the_door(shared: Company) -> None:

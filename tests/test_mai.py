@@ -115,6 +115,23 @@ def test_each_part_goes_to_its_department() -> None:
     assert all(isinstance(send.body, Task) and send.body.hops == LIMITS.hops for send in sends)
 
 
+def test_whom_a_part_is_for_goes_along_and_is_on_record() -> None:
+    """Each task has its own part's agents, also when the plan comes later."""
+    parts = (PartPlan("support", "x", "", {}, "", ("clerk", "desk")), PartPlan("sales", "y", "", {}, ""))
+    at_once, later = Mai(), Mai()
+    later.feed(Asked("R", "acme/client", "text", UNTIL_MS, False, None))
+    for fresh, given_ in ((at_once, Asked("R", "acme/client", "text", UNTIL_MS, False, parts)), (later, Planned("R", parts))):
+        events, sends = fresh.feed(given_)
+        assert [send.body.ranked for send in sends if isinstance(send.body, Task)] == [("clerk", "desk"), ()]
+        assert [event.parts for event in events if isinstance(event, RequestPlanned)] == [parts]
+
+
+def test_a_department_names_nobody_in_another(mai: Mai) -> None:
+    """Whom a text is for Mai says alone."""
+    _, (on,) = mai.crossing(task="R/1.1.m1", ranked=("clerk",))
+    assert isinstance(on.body, Task) and on.to == "acme/finance" and on.body.ranked == ()
+
+
 def test_what_fits_nothing_is_said_to_fit_nothing() -> None:
     """It is accepted, refused and answered in one turn, names what there is, and nobody is asked."""
     fresh = Mai()

@@ -15,6 +15,7 @@ from mai.daemon import bench_routing
 from mai.daemon.closeness import Closeness, Verdict
 from mai.daemon.descriptions import described, planner
 from mai.daemon.plan import Plan, Planner
+from mai.daemon.records import PartPlan
 from tests.small import MAI, environment
 
 ETC = Path(__file__).resolve().parent.parent / "etc"
@@ -60,6 +61,15 @@ def test_descriptions_are_short_and_said_once() -> None:
     assert not any(set("{}") & set(text) for _, text in pairs)
     assert ("finance", "What the payroll costs in a month, beside the budgets") in pairs
     assert ("people", "What the staff earns in a month, in sum") not in pairs
+
+
+def test_descriptions_speak_of_workers_alone() -> None:
+    """A coordinator's skills describe the department, but no coordinator takes a worker's place in the hint."""
+    organisation = check.load(ETC / "company.toml")
+    ranks = {(d.name, agent.name): agent.rank for d in organisation.departments for agent in d.agents}
+    assert {ranks[one.department, name] for one in described(organisation) for name in one.agents} == {"specialist", "operator"}
+    lead = next(a for d in organisation.departments for a in d.agents if a.name == "receivables-lead")
+    assert any(one.text in lead.skills and not one.agents for one in described(organisation))
 
 
 # -- closeness
@@ -199,4 +209,21 @@ def test_whom_a_text_seems_to_be_for_goes_along() -> None:
     verdict = Verdict("sure", ("finance",), 0.9, 0.1, 0.1, "why", ("receivables-analyst", "clerk"))
     (part,) = plans.judged("who has not paid", {"who has not paid": verdict}).parts
     assert part.agents == ("receivables-analyst", "clerk")
+    assert bench_routing.worker(check.load(ETC / "company.toml"), Plan((part,))) == "receivables-analyst"
     assert all(not part.agents for part in plans.sure("Refund order 10423"))
+
+
+@pytest.mark.parametrize(
+    ("text", "agents", "got"),
+    [
+        ("Kim hâlâ ödemedi?", (), ""),  # no word fits anybody
+        ("Kim hâlâ ödemedi?", ("receivables-analyst",), "receivables-analyst"),
+        ("Kim hâlâ ödemedi?", ("receivables-lead", "board", "refund-desk"), ""),  # its ranks above, and another department's desk
+        ("unpaid invoices", (), "invoice-desk"),
+        ("unpaid invoices", ("cash-analyst", "invoice-desk"), "cash-analyst"),
+    ],
+)
+def test_the_bench_finds_who_gets_it(text: str, agents: tuple[str, ...], got: str) -> None:
+    """As board and coordinators hand it on."""
+    plan = Plan((PartPlan("finance", text, "", {}, "", agents),))
+    assert bench_routing.worker(check.load(ETC / "company.toml"), plan) == got
