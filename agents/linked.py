@@ -5,6 +5,7 @@ import zmq
 from mai.agents import messages
 from mai.agents.loop import Loop, Ready
 from mai.agents.messages import Complaint, Hop, Malformed
+from mai.agents.pipes import Pipe
 from mai.agents.wire import Dealer
 from mai.sandbox import keys
 from mai.sandbox.place import Place
@@ -39,6 +40,21 @@ class Linked(Loop):
                 self.halted = body.detail
 
     # -- the turn
+    def poll_with(self, pipes: list[Pipe], wait_ms: int) -> list[tuple[object, int]]:
+        """The poll, with the pipes of what works beside the loop; those that are ready are served."""
+        for pipe in pipes:
+            self.poller.register(pipe.descriptor, zmq.POLLOUT if pipe.writing else zmq.POLLIN)
+        try:
+            found = self.poller.poll(wait_ms)
+        finally:
+            for pipe in pipes:
+                self.poller.unregister(pipe.descriptor)
+        ready = {descriptor for descriptor, _ in found}
+        for pipe in pipes:
+            if pipe.descriptor in ready:
+                pipe.serve()
+        return found
+
     def take(self, ready: Ready) -> None:
         """Connections made and lost, and frames from Mai."""
         if self.dealer.monitor in ready:

@@ -6,7 +6,6 @@ python -P -m mai.agents.process STATE RUN client/department
 import sys
 
 import msgspec
-import zmq
 
 from mai.agents.contracts import Contracts
 from mai.agents.department import DepartmentDecider
@@ -104,19 +103,7 @@ class DepartmentProcess(Linked):
     # -- the turn
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
         """The poll, with the pipes of the programs and tools that are at work."""
-        pipes = self.runner.pipes()
-        for pipe in pipes:
-            self.poller.register(pipe.descriptor, zmq.POLLOUT if pipe.writing else zmq.POLLIN)
-        try:
-            found = super().poll(self.runner.toolbox.wait_ms(wait_ms))
-        finally:
-            for pipe in pipes:
-                self.poller.unregister(pipe.descriptor)
-        ready = {descriptor for descriptor, _ in found}
-        for pipe in pipes:
-            if pipe.descriptor in ready:
-                pipe.serve()
-        return found
+        return self.poll_with(self.runner.pipes(), self.runner.toolbox.wait_ms(wait_ms))
 
     def work(self) -> bool:
         """The workers' code has its turns."""

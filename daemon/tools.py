@@ -7,7 +7,6 @@ import os
 import sys
 
 import msgspec
-import zmq
 
 from mai.agents.decider import room_bytes
 from mai.agents.events import Event
@@ -60,18 +59,7 @@ class ToolsProcess(Linked):
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
         """The poll, with the pipes of the calls."""
         pipes = [pipe for job in self.jobs.values() for pipe in job.pipes()]
-        for pipe in pipes:
-            self.poller.register(pipe.descriptor, zmq.POLLOUT if pipe.writing else zmq.POLLIN)
-        try:
-            found = super().poll(min([wait_ms, *(job.wait_ms() for job in self.jobs.values())]))
-        finally:
-            for pipe in pipes:
-                self.poller.unregister(pipe.descriptor)
-        ready = {descriptor for descriptor, _ in found}
-        for pipe in pipes:
-            if pipe.descriptor in ready:
-                pipe.serve()
-        return found
+        return self.poll_with(pipes, min([wait_ms, *(job.wait_ms() for job in self.jobs.values())]))
 
     def work(self) -> bool:
         """Take what has ended, begin what waits: first on record, then in deed."""
