@@ -10,22 +10,9 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import behaviour, network, questions
-from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
-from mai.agents.events import (
-    Asked,
-    Begun,
-    EffectIntent,
-    Ended,
-    Escalated,
-    Event,
-    Hopped,
-    HopRefused,
-    Interrupted,
-    Received,
-    Remembered,
-    Stepped,
-)
+from mai.agents import behaviour, folding, network, questions
+from mai.agents.decider import Input, Send, Tick, sooner_ms, too_large
+from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
 from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Report, Told
 from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Thought, Used
 from mai.agents.organisation import Mandate
@@ -302,76 +289,7 @@ class DepartmentDecider:
     # -- evolve
     def evolve(self, event: Event, seq: int) -> list[Input]:
         """Fold one fact; returns what has to be decided because of it."""
-        state = self.state
-        if fold_link(state, event, seq):
-            return []
-        match event:
-            case Hopped():
-                return self._fold_hop(event)
-            case Begun(task=task) if task in state.work:
-                state.work[task].begun, state.work[task].code = True, event.code
-                state.changed("task", task, state.work[task])
-            case Interrupted(task=task) if task in state.work:
-                state.work[task].attempts += 1
-                state.changed("task", task, state.work[task])
-            case Asked() | EffectIntent() if event.task in state.work:
-                call = "tool" if isinstance(event, EffectIntent) else event.call
-                self._change(event.task if isinstance(event, EffectIntent) else "")
-                self._keep(event.task, Step(event.n, call, event.given, key=getattr(event, "key", "")))
-            case Stepped(task=task) if task in state.work:
-                self._fold_step(event)
-            case Remembered():
-                state.changed("memory", f"{event.level}/{event.agent}/{event.key}", Value(event.value))
-            case Ended(task=task) if task in state.work:
-                return self._fold_end(event, state.work[task])
-        return []
-
-    def _fold_hop(self, event: Hopped) -> list[Input]:
-        work = Work(
-            event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
-            event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
-        )  # fmt: skip
-        self.state.work[work.task] = work
-        self.state.changed("task", work.task, work)
-        if parent := self.state.work.get(work.parent):
-            parent.children += 1
-            if not work.step:
-                parent.tried = (*parent.tried, work.agent)
-            self.state.changed("task", parent.task, parent)
-        return [Consider(work.task)]
-
-    def _change(self, task: str) -> None:
-        """Note that something is changed for this work, and for all above it."""
-        while work := self.state.work.get(task):
-            work.changed = True
-            self.state.changed("task", work.task, work)
-            task = work.parent
-
-    def _keep(self, task: str, step: Step) -> None:
-        self.state.steps.setdefault(task, {})[step.n] = step
-        self.state.changed("step", f"{task}/{step.n}", step)
-
-    def _fold_step(self, event: Stepped) -> None:
-        asked = self.state.steps.get(event.task, {}).get(event.n)
-        given = asked.given if asked and event.given is None else event.given
-        step = Step(
-            event.n, event.call, given, True, event.value, event.refused, event.state, event.text, event.by, event.sources
-        )
-        self._keep(event.task, step)
-        if event.sources:
-            work = self.state.work[event.task]
-            work.sources = tuple(sorted({*work.sources, *event.sources}))
-            self.state.changed("task", work.task, work)
-
-    def _fold_end(self, event: Ended, work: Work) -> list[Input]:
-        del self.state.work[work.task]
-        self.state.changed("task", work.task, None)
-        for n in self.state.steps.pop(work.task, {}):
-            self.state.changed("step", f"{work.task}/{n}", None)
-        if not work.parent:
-            return []
-        done = Done(event.state, event.text, event.value, event.reason, event.by, event.sources)
-        return [Back(work.parent, work.step, work.agent, done)]
+        return folding.evolve(self.state, event, seq)
 
     def taken(self, received: Received) -> list[Input]:
         """The inputs that a message from Mai brings."""
@@ -391,9 +309,3 @@ class DepartmentDecider:
     def next_deadline_ms(self) -> int:
         """The first deadline of an open task; 0 if there is none."""
         return min((work.deadline_ms for work in self.state.work.values()), default=0)
-
-
-class Value(msgspec.Struct):
-    """One remembered value."""
-
-    value: Any

@@ -67,6 +67,12 @@ class Done(msgspec.Struct):
     sources: tuple[str, ...]
 
 
+class Value(msgspec.Struct):
+    """One remembered value."""
+
+    value: Any
+
+
 class State:
     """All of one process. `changes` holds the rows that differ from what is stored; None removes a row."""
 

@@ -16,11 +16,11 @@ import zmq
 
 from mai.agents import messages
 from mai.agents.contracts import Contracts
-from mai.agents.department import Value
 from mai.agents.events import Event, Received, Sent
 from mai.agents.loop import Loop, Ready, run_process
 from mai.agents.messages import Complaint, Envelope, Hop, Malformed, Result, Task
 from mai.agents.shell import Shell, now_ms
+from mai.agents.state import Value
 from mai.agents.table import Table
 from mai.daemon import compose
 from mai.daemon.asking import LONGEST_S

@@ -9,10 +9,11 @@ from collections.abc import Callable
 import msgspec
 
 from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
-from mai.agents.department import VIA_MAI, Value
+from mai.agents.department import VIA_MAI
 from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used, address_of
 from mai.agents.organisation import Mandate
+from mai.agents.state import Value
 from mai.agents.table import Table
 from mai.daemon import compose, errands, wording
 from mai.daemon.desk import (

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Input, Send, Tick
-from mai.agents.department import Value
 from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, mandate
+from mai.agents.state import Value
 from mai.agents.table import Table
 from mai.daemon.desk import Asked, Crossing, Memory, Planned, Returned, origin, tasks
 from mai.daemon.mai import NOTHING_FITS, MaiDecider

@@ -14,13 +14,13 @@ import msgspec
 from mai.agents import messages
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Decider, Input
-from mai.agents.department import DepartmentDecider, Value
+from mai.agents.department import DepartmentDecider
 from mai.agents.events import Begun, Event, Hopped, Interrupted, ProcessStarted, Remembered, Stepped
 from mai.agents.inputs import Call, Report
 from mai.agents.messages import Fields, Hello
 from mai.agents.organisation import Agent, Contract, Department, Organisation, mandate
 from mai.agents.shell import Shell, now_ms
-from mai.agents.state import Done, Step, Work
+from mai.agents.state import Done, Step, Value, Work
 from mai.agents.table import Table
 from mai.daemon.desk import Asked, Passage, Request
 from mai.daemon.mai import MaiDecider

@@ -1,0 +1,93 @@
+"""What a department's facts do to its state: the other half of department.py, which decides them. Pure.
+
+Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
+"""
+
+from mai.agents.decider import Input, fold_link
+from mai.agents.events import Asked, Begun, EffectIntent, Ended, Event, Hopped, Interrupted, Remembered, Stepped
+from mai.agents.inputs import Back, Consider
+from mai.agents.state import Done, State, Step, Value, Work
+
+
+def evolve(state: State, event: Event, seq: int) -> list[Input]:
+    """Fold one fact; returns what has to be decided because of it."""
+    if fold_link(state, event, seq):
+        return []
+    match event:
+        case Hopped():
+            return _hopped(state, event)
+        case Begun(task=task) if task in state.work:
+            state.work[task].begun, state.work[task].code = True, event.code
+            state.changed("task", task, state.work[task])
+        case Interrupted(task=task) if task in state.work:
+            state.work[task].attempts += 1
+            state.changed("task", task, state.work[task])
+        case Asked() | EffectIntent() if event.task in state.work:
+            _begun(state, event)
+        case Stepped(task=task) if task in state.work:
+            _stepped(state, event)
+        case Remembered():
+            state.changed("memory", f"{event.level}/{event.agent}/{event.key}", Value(event.value))
+        case Ended(task=task) if task in state.work:
+            return _ended(state, event, state.work[task])
+    return []
+
+
+def _hopped(state: State, event: Hopped) -> list[Input]:
+    work = Work(
+        event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
+        event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
+    )  # fmt: skip
+    state.work[work.task] = work
+    state.changed("task", work.task, work)
+    if parent := state.work.get(work.parent):
+        parent.children += 1
+        if not work.step:
+            parent.tried = (*parent.tried, work.agent)
+        state.changed("task", parent.task, parent)
+    return [Consider(work.task)]
+
+
+def _begun(state: State, event: Asked | EffectIntent) -> None:
+    """A step that has no outcome yet."""
+    if isinstance(event, EffectIntent):
+        _touch(state, event.task)
+        step = Step(event.n, "tool", event.given, key=event.key)
+    else:
+        step = Step(event.n, event.call, event.given)
+    _keep(state, event.task, step)
+
+
+def _touch(state: State, task: str) -> None:
+    """Note that something is changed for this work, and for all above it."""
+    while work := state.work.get(task):
+        work.changed = True
+        state.changed("task", work.task, work)
+        task = work.parent
+
+
+def _keep(state: State, task: str, step: Step) -> None:
+    state.steps.setdefault(task, {})[step.n] = step
+    state.changed("step", f"{task}/{step.n}", step)
+
+
+def _stepped(state: State, event: Stepped) -> None:
+    asked = state.steps.get(event.task, {}).get(event.n)
+    given = asked.given if asked and event.given is None else event.given
+    step = Step(event.n, event.call, given, True, event.value, event.refused, event.state, event.text, event.by, event.sources)
+    _keep(state, event.task, step)
+    if event.sources:
+        work = state.work[event.task]
+        work.sources = tuple(sorted({*work.sources, *event.sources}))
+        state.changed("task", work.task, work)
+
+
+def _ended(state: State, event: Ended, work: Work) -> list[Input]:
+    del state.work[work.task]
+    state.changed("task", work.task, None)
+    for n in state.steps.pop(work.task, {}):
+        state.changed("step", f"{work.task}/{n}", None)
+    if not work.parent:
+        return []
+    done = Done(event.state, event.text, event.value, event.reason, event.by, event.sources)
+    return [Back(work.parent, work.step, work.agent, done)]
