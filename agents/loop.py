@@ -23,6 +23,7 @@ from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, s
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
 from mai.sandbox.place import Place
+from mai.sandbox.points import reach
 from mai.sandbox.version import VERSION
 
 HEARTBEAT_S = 1.0
@@ -51,9 +52,11 @@ class Loop:
         self.signals = Signals()
         self.notifier = Notifier()
         self.lock = Lock(self.home, "process of this name", LOCK_WAIT_S)
+        reach("start.locked")
         self.mandate = read_mandate(self.home)
         self.organisation = self.mandate.organisation
         self.ledger = Ledger(place.ledger(name), name)
+        reach("start.opened")
         self.notifier.beat("replaying")
         self.poller = zmq.Poller()
         self.done, self.progress_ms = 0, now_ms()
@@ -81,6 +84,7 @@ class Loop:
     # -- the loop
     def started(self) -> None:
         """Journal that a new life of this process begins."""
+        reach("start.loaded")
         digest = self.organisation.digest
         self.shell.apply(ProcessStarted(process=self.name, version=VERSION, organisation=digest, pid=os.getpid()))
 

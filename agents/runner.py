@@ -34,6 +34,7 @@ from mai.agents.plain import NotPlain, plain, readable, said
 from mai.agents.shell import Shell
 from mai.agents.state import Done, Work
 from mai.agents.toolbox import Toolbox
+from mai.sandbox.points import reach
 
 MARK_BYTES: Final = 512
 OVERDUE_S: Final = 0.05  # a task's turn that lasted so long ends at its next step
@@ -113,6 +114,7 @@ class Runner:
                 self.shell.feed(Report(work.task, self._done(work, "failed", reason=why)))
             elif self.decider.coded(work.agent, work.contract):
                 self._resume(work, marked == _marked(work.task))
+        reach("start.resumed")
         self.shell.commit(all_of_it=True)  # what the mark says is on record: it may go
         self._mark[:] = bytes(MARK_BYTES)
 

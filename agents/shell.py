@@ -20,6 +20,7 @@ from mai.agents.plain import foreign
 from mai.agents.texts import Texts, misfit
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger, Record
+from mai.sandbox.points import reach
 
 
 class Amnesia(LedgerFault):
@@ -156,10 +157,12 @@ class Shell:
                     organisation=envelope.organisation, deadline_ms=envelope.deadline_ms, head_seq=envelope.head_seq,
                     head=envelope.head.hex(), body=body,
                 )  # fmt: skip
+                reach("receive.before")
                 self.texts.arrive(envelope.texts)
                 self.apply(received)
                 transit.owes_ack = True
                 self.feed(*self.decider.taken(received))
+                reach("receive.after")
 
     def _gap(self, peer: str, lseq: int) -> None:
         """Ask for what is missing, once a turn, and journal it once."""
@@ -195,6 +198,7 @@ class Shell:
         if received > link.acked:
             self.apply(Acked(peer=peer, received=received))
             self.texts.settle(peer, received)
+            reach("ack.received")
 
     def refuse(self, peer: str, why: str, detail: str) -> None:
         """Journal that something from a peer was not taken."""
@@ -250,6 +254,8 @@ class Shell:
     def _fly(self, peer: str) -> None:
         transit = self.decider.state.transit(peer)
         for flight in transit.due(self.decider.state.link(peer).acked):
+            reach("send.before")
             if not self._send(peer, flight.frame):
                 return
             transit.flown = flight.lseq
+            reach("send.after")

@@ -15,6 +15,7 @@ from mai.agents.organisation import Tool
 from mai.agents.plain import readable
 from mai.agents.state import Step, Work
 from mai.sandbox.errors import MaiError
+from mai.sandbox.points import reach
 
 if TYPE_CHECKING:
     from mai.agents.runner import Runner
@@ -61,6 +62,7 @@ class ToolSteps:
             )  # fmt: skip
             self._runner.shell.apply(intent)
             self._runner.shell.commit()  # an intent is durable before its effect
+            reach("effect.intended")
         used = self._runner.toolbox.use((self._work.task, n), tool, fitting, key)
         if used is None:
             self._beside[n] = tool, given
@@ -75,11 +77,15 @@ class ToolSteps:
             self._record(n, None, used, call="tools", refused=used.refused, state="failed" if used.refused else "")
 
     def _took(self, n: int, tool: Tool, given: Fields, used: Used) -> None:
+        if tool.effect != "none":
+            reach("effect.called")
         if used.late and tool.effect in ONCE:
             self._doubt(n, tool.name, self.key(n), f"{used.refused}:")
         else:
             on_record = None if tool.effect != "none" else given  # else as the intent says
             self._record(n, on_record, used, refused=used.refused, state="failed" if used.refused else "")
+        if tool.effect != "none":
+            reach("effect.recorded")
 
     def describe(self, n: int) -> None:
         """Do the step that says what tools there are."""

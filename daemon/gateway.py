@@ -34,6 +34,7 @@ from mai.daemon.router import Parcel, Router
 from mai.sandbox import keys
 from mai.sandbox.errors import MaiError, Refused, UsageFault
 from mai.sandbox.place import Place
+from mai.sandbox.points import reach
 
 HISTORY_BYTES = 4 << 20  # of earlier answers, shown at once
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -246,6 +247,8 @@ class Gateway(Loop):
     def after(self) -> None:
         """Answer at the door what is committed now."""
         for caller, reply, more in self._replies:
+            if "hop" not in reply:
+                reach("door.accepted" if more else "door.answered")
             caller.answer(reply, more)
         self._replies.clear()
         for request, waiting in list(self.watchers.items()):

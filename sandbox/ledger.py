@@ -20,6 +20,7 @@ import pysqlite3 as sqlite3
 
 from mai.sandbox.errors import DiskFault, LedgerFault
 from mai.sandbox.place import FORMAT
+from mai.sandbox.points import reach
 from mai.sandbox.schema import PRAGMAS, TABLES, TERM
 
 OLDEST_SQLITE = (3, 51, 3)
@@ -175,6 +176,7 @@ class Ledger:
             raise self._fault
         if not self.pending:
             return
+        reach("commit.before")
         try:
             self._write()
         except sqlite3.Error as error:
@@ -185,6 +187,7 @@ class Ledger:
         self._saved.clear()
         self.durable = (self.seq, self.head)
         self.commits += 1
+        reach("commit.after")
 
     def _write(self) -> None:
         db = self._db
@@ -201,6 +204,7 @@ class Ledger:
             db.executemany("INSERT INTO state VALUES(?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value", kept)
         if gone:
             db.executemany("DELETE FROM state WHERE noun=? AND key=?", gone)
+        reach("commit.inside")
         db.execute("COMMIT")
 
     # -- reading

@@ -1,0 +1,42 @@
+"""Named points of a process's life, at which a test may end it, hold it, or look: fail points, as FreeBSD's fail(9) has them.
+
+A process that nobody has armed pays one look at a variable for each. What is promised must hold whatever happens at any
+of them; `make chaos` sees to it that each was reached.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+POINTS: Final = {
+    "start.locked": "the directory is ours, the ledger not opened yet",
+    "start.opened": "the ledger is open, no state loaded",
+    "start.loaded": "state and links are loaded, nothing is decided",
+    "start.resumed": "open tasks were begun again, nothing of it is committed",
+    "receive.before": "a message is whole and new, not journaled",
+    "receive.after": "it is journaled and decided about, not committed",
+    "commit.before": "a turn is collected, its transaction not begun",
+    "commit.inside": "all rows are written, the transaction is open",
+    "commit.after": "the disk has the turn, nothing of it has left",
+    "send.before": "acknowledgements and greetings have left, a message is about to",
+    "send.after": "a message has left, others may wait",
+    "ack.received": "a peer's acknowledgement is noted, not committed",
+    "effect.intended": "the intent of an effect is on the disk, the tool not called",
+    "effect.called": "the tool has returned, nothing of it is recorded",
+    "effect.recorded": "its outcome is recorded, not committed",
+    "door.accepted": "a request is committed, its asker not told",
+    "door.answered": "an answer is committed, its asker not told",
+}
+
+_armed: Callable[[str], None] | None = None
+
+
+def reach(name: str) -> None:
+    """Say that the process is at one of POINTS."""
+    if _armed is not None:
+        _armed(name)
+
+
+def arm(trap: Callable[[str], None] | None) -> None:
+    """From now on `trap` is told of each point; None disarms. One for a process."""
+    global _armed  # noqa: PLW0603  # the one switch of a process, as its signal handlers are
+    _armed = trap
