@@ -37,8 +37,16 @@ from mai.sandbox.settings import SETTINGS
 SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTINGS)
 
 
+ELSEWHERE = {  # commands that lie beside what they show
+    "bench": "mai.daemon.bench_commands",
+}
+
+
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=SETTINGS_HELP
+    cls=Commands,
+    elsewhere=ELSEWHERE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=SETTINGS_HELP,
 )
 @click.option("--state", metavar="DIR", help="State directory; by default $MAI_STATE.")
 @click.version_option(package_name="mai-company", prog_name="mai")
@@ -369,16 +377,6 @@ def demo(file: Path | None) -> None:
     from mai.daemon.example import company
 
     thinking.demo(file or company(), click.echo, colour=on_terminal()).run()
-
-
-@main.command(epilog=examples("mai bench", "mai bench --json", "mai bench routing"))
-@click.argument("what", required=False, metavar="[FILE|routing]", default="")
-@json_option
-def bench(what: str, json_: bool) -> None:
-    """Measure start, requests, idle and memory of the reference organisation, beside a bare pyzmq relay; or its routing."""
-    from mai.daemon.showing import measured
-
-    measured(what, json_)
 
 
 @main.command(epilog=examples('eval "$(mai completion bash)"', "mai completion fish > ~/.config/fish/completions/mai.fish"))

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,26 @@ def told(error: MaiError) -> str:
 
 
 class Commands(click.Group):
-    """Turns our errors into one sentence, a hint and an exit status."""
+    """Turns our errors into one sentence, a hint and an exit status.
+
+    Commands with commands of their own lie in a file each, which is imported when one of them is asked for.
+    """
+
+    def __init__(self, *args: Any, elsewhere: Mapping[str, str] | None = None, **named: Any) -> None:
+        """`elsewhere`: name of a command -> the module that has it, under the same name."""
+        super().__init__(*args, **named)
+        self._elsewhere = dict(elsewhere or {})
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All names, sorted."""
+        return sorted({*self.commands, *self._elsewhere})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """A command, imported if it lies elsewhere."""
+        if name in self._elsewhere and name not in self.commands:
+            command: click.Command = getattr(import_module(self._elsewhere[name]), name)
+            self.add_command(command, name)
+        return super().get_command(context, name)
 
     def main(self, *args: Any, **named: Any) -> Any:
         """As click's, with our errors shown as one sentence; what cannot be read or written becomes a mark."""

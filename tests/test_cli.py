@@ -22,7 +22,21 @@ from tests.small import MAI, PATIENCE_S, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-COMMANDS = sorted(main.commands)
+
+
+def found(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    """All commands of a group, and what lies below them: `verify`, `effects list`."""
+    commands: dict[str, click.Command] = {}
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None, name
+            commands |= found(command, f"{before}{name} ") if isinstance(command, click.Group) else {before + name: command}
+    return commands
+
+
+EACH = found(main)
+COMMANDS = sorted(EACH)
 FAULTY = """
 [departments.support]
 charter = "Helps."
@@ -43,7 +57,7 @@ def mai(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_examples(name: str) -> None:
     """A sentence that says what it does, and at least one line that can be copied, which names the command."""
-    command = main.commands[name]
+    command = EACH[name]
     with click.Context(command, info_name=f"mai {name}") as context:
         text = command.get_help(context)
     assert command.help and command.help.split("\n")[0].strip().endswith(".")
@@ -56,7 +70,7 @@ def test_help_names_every_command_and_setting() -> None:
     """`mai --help`, and `-h` for short."""
     shown = mai("--help")
     assert shown.returncode == 0 and shown.stdout == mai("-h").stdout
-    assert all(re.search(rf"^  {name} ", shown.stdout, re.MULTILINE) for name in COMMANDS)
+    assert all(re.search(rf"^  {name.split()[0]} ", shown.stdout, re.MULTILINE) for name in COMMANDS)
     assert all(setting.name in shown.stdout and setting.help in shown.stdout for setting in SETTINGS)
 
 
