@@ -17,7 +17,6 @@ from mai.daemon.terminal import (
     client_argument,
     complete_client,
     complete_process,
-    count,
     detach_option,
     examples,
     follow_option,
@@ -39,6 +38,7 @@ SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTIN
 
 ELSEWHERE = {  # commands that lie beside what they show
     "bench": "mai.daemon.bench_commands",
+    "verify": "mai.daemon.verify_commands",
 }
 
 
@@ -307,23 +307,6 @@ def budgets(context: click.Context, client: str | None, json_: bool) -> None:
         as_json(spending.fields(lines))
     else:
         click.echo(spending.render(lines, colour=on_terminal()))
-
-
-@main.command(epilog=examples("mai verify", "mai verify --state acme/finance"))
-@click.argument("processes", nargs=-1, metavar="[PROCESS]...", shell_complete=complete_process)
-@click.option("--state", "fold", is_flag=True, help="Fold each journal anew, and compare with the stored state.")
-@json_option
-@click.pass_context
-def verify(context: click.Context, processes: tuple[str, ...], fold: bool, json_: bool) -> None:
-    """Check the journals: chains, blobs, links, and what the processes saw of each other's."""
-    from mai.daemon import verify as verifying
-
-    report = verifying.verify(place_of(context), processes, state=fold, progress=count)
-    if json_:
-        as_json(verifying.fields(report))
-    else:
-        click.echo(verifying.render(report, colour=on_terminal()))
-    sys.exit(0 if report.sound else FAILED)
 
 
 # -- models without cost

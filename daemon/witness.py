@@ -29,6 +29,8 @@ class Finding(msgspec.Struct, frozen=True):
     seq: int  # the record; 0 if it is about none
     what: str
     hint: str
+    law: str = ""  # the invariant that it breaks, where `--deep` has found it
+    also: tuple[str, ...] = ()  # the other records that belong to it: "acme/sales 17"
 
 
 class _Sent(msgspec.Struct):

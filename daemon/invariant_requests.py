@@ -1,0 +1,182 @@
+"""A client's requests: accepted once, planned at most once, each part sent and ended once, answered once. Pure.
+
+The answer's parts are what the departments have answered, or say why there is nothing; an answer that was given stays.
+"""
+
+from mai.agents.events import Event, MessageRefused, Received, Sent
+from mai.agents.messages import Result, Task
+from mai.daemon.compose import state_of
+from mai.daemon.desk import origin, tasks
+from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
+from mai.daemon.records import PartAnswer, PartEnded, RequestAccepted, RequestEnded, RequestPlanned
+
+
+class OpenRequest:
+    """A request between its acceptance and its answer."""
+
+    __slots__ = ("answers", "cancelled", "deadline_ms", "planned", "sent", "seq", "to")
+
+    def __init__(self, seq: int, deadline_ms: int) -> None:
+        self.seq, self.deadline_ms = seq, deadline_ms
+        self.planned = self.cancelled = 0  # the records that say so
+        self.to: dict[str, str] = {}  # part -> the process that has it
+        self.sent: set[str] = set()
+        self.answers: dict[str, tuple[int, PartAnswer]] = {}
+
+
+class Requests(Invariant):
+    """The requests of one client, as Mai's journal has them."""
+
+    law = "requests"
+
+    def __init__(self, process: str, notes: Notes) -> None:
+        super().__init__(process, notes)
+        self.open: dict[str, OpenRequest] = {}
+        self.accepted, self.answered = Ids(), Ids()
+
+    def handlers(self) -> dict[str, Handler]:
+        """What takes which kind of record."""
+        return {
+            RequestAccepted.kind: self._accepted,
+            RequestPlanned.kind: self._planned,
+            "request.cancelled": self._cancelled,
+            PartEnded.kind: self._part_ended,
+            RequestEnded.kind: self._ended,
+            Sent.kind: self._sent,
+            Received.kind: self._received,
+            MessageRefused.kind: self._refused,
+        }
+
+    def _accepted(self, seq: int, event: Event) -> None:
+        assert isinstance(event, RequestAccepted)
+        self.accepted.add(event.request, seq)
+        self.open[event.request] = OpenRequest(seq, event.deadline_ms)
+
+    def _planned(self, seq: int, event: Event) -> None:
+        assert isinstance(event, RequestPlanned)
+        request = self._of_open(seq, event.request, "is a plan")
+        if request is None:
+            return
+        if before := request.planned or request.cancelled:
+            said = "planned" if request.planned else "cancelled"
+            self.found(seq, f"record {seq} plans {event.request}, which was {said} in record {before}", before)
+        request.planned = seq
+        for part, task in zip(event.parts, tasks(event.request, event.parts), strict=True):
+            request.to[task] = f"{self.client}/{part.department}"
+            self.dues.owe(("part", task), seq, f"{task} is planned for {part.department}, and was not sent")
+
+    def _cancelled(self, seq: int, event: Event) -> None:
+        name: str = getattr(event, "request", "")
+        request = self._of_open(seq, name, "cancels it")
+        if request is not None and request.cancelled:
+            self.found(seq, f"record {seq} cancels {name} once more", request.cancelled)
+        elif request is not None:
+            request.cancelled = seq
+
+    # -- parts
+    def _sent(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Sent)
+        body = event.body
+        if not isinstance(body, Task) or origin(body.task):
+            return
+        request = self.open.get(body.request)
+        if not self.dues.settle(("part", body.task)) or request is None:
+            self.found(
+                seq, f"record {seq} sends {body.task} to {event.to}, and no plan has just said so", self._plan(body.request)
+            )
+            return
+        request.sent.add(body.task)
+        if event.to != request.to[body.task]:
+            self.found(seq, f"record {seq} sends {body.task} to {event.to}, and it was planned otherwise", request.planned)
+
+    def _plan(self, name: str) -> int:
+        return self.open[name].planned if name in self.open else 0
+
+    def _received(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Received)
+        body = event.body
+        request = self.open.get(body.request) if isinstance(body, Result) else None
+        if request is None or not isinstance(body, Result) or body.task not in request.sent or body.task in request.answers:
+            return
+        if event.sender == request.to[body.task]:
+            self.dues.owe(("answer", body.task), seq, f"{event.sender} has answered {body.task}, and its part has no end")
+        else:
+            why = f"{event.sender} answers {body.task}, which {request.to[body.task]} has, and is not refused"
+            self.dues.owe(("refused", event.sender), seq, why)
+
+    def _refused(self, seq: int, event: Event) -> None:
+        assert isinstance(event, MessageRefused)
+        self.dues.settle(("refused", event.peer))
+
+    def _part_ended(self, seq: int, event: Event) -> None:
+        assert isinstance(event, PartEnded)
+        request = self._of_open(seq, event.request, f"ends its part {event.task}")
+        if request is None:
+            return
+        due = self.dues.settle(("answer", event.task))
+        if event.task in request.answers:
+            before = request.answers[event.task][0]
+            self.found(seq, f"record {seq} ends {event.task}, which has ended in record {before}", before)
+        elif event.task not in request.to:
+            self.found(seq, f"record {seq} ends {event.task}, which is no part of {event.request}", request.planned)
+        elif due is None and not request.cancelled:
+            self.found(seq, f"record {seq} ends {event.task}, and no answer to it has just come", request.planned)
+        request.answers.setdefault(event.task, (seq, event.answer))
+
+    # -- the end
+    def _ended(self, seq: int, event: Event) -> None:
+        assert isinstance(event, RequestEnded)
+        request = self._of_open(seq, event.request, "is one more answer")
+        if request is None:
+            return
+        del self.open[event.request]
+        self.answered.add(event.request, seq)
+        if not request.sent:
+            for task in request.to:
+                self.dues.settle(("part", task))  # a plan that could not be carried out: the answer says why
+            self._without_parts(seq, event, request)
+        else:
+            self._with_parts(seq, event, request)
+        if event.parts and event.state != state_of(event.parts):
+            self.found(
+                seq, f"record {seq} says that {event.request} was {event.state}; of its parts it is {state_of(event.parts)}"
+            )
+        if request.cancelled and event.state == "answered" and len(request.answers) < len(request.to):
+            self.found(seq, f"record {seq} answers {event.request}, which was cancelled", request.cancelled)
+
+    def _without_parts(self, seq: int, event: RequestEnded, request: OpenRequest) -> None:
+        if event.state == "answered":
+            self.found(seq, f"record {seq} answers {event.request}, which nobody has worked on", request.seq, request.planned)
+
+    def _with_parts(self, seq: int, event: RequestEnded, request: OpenRequest) -> None:
+        if len(event.parts) != len(request.to):
+            what = f"record {seq} answers {event.request} with {len(event.parts)} parts, {len(request.to)} were planned"
+            self.found(seq, what, request.planned)
+            return
+        for task, part in zip(request.to, event.parts, strict=True):
+            ended = request.answers.get(task)
+            if ended and part != ended[1]:
+                self.found(seq, f"record {seq} says other of {task} than its end in record {ended[0]}", ended[0])
+            elif not ended and part.state == "answered":
+                self.found(seq, f"record {seq} says that {task} was answered, and it has no end", request.planned)
+
+    def _of_open(self, seq: int, name: str, what: str) -> OpenRequest | None:
+        """The open request that a record is about; that there is none is found."""
+        request = self.open.get(name)
+        if request is None:
+            ended = self.answered.seq_of(name)
+            why = f"which ended in record {ended}" if ended else "which was not accepted"
+            self.found(seq, f"record {seq} {what} for the request {name}, {why}", ended)
+        return request
+
+    def close(self, end: End) -> None:
+        """Each was accepted once, nothing is owed, none is open long after its deadline."""
+        super().close(end)
+        for first, seq in self.accepted.twice():
+            self.found(seq, f"record {seq} accepts a request that record {first} has accepted", first)
+        for name, request in self.open.items():
+            self.left_open(end, request.seq, f"the request {name}", request.deadline_ms)
+
+    def under_way(self) -> dict[str, int]:
+        """Open requests."""
+        return {"requests": len(self.open)}

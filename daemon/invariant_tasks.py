@@ -1,0 +1,206 @@
+"""A department's tasks and their steps: received is handled once, each task and each step ends once. Pure.
+
+A task from Mai is taken up by one hop or refused by one result; each hop has one end, and the end of a task that came from
+Mai is told to her in one result, in the same commit. Nothing is done for a task that has ended.
+"""
+
+from mai.agents.department import VIA_MAI
+from mai.agents.events import Asked, EffectIntent, Ended, Event, Hopped, Received, Sent, Stepped
+from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
+from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
+
+OF_OPEN_TASKS = ("task.begun", "task.interrupted", "escalated", "claim", "hop.refused", "memory.written")
+ENDING = ("task.cancelled", "task.quarantined")  # what the task's end follows in the same commit
+ASKED_FIRST = ("ask", "hand")  # calls that are on record before their outcome, always
+
+
+class OpenTask:
+    """A task between its hop and its end."""
+
+    __slots__ = ("asked", "deadline_ms", "done", "parent", "seq", "step")
+
+    def __init__(self, seq: int, hop: Hopped) -> None:
+        self.seq, self.parent, self.step, self.deadline_ms = seq, hop.parent, hop.step, hop.deadline_ms
+        self.asked: dict[int, tuple[int, str]] = {}  # step -> its record and call, without an outcome
+        self.done: dict[int, int] = {}  # step -> the record of its outcome
+
+
+class Tasks(Invariant):
+    """The tasks of one department."""
+
+    law = "tasks"
+
+    def __init__(self, process: str, notes: Notes) -> None:
+        super().__init__(process, notes)
+        self.open: dict[str, OpenTask] = {}
+        self.hopped, self.ended = Ids(), Ids()
+
+    def handlers(self) -> dict[str, Handler]:
+        """What takes which kind of record."""
+        return {
+            Received.kind: self._received,
+            Sent.kind: self._sent,
+            Hopped.kind: self._hopped,
+            Ended.kind: self._ended,
+            Asked.kind: self._asked,
+            EffectIntent.kind: self._asked,
+            Stepped.kind: self._stepped,
+            **dict.fromkeys(OF_OPEN_TASKS, self._of_open),
+            **dict.fromkeys(ENDING, self._ending),
+        }
+
+    # -- in and out
+    def _received(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Received)
+        match event.body:
+            case Task(task=task) if task not in self.open:
+                self.dues.owe(("taken", task), seq, f"the task {task} was received, and neither taken up nor refused")
+            case Result(task=ident):
+                self._reply(seq, ident, ("ask",))
+            case Recalled(id=ident):
+                self._reply(seq, ident, ("recall", "remember"))
+            case Thought(id=ident):
+                self._reply(seq, ident, ("model",))
+            case Used(id=ident, doubt=False):
+                self._reply(seq, ident, ("tool",))
+
+    def _reply(self, seq: int, ident: str, calls: tuple[str, ...]) -> None:
+        """A reply to a step that waits for it is its outcome."""
+        name, n = asked_by(ident)
+        task = self.open.get(name)
+        if task and n in task.asked and task.asked[n][1] in calls:
+            self.dues.owe(("step", name, n), seq, f"the reply to step {n} of {name} was received, and is not its outcome")
+
+    def _sent(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Sent)
+        match event.body:
+            case Result(task=task, state=state):
+                self._result(seq, task, state)
+            case Task(task=ident) | Recall(id=ident) | Remember(id=ident) | Think(id=ident) | Use(id=ident):
+                self._asks(seq, ident)
+
+    def _asks(self, seq: int, ident: str) -> None:
+        """A task asks Mai for something: a step of it waits for that, or the task itself."""
+        name, n = asked_by(ident)
+        task = self.open.get(name)
+        if task is None:
+            self._over(seq, name, f"asks for something as {ident}")
+        elif n and n not in task.asked:
+            self.found(seq, f"record {seq} asks for something as {ident}, which no step of the task waits for")
+
+    def _result(self, seq: int, task: str, state: str) -> None:
+        if due := self.dues.settle(("result", task)):
+            ended = due.what.rpartition(" ")[2]
+            if ended != state:
+                self.found(seq, f"record {seq} says that {task} was {state}; it has {ended} in record {due.seq}", due.seq)
+        elif not self.dues.settle(("taken", task)):
+            self._over(seq, task, "is one more result")
+
+    # -- tasks
+    def _hopped(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Hopped)
+        self.hopped.add(event.task, seq)
+        parent = self.open.get(event.parent)
+        if not event.parent and not self.dues.settle(("taken", event.task)):
+            self.found(seq, f"record {seq} takes up {event.task}, and nobody has just sent it", self.hopped.seq_of(event.task))
+        elif event.parent and parent is None:
+            self._over(seq, event.parent, f"hands {event.task} on from it")
+        elif parent and event.step and event.step not in parent.asked:
+            self.found(seq, f"record {seq} hands {event.task} on for step {event.step} of {event.parent}, which does not wait")
+        self.dues.settle(("back", event.parent))
+        self.open[event.task] = OpenTask(seq, event)
+
+    def _ended(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Ended)
+        task = self.open.pop(event.task, None)
+        if task is None:
+            self._over(seq, event.task, "is one more end")
+            return
+        self.ended.add(event.task, seq)
+        self.dues.settle(("back", event.task))
+        if (due := self.dues.settle(("ended", event.task))) and event.state != "refused":
+            self.found(seq, f"record {seq}: {event.task} was {event.state}, it had to be refused", due.seq)
+        if not task.parent:
+            self.dues.owe(("result", event.task), seq, f"{event.task} has ended, and Mai is not told that it was {event.state}")
+        elif parent := self.open.get(task.parent):
+            self._back(seq, event, task, parent)
+        if event.state == "answered" and task.asked:
+            n, (asked, call) = next(iter(task.asked.items()))
+            what = f"record {seq}: {event.task} was answered while step {n} ({call}, record {asked}) had no outcome"
+            self.notes.warn(self.law, self.process, seq, what, "its code did not await what it asked for")
+
+    def _back(self, seq: int, event: Ended, task: OpenTask, parent: OpenTask) -> None:
+        """The end of what was handed on brings the task above on: its step has an outcome, or it ends or goes elsewhere."""
+        if not task.step:
+            self.dues.owe(("back", task.parent), seq, f"{event.task} has come back, and nothing is done about {task.parent}")
+        elif task.step in parent.asked:
+            why = f"{event.task} has ended, and step {task.step} of {task.parent}, which waits for it, has no outcome"
+            self.dues.owe(("step", task.parent, task.step), seq, why)
+
+    # -- steps
+    def _asked(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Asked | EffectIntent)
+        task = self.open.get(event.task)
+        if task is None:
+            self._over(seq, event.task, f"begins step {event.n}")
+        elif event.n in task.done:
+            self.found(
+                seq, f"record {seq} begins step {event.n} of {event.task} again, whose outcome is on record", task.done[event.n]
+            )
+        elif isinstance(event, Asked) and event.n in task.asked:
+            self.found(seq, f"record {seq} asks again for step {event.n} of {event.task}", task.asked[event.n][0])
+        else:
+            task.asked[event.n] = (seq, event.call if isinstance(event, Asked) else "tool")
+
+    def _stepped(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Stepped)
+        task, n = self.open.get(event.task), event.n
+        if task is None:
+            self._over(seq, event.task, f"is the outcome of step {n}")
+            return
+        asked = task.asked.pop(n, None)
+        if n in task.done:
+            self.found(seq, f"record {seq} is one more outcome of step {n} of {event.task}", task.done[n])
+        elif asked is None and event.call in ASKED_FIRST:
+            self.found(seq, f"record {seq} is the outcome of step {n} of {event.task} ({event.call}), which was not asked for")
+        elif asked and asked[1] != event.call:
+            self.found(seq, f"record {seq}: step {n} of {event.task} was {asked[1]} and is {event.call} now", asked[0])
+        task.done.setdefault(n, seq)
+        self.dues.settle(("step", event.task, n))
+
+    def _of_open(self, seq: int, event: Event) -> None:
+        name: str = getattr(event, "task", "")
+        if name and name not in self.open:
+            self._over(seq, name, f"is a {event.kind}")
+
+    def _ending(self, seq: int, event: Event) -> None:
+        name: str = getattr(event, "task", "")
+        self._of_open(seq, event)
+        if name in self.open:
+            self.dues.owe(("ended", name), seq, f"{name} is stopped by a {event.kind}, and has no end")
+
+    def _over(self, seq: int, task: str, what: str) -> None:
+        """Something is done for a task that is not open."""
+        if ended := self.ended.seq_of(task):
+            self.found(seq, f"record {seq} {what} for {task}, which ended in record {ended}", ended)
+        else:
+            self.found(seq, f"record {seq} {what} for {task}, which this department never had")
+
+    # -- the end
+    def close(self, end: End) -> None:
+        """Nothing is owed; no task is left, if all is at rest; each was handed out once."""
+        super().close(end)
+        for first, seq in self.hopped.twice():
+            self.found(seq, f"record {seq} hands out a task that record {first} has handed out", first)
+        for name, task in self.open.items():
+            self.left_open(end, task.seq, f"the task {name}", task.deadline_ms)
+
+    def under_way(self) -> dict[str, int]:
+        """Open tasks."""
+        return {"tasks": len(self.open)}
+
+
+def asked_by(ident: str) -> tuple[str, int]:
+    """The task and the step that ask Mai for something under this id; step 0 for a task that is handed on by rank."""
+    task, _, number = ident.rpartition(VIA_MAI)
+    return task, int(number) if number.isdecimal() else 0

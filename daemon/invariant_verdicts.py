@@ -1,0 +1,168 @@
+"""Mai between her departments: one verdict on each message, nothing goes on without one, each passage ends once. Pure.
+
+Task from a department  → contract.checked, then one Task onwards and later contract.ended and one Result | one Result
+Think, Use              → errand.checked, then one onwards and later errand.ended and one answer          | one answer
+Recall, Remember        → one Recalled
+Result, Thought, Used   → the end of what is open under that id; refused from who does not have it; else it ended before
+"""
+
+from collections.abc import Hashable
+
+from mai.agents.events import Event, MessageRefused, Received, Sent
+from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
+from mai.daemon.desk import origin
+from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
+from mai.daemon.records import ContractChecked, ContractEnded, ErrandChecked, ErrandEnded
+
+
+class OpenCrossing:
+    """What Mai has let pass, and what has not come back."""
+
+    __slots__ = ("asking", "deadline_ms", "holder", "seq")
+
+    def __init__(self, seq: int, asking: str, holder: str, deadline_ms: int) -> None:
+        self.seq, self.asking, self.holder, self.deadline_ms = seq, asking, holder, deadline_ms
+
+
+class Verdicts(Invariant):
+    """Passages, errands and the client's memory, as Mai's journal has them."""
+
+    law = "verdicts"
+
+    def __init__(self, process: str, notes: Notes) -> None:
+        super().__init__(process, notes)
+        self.passages: dict[str, OpenCrossing] = {}
+        self.errands: dict[str, OpenCrossing] = {}
+        self.ended = Ids()
+
+    def handlers(self) -> dict[str, Handler]:
+        """What takes which kind of record."""
+        return {
+            Received.kind: self._received,
+            Sent.kind: self._sent,
+            ContractChecked.kind: self._contract,
+            ContractEnded.kind: self._contract_ended,
+            ErrandChecked.kind: self._errand,
+            ErrandEnded.kind: self._errand_ended,
+            MessageRefused.kind: self._refused,
+        }
+
+    # -- what comes in asks for a verdict
+    def _received(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Received)
+        peer = event.sender
+        match event.body:
+            case Task(task=ident) if ident not in self.passages:
+                self.dues.owe(("contract", ident), seq, f"{peer} asks for {ident}, and there is no verdict on it")
+            case Think(id=ident) | Use(id=ident) if ident not in self.errands:
+                self.dues.owe(("errand", ident), seq, f"{peer} asks for {ident}, and there is no verdict on it")
+            case Recall(id=ident) | Remember(id=ident):
+                self.dues.owe(("Recalled", ident, peer), seq, f"{peer} asks for {ident}, and is not answered")
+            case Result(task=ident) if origin(ident):
+                self._came_back(seq, peer, ident, self.passages.get(ident), "contract.ended")
+            case Thought(id=ident) | Used(id=ident):
+                self._came_back(seq, peer, ident, self.errands.get(ident), "errand.ended")
+
+    def _came_back(self, seq: int, peer: str, ident: str, crossing: OpenCrossing | None, end: str) -> None:
+        if crossing is None:
+            return  # it has ended meanwhile
+        if peer == crossing.holder:
+            self.dues.owe((end, ident), seq, f"{peer} has answered {ident}, and it has no end")
+        else:
+            why = f"{peer} answers {ident}, which {crossing.holder} has, and is not refused"
+            self.dues.owe(("refused", peer), seq, why)
+
+    def _refused(self, seq: int, event: Event) -> None:
+        assert isinstance(event, MessageRefused)
+        self.dues.settle(("refused", event.peer))
+
+    # -- verdicts and ends
+    def _contract(self, seq: int, event: Event) -> None:
+        assert isinstance(event, ContractChecked)
+        self._asked_for(seq, ("contract", event.task), event.task, self.passages)
+        if event.allowed:
+            holder = f"{self.client}/{event.contract.partition('.')[0]}"
+            self._passes(seq, "Task", event.task, OpenCrossing(seq, event.asking, holder, event.deadline_ms), self.passages)
+        else:
+            self._goes_back(seq, "Result", event.task, event.asking)
+
+    def _errand(self, seq: int, event: Event) -> None:
+        assert isinstance(event, ErrandChecked)
+        if event.asking != self.process:  # she asks a model herself, without a message
+            self._asked_for(seq, ("errand", event.task), event.task, self.errands)
+        if event.allowed:
+            onwards = "Think" if event.service == "models" else "Use"
+            crossing = OpenCrossing(seq, event.asking, f"{self.client}/{event.service}", event.deadline_ms)
+            self._passes(seq, onwards, event.task, crossing, self.errands)
+        else:
+            self._goes_back(seq, "Thought" if event.service == "models" else "Used", event.task, event.asking)
+
+    def _asked_for(self, seq: int, due: Hashable, ident: str, among: dict[str, OpenCrossing]) -> None:
+        if self.dues.settle(due):
+            return
+        before = among[ident].seq if ident in among else self.ended.seq_of(ident)
+        why = f"record {before} was the verdict on it" if before else "nobody has just asked for that"
+        self.found(seq, f"record {seq} is a verdict on {ident}: {why}", before)
+
+    def _passes(self, seq: int, body: str, ident: str, crossing: OpenCrossing, among: dict[str, OpenCrossing]) -> None:
+        among[ident] = crossing
+        why = f"{ident} may go on to {crossing.holder}, and does not"
+        self.dues.owe((body, ident, crossing.holder), seq, why)
+
+    def _goes_back(self, seq: int, body: str, ident: str, asking: str) -> None:
+        self.ended.add(ident, seq)
+        self.dues.owe((body, ident, asking), seq, f"{asking} is not told what became of {ident}")
+
+    def _contract_ended(self, seq: int, event: Event) -> None:
+        assert isinstance(event, ContractEnded)
+        self.dues.settle((event.kind, event.task))
+        if crossing := self._over(seq, event.task, self.passages):
+            self._goes_back(seq, "Result", event.task, crossing.asking)
+
+    def _errand_ended(self, seq: int, event: Event) -> None:
+        assert isinstance(event, ErrandEnded)
+        self.dues.settle((event.kind, event.task))
+        crossing = self._over(seq, event.task, self.errands)
+        if crossing is None:
+            return
+        if crossing.asking == self.process:
+            self.ended.add(event.task, seq)
+        else:
+            self._goes_back(seq, "Thought" if crossing.holder.endswith("/models") else "Used", event.task, crossing.asking)
+
+    def _over(self, seq: int, ident: str, among: dict[str, OpenCrossing]) -> OpenCrossing | None:
+        if crossing := among.pop(ident, None):
+            return crossing
+        before = self.ended.seq_of(ident)
+        why = f"which ended in record {before}" if before else "which was never let pass"
+        self.found(seq, f"record {seq} ends {ident}, {why}", before)
+        return None
+
+    # -- what goes out was owed
+    def _sent(self, seq: int, event: Event) -> None:
+        assert isinstance(event, Sent)
+        match event.body:
+            case Task(task=ident) if not origin(ident):
+                return  # a part of a request
+            case Task(task=ident) | Result(task=ident):
+                pass
+            case Think(id=ident) | Use(id=ident) | Thought(id=ident) | Used(id=ident) | Recalled(id=ident):
+                pass
+            case _:
+                return
+        name = type(event.body).__name__
+        if not self.dues.settle((name, ident, event.to)):
+            known = self.passages.get(ident) or self.errands.get(ident)
+            before = known.seq if known else self.ended.seq_of(ident)
+            what = f"record {seq} sends a {name} for {ident} to {event.to}, and nothing has just called for it"
+            self.found(seq, what, before)
+
+    def close(self, end: End) -> None:
+        """Nothing is owed, nothing that passed is open long after its deadline."""
+        super().close(end)
+        for ident, crossing in (*self.passages.items(), *self.errands.items()):
+            self.left_open(end, crossing.seq, f"{ident}, which {crossing.holder} has,", crossing.deadline_ms)
+
+    def under_way(self) -> dict[str, int]:
+        """Open passages and errands."""
+        return {"passages": len(self.passages), "errands": len(self.errands)}
