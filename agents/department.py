@@ -144,7 +144,7 @@ class DepartmentDecider:
             request=work.request, task=work.task, sender=work.agent, receiver=receiver, rule=why, instead=instead
         )
         if call:
-            return [refusal, self._stepped(work, call.n, why)]
+            return [refusal, self._not_taken(work, call, why)]
         return [refusal, *self.end(work, self._not_done(work.agent, why))]
 
     def _exhausted(self, work: Work) -> str:
@@ -168,7 +168,7 @@ class DepartmentDecider:
         if not verdict.allowed and not self.owns(call.to):
             return self._refuse_hop(work, call.to, verdict.rule, verdict.instead, call)
         if why := self.fault(call.to, "request", call.given["input"]):
-            return [self._stepped(work, call.n, readable(why))]
+            return [self._not_taken(work, call, readable(why))]
         up = behaviour.above(self, work.agent)
         return self.ask_mai(work, now_ms, call=call) if up == "mai" else self.hand(work, up, now_ms, call=call)
 
@@ -177,7 +177,7 @@ class DepartmentDecider:
         ident, agent, key = f"{work.task}{VIA_MAI}{call.n}", self.address(work.agent), str(call.given["key"])
         body = Recall(ident, agent, key) if call.call == "recall" else Remember(ident, agent, key, call.given["value"])
         if why := too_large(body, self.limits.message_bytes):
-            return self._stepped(work, call.n, why)
+            return self._not_taken(work, call, why)
         return Send(self.mai, ident, work.deadline_ms, body)
 
     def _back(self, work: Work, back: Back, now_ms: int) -> list[Event | Send]:
@@ -250,12 +250,14 @@ class DepartmentDecider:
         body = Result(task, request, done.state, done.text, done.value, done.reason, done.by, done.sources)
         return Send(self.mai, f"{task}=", 0, body)
 
-    def _stepped(self, work: Work, n: int, refused: str, done: Done | None = None) -> Stepped:
+    def _not_taken(self, work: Work, call: Call, why: str) -> Stepped:
+        """The outcome of a step that is refused at once: its Asked is of the same decision, and not folded yet."""
+        return Stepped(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, refused=why)
+
+    def _stepped(self, work: Work, n: int, refused: str, done: Done) -> Stepped:
         """The outcome of a step that was asked; what it asked for stands in its Asked."""
         step = self.state.steps.get(work.task, {}).get(n)
         call = step.call if step else "ask"
-        if done is None:
-            return Stepped(request=work.request, task=work.task, agent=work.agent, n=n, call=call, refused=refused)
         value: Any = done.value.get("value") if call in ("recall", "remember") else done.value
         given_up = "escalated" if call == "hand" else "failed"  # who has handed it on may know of another hand
         state = done.state if done.state in ("failed", "expired") else given_up if done.state == "escalated" else ""

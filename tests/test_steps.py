@@ -57,6 +57,30 @@ def test_a_kill_before_the_commit_undoes_the_whole_turn(tmp_path: Path) -> None:
     lone.close()
 
 
+def test_a_step_that_was_refused_at_once_is_the_same_step_again(tmp_path: Path) -> None:
+    """A hand-on that the table refuses is on record as what it was: a task that is interrupted behind it goes on."""
+    code = """
+    async def desk(ctx, task):
+        try:
+            await ctx.hand("nobody")
+        except Refusal as refusal:
+            return {"why": refusal.reason, "total": (await ctx.ask("sales.pipeline", quarter=1)).value["total"]}
+    """
+    lone = Lone(tmp_path, desk(tmp_path, code))
+    lone.task()
+    lone.settle()
+    lone = lone.again()
+    lone.settle()
+    (asked,) = lone.asked()
+    lone.reply(asked, {"total": 7})
+    lone.settle()
+    result = lone.result()
+    assert result.state == "answered" and result.value["total"] == 7, result
+    assert {event.call for event in lone.of_kind(Stepped)} == {"ask"}
+    lone.check()
+    lone.close()
+
+
 def test_memory_of_the_client_is_asked_for_once(tmp_path: Path) -> None:
     """A task that waits for Mai's memory over a death goes on with her answer: its record is no divergence."""
     code = """
