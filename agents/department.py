@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import behaviour, folding, network, questions
+from mai.agents import behaviour, cancelling, folding, network, questions
 from mai.agents.decider import Input, Send, Tick, sooner_ms, too_large
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
-from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Report, Told
+from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Report, Stop, Told, Unwound
 from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Thought, Used
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
@@ -61,6 +61,8 @@ class DepartmentDecider:
                 found = network.told(self, body)
             case Considered(body=body):
                 found = questions.told(self, body)
+            case Stop() | Unwound():
+                found = list(cancelling.stopping(given, self))
             case Tick():
                 found = self._expire(now_ms)
             case Consider() | Back() | Call() | Report():
@@ -306,7 +308,7 @@ class DepartmentDecider:
                 return [Applied(received.body)]
             case Thought():
                 return [Considered(received.body)]
-        return []
+        return cancelling.ordered(received.body)
 
     def next_deadline_ms(self) -> int:
         """The first deadline of an open task; 0 if there is none."""

@@ -3,6 +3,7 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
+from mai.agents import cancelling
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Asked, Begun, EffectIntent, Ended, Event, Hopped, Interrupted, Remembered, Stepped
 from mai.agents.inputs import Back, Consider
@@ -30,6 +31,8 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
             state.changed("memory", f"{event.level}/{event.agent}/{event.key}", Value(event.value))
         case Ended(task=task) if task in state.work:
             return _ended(state, event, state.work[task])
+        case _:
+            cancelling.fold(state, event)
     return []
 
 

@@ -1,7 +1,7 @@
 """What a department decides about: the inputs of its decider. Pure."""
 
 from mai.agents.decider import Input
-from mai.agents.messages import Fields, Recalled, Result, Task, Thought, Used
+from mai.agents.messages import Cancel, Fields, Recalled, Result, Task, Thought, Used
 from mai.agents.state import Done
 
 
@@ -34,6 +34,18 @@ class Considered(Input, frozen=True):
     """Mai brings what a model has answered."""
 
     body: Thought
+
+
+class Stop(Input, frozen=True):
+    """Mai brings that a request is cancelled."""
+
+    body: Cancel
+
+
+class Unwound(Input, frozen=True):
+    """All that can be undone of a cancelled request is undone."""
+
+    request: str
 
 
 class Consider(Input, frozen=True):

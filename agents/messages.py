@@ -164,6 +164,33 @@ class Used(Body, frozen=True, tag="used"):
     doubt: bool = False  # it may have happened
 
 
+class Cancel(Body, frozen=True, tag="cancel"):
+    """All that is done for a request is to stop, and what can be undone of it is to be undone."""
+
+    request: str
+    by: str  # the user who said so
+    reason: str
+
+
+class Undone(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one effect of a request that was cancelled."""
+
+    key: str
+    tool: str
+    state: str  # undone, failed, doubt (of the undoing), unknown (whether there is anything to undo), stays (nothing undoes it)
+    undo: str = ""  # the tool that undoes it
+    note: str = ""
+
+
+class Cancelled(Body, frozen=True, tag="cancelled"):
+    """The answer to Cancel: what was stopped and undone."""
+
+    request: str
+    stopped: tuple[str, ...]  # ids of tasks, calls or uses
+    undone: tuple[Undone, ...] = ()
+    more: int = 0  # so many of either are left out here
+
+
 class Complaint(Body, frozen=True, tag="complaint"):
     """What you sent was refused as a message: malformed, forged, or out of its place."""
 
@@ -171,7 +198,9 @@ class Complaint(Body, frozen=True, tag="complaint"):
     detail: str
 
 
-Numbered = Task | Result | Recall | Remember | Recalled | Think | Thought | Use | Used  # over the link, journaled on both sides
+Numbered = (  # over the link, journaled on both sides
+    Task | Result | Recall | Remember | Recalled | Think | Thought | Use | Used | Cancel | Cancelled
+)
 Any_Body = Numbered | Hello | Ack | Hop | Complaint
 
 

@@ -53,6 +53,7 @@ class Tool(Part, frozen=True, kw_only=True):
     input: Fields = field(default_factory=dict)  # what a command, or a function without annotations, takes
     hosts: tuple[str, ...] = ()  # a function that needs the network: "api.example.com", "api.example.com:8443"
     effect: Effect = "none"
+    undo: str = ""  # a tool of the same department that undoes what this one did
     timeout_s: Seconds = 4.0  # a function without hosts runs in the department's own loop: below Limits.heartbeat_s
     about: str = ""
 

@@ -17,7 +17,7 @@ from mai.agents.messages import Hop
 from mai.agents.organisation import Department
 from mai.agents.runner import Runner
 from mai.agents.shell import Shell, now_ms
-from mai.agents.state import State, Step, Work
+from mai.agents.state import Cancelling, State, Step, Undo, Work
 from mai.agents.table import Table
 from mai.sandbox import keys
 from mai.sandbox.ledger import Ledger
@@ -38,6 +38,10 @@ def load(state: State, ledger: Ledger) -> None:
     for key, data in ledger.load("step").items():
         task, _, n = key.rpartition("/")
         state.steps.setdefault(task, {})[int(n)] = msgspec.json.decode(data, type=Step)
+    for key, data in ledger.load("cancel").items():
+        state.cancels[key] = msgspec.json.decode(data, type=Cancelling)
+    for key, data in ledger.load("undo").items():
+        state.undos[key] = msgspec.json.decode(data, type=Undo)
 
 
 class DepartmentProcess(Linked):

@@ -34,6 +34,7 @@ from mai.agents.plain import NotPlain, plain, readable, said
 from mai.agents.shell import Shell
 from mai.agents.state import Done, Work
 from mai.agents.toolbox import Toolbox
+from mai.agents.undoing import Undoing
 from mai.sandbox.points import reach
 
 MARK_BYTES: Final = 512
@@ -77,6 +78,7 @@ class Runner:
         self.toolbox = Toolbox(
             decider.own, self.handlers, self.files, base, running=self.limits.running, limit_bytes=self.value_bytes
         )
+        self.undoing = Undoing(self)
         self._ready: OrderedDict[str, None] = OrderedDict()  # tasks that can begin or go on, in order
         self._running: dict[str, Running] = {}
         self._gone: list[Running] = []  # ended from outside
@@ -103,7 +105,7 @@ class Runner:
     @property
     def busy(self) -> bool:
         """Is there code that can go on at once?"""
-        return bool(self._ready or self._gone or self.toolbox.ended)
+        return bool(self._ready or self._gone or self.toolbox.ended or self.undoing.busy)
 
     def resume(self) -> None:
         """Begin again all open tasks of workers; the one that was running when the process died is counted."""
@@ -140,6 +142,8 @@ class Runner:
                 self._turn(self._running[task])
             elif task in self.state.work:
                 self._begin(self.state.work[task])
+        if not self._gone:
+            self.undoing.turn()
 
     def _take_tools(self) -> None:
         """What tools that run beside the loop have given goes on record."""
@@ -147,6 +151,8 @@ class Runner:
         for task, n, used in self.toolbox.finished():
             if task in self._running:
                 self._running[task].context.tools.finished(n, used)
+            else:
+                self.undoing.finished(task, used)
 
     def pipes(self) -> list[Pipe]:
         """What the loop has to wait for besides the wire."""

@@ -73,6 +73,15 @@ class Sources:
                     return f"{file}:{line}: the parameter {argument.arg} of {function} is annotated with {name}, {wrong}", hint
         return None
 
+    def parameters(self, handler: str) -> set[str] | None:
+        """The names of what a function takes, as far as reading it tells; None if it may take anything, or is not known."""
+        file, _, function = handler.rpartition(":")
+        names = self._read(file) if self.look else ""
+        found = names.get(function) if isinstance(names, dict) else None
+        if not isinstance(found, Function) or found.args.kwarg or found.decorator_list:
+            return None
+        return {argument.arg for argument in _arguments(found.args)}
+
     def executable(self, command: str) -> Wrong | None:
         """What is wrong with the first word of a command; None if it can be started."""
         program = command.replace("{base}", self.base)

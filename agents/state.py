@@ -56,6 +56,33 @@ class Work(msgspec.Struct, omit_defaults=True):
     changed: bool = False  # a tool with an effect was called for it, or for what was handed on from it
 
 
+class Undo(msgspec.Struct, omit_defaults=True):
+    """One effect of a cancelled request, and how far its undoing is."""
+
+    request: str
+    task: str
+    agent: str
+    n: int
+    key: str  # of the effect
+    tool: str
+    undo: str = ""  # the tool that undoes it
+    input: Fields = {}  # what the effect was called with
+    value: Any = None  # what it gave
+    attempts: int = 0  # how often its undoing has begun
+    state: str = ""  # as messages.Undone has it; "" while it is to be undone
+    note: str = ""
+
+
+class Cancelling(msgspec.Struct, omit_defaults=True):
+    """A request that was cancelled and is being undone."""
+
+    request: str
+    by: str
+    stopped: tuple[str, ...]  # tasks
+    planned: bool = False  # is it known what is to be undone?
+    undos: tuple[str, ...] = ()  # keys, in the order in which they are undone
+
+
 class Done(msgspec.Struct):
     """How a task ended, for whoever handed it on."""
 
@@ -81,6 +108,8 @@ class State:
         self.transits: dict[str, Transit] = {}
         self.work: dict[str, Work] = {}
         self.steps: dict[str, dict[int, Step]] = {}
+        self.cancels: dict[str, Cancelling] = {}  # by request
+        self.undos: dict[str, Undo] = {}  # by the effect's key
         self.changes: dict[Change, msgspec.Struct | None] = {}
 
     def link(self, peer: str) -> Link:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from mai.agents.cancelling import FIELDS
 from mai.agents.faults import nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.hosts import parse
@@ -91,4 +92,40 @@ def tool_is_typed(scene: "Scene", department: Department, tool: Tool, where: Key
         yield (*where, "input", *path), f"the tool {tool.name} of {department.name}: input.{field}: {sentence}", hint
 
 
-OF_TOOL: Final = (tool_can_be_called, tool_keeps_its_time, tool_has_its_hosts, tool_is_typed)
+def tool_can_be_undone(scene: "Scene", department: Department, tool: Tool, where: KeyPath) -> Broken:
+    """What undoes a tool is another of the same department, which changes something, here, and takes what it is called with."""
+    if not tool.undo or not scene.findings.sound(where, "undo"):
+        return
+    at, label = (*where, "undo"), f"the tool {tool.name} of {department.name}"
+    other = next((one for one in department.tools if one.name == tool.undo), None)
+    if tool.effect == "none":
+        yield at, f"{label} has an undo and no effect", "there is nothing to undo: give it an effect, or leave undo out"
+    if other is None:
+        names = [one.name for one in department.tools]
+        yield (
+            at,
+            f"{label} is undone by {shown(tool.undo)}, which {department.name} has not",
+            nearest(tool.undo, names, "its tools"),
+        )
+        return
+    if other.effect == "none":
+        yield (
+            at,
+            f"{label} is undone by {other.name}, which has no effect",
+            f"give {other.name} an effect of idempotent, queryable or opaque",
+        )
+    if other.hosts:
+        yield (
+            at,
+            f"{label} is undone by {other.name}, which has hosts",
+            "what undoes runs in its department, for a request that has ended",
+        )
+    lacking = [name for name in FIELDS if other.input and name not in other.input]
+    declared = scene.sources.parameters(other.handler) if other.handler else None
+    lacking = lacking or [name for name in FIELDS if declared is not None and name not in declared]
+    if lacking:
+        yield at, f"{label} is undone by {other.name}, which does not take {lacking[0]}", UNDOES
+
+
+UNDOES: Final = "it is called with undoes (the effect's key), input (what the tool was called with) and value (what it gave)"
+OF_TOOL: Final = (tool_can_be_called, tool_keeps_its_time, tool_has_its_hosts, tool_is_typed, tool_can_be_undone)

@@ -9,7 +9,7 @@ import msgspec
 
 from mai.agents.decider import Input
 from mai.agents.events import Event, register
-from mai.agents.messages import Inquiry, Outcome, Think, Usage
+from mai.agents.messages import Cancel, Inquiry, Outcome, Think, Usage
 from mai.agents.models import Period
 from mai.agents.state import State
 from mai.daemon.breaker import Breaker
@@ -167,6 +167,12 @@ class Settle(Input, frozen=True):
     """What an attempt has cost is booked: is a budget nearly spent?"""
 
     id: str
+
+
+class Dropped(Input, frozen=True):
+    """Mai brings that a request is cancelled."""
+
+    body: Cancel
 
 
 class Follow(Input, frozen=True):

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from mai.agents.cancelling import fitting, said
 from mai.agents.decider import Input, Send, Tick, fold_link
 from mai.agents.events import Event, Received
-from mai.agents.messages import Outcome, Think, Thought, Usage
+from mai.agents.messages import Cancel, Cancelled, Outcome, Think, Thought, Usage
 from mai.agents.models import Model, Target
 from mai.agents.organisation import Mandate
 from mai.daemon import breaker, spending
@@ -28,6 +29,7 @@ from mai.daemon.calling import (
     CallsState,
     CallTaken,
     Dispatch,
+    Dropped,
     Follow,
     Over,
     Resume,
@@ -70,6 +72,8 @@ class CallsDecider:
                 found = self._follow(given.id, now_ms)
             case Dispatch():
                 found = self._dispatch(now_ms)
+            case Dropped():
+                found = self._dropped(given.body, now_ms)
             case Tick():
                 found = self._expire(now_ms)
             case Resume():
@@ -185,6 +189,18 @@ class CallsDecider:
             else:
                 found += self._too_late(call)
         return found
+
+    def _dropped(self, body: Cancel, now_ms: int) -> list[Event | Send]:
+        """The calls of a cancelled request end; what an attempt under way may cost is booked."""
+        calls = [call for call in self.state.calls.values() if call.request == body.request]
+        found: list[Event | Send] = []
+        for call in calls:
+            if call.attempt:
+                found.append(self._cut_off(call, now_ms, "the request was cancelled"))
+                call = msgspec.structs.replace(call, usage=spending.together((call.usage, call.attempt.bound)))  # noqa: PLW2901
+            found += self._ended(call, "refused", said(body.by, body.reason))
+        answer = fitting(Cancelled(body.request, tuple(call.id for call in calls)), self.limits.message_bytes)
+        return [*found, Send(f"{self.client}/mai", f"{body.request}!models", 0, answer)]
 
     def _too_late(self, call: Call) -> list[Event | Send]:
         target = self._target(call)
@@ -342,6 +358,8 @@ class CallsDecider:
         """The inputs that Mai's message brings."""
         if isinstance(received.body, Think):
             return [Asked(received.sender, received.body, received.deadline_ms)]
+        if isinstance(received.body, Cancel):
+            return [Dropped(received.body)]
         return []
 
     def next_deadline_ms(self) -> int:

@@ -6,7 +6,7 @@ import msgspec
 
 from mai.agents.decider import Input
 from mai.agents.department import VIA_MAI
-from mai.agents.messages import Recall, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.messages import Cancelled, Recall, Remember, Result, Task, Think, Thought, Use, Used
 from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.records import PartAnswer, PartPlan
@@ -47,6 +47,23 @@ class Errand(msgspec.Struct):
     deadline_ms: int
 
 
+class Cancellation(msgspec.Struct):
+    """A request that was cancelled, and what the processes that took part in it have said to that."""
+
+    request: str
+    by: str
+    reason: str
+    order: str  # the id of the operator's order, which may be repeated
+    at_ms: int
+    to: tuple[str, ...]  # processes
+    answers: dict[str, Cancelled] = {}  # by process
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Who has not answered yet."""
+        return tuple(process for process in self.to if process not in self.answers)
+
+
 class Holding(NamedTuple):
     """A task that Mai gave to a department, and that is open: who has it, for which request, until when."""
 
@@ -82,6 +99,7 @@ class MaiState(State):
         self.requests: dict[str, Request] = {}
         self.passages: dict[str, Passage] = {}
         self.errands: dict[str, Errand] = {}
+        self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
 
 
 class Asked(Input, frozen=True):
@@ -132,6 +150,23 @@ class Errands(Input, frozen=True):
     peer: str
     body: Think | Use | Thought | Used
     deadline_ms: int
+
+
+class Cancels(Input, frozen=True):
+    """An operator cancels an open request; `to` are the processes that have taken part in it."""
+
+    request: str
+    by: str
+    reason: str
+    order: str
+    to: tuple[str, ...]
+
+
+class Stopped(Input, frozen=True):
+    """A process has stopped what it did for a cancelled request, and undone what can be undone."""
+
+    peer: str
+    body: Cancelled
 
 
 def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:

@@ -53,7 +53,8 @@ def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: in
         return []
     holding, service = mai.holding(origin(body.id)), service_of(body)
     until_ms = min(until_ms, holding.deadline_ms) if holding else until_ms
-    if holding is None or (holding.process, holding.request) != (peer, body.request):
+    gone = body.request in mai.state.cancellations
+    if gone or holding is None or (holding.process, holding.request) != (peer, body.request):
         why = f"{peer} has no open task that {body.id[:80]!r} could be a part of"
     else:
         why = _why_not(mai, peer, body)

@@ -22,11 +22,12 @@ from mai.agents.messages import Complaint, Envelope, Hop, Malformed, Result, Tas
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import compose
+from mai.daemon import cancel, compose
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.desk import Answered, Asked, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.mai import MaiDecider
+from mai.daemon.operating import Operating
 from mai.daemon.planning import Planning
 from mai.daemon.records import RequestEnded
 from mai.daemon.refusals import Refusals
@@ -65,6 +66,7 @@ class Gateway(Loop):
         self.watchers: dict[str, list[tuple[Caller, bool]]] = {}  # by request: who waits, and whether with the hops
         self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
         self._refusals = Refusals()
+        self._operating = Operating(self)
         self._restore()
 
     def _restore(self) -> None:
@@ -75,6 +77,7 @@ class Gateway(Loop):
             state.passages[key] = msgspec.json.decode(data, type=Passage)
         for key, data in self.ledger.load("errand").items():
             state.errands[key] = msgspec.json.decode(data, type=Errand)
+        cancel.load(state, self.ledger.load("cancel"))
         self.shell.restore()
         self.started()
         for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
@@ -180,8 +183,10 @@ class Gateway(Loop):
                     self._ask(caller, request)
                 case "history":
                     caller.answer({"history": self._history(request)})
+                case "cancel":
+                    self._operating.cancel(caller, request)
                 case other:
-                    raise UsageFault(f"Mai's door does not know {other!r:.80}", "it knows ask and history")
+                    raise UsageFault(f"Mai's door does not know {other!r:.80}", "it knows ask, history and cancel")
         except MaiError as error:
             caller.answer(refusal(error))
 
@@ -251,6 +256,7 @@ class Gateway(Loop):
                 reach("door.accepted" if more else "door.answered")
             caller.answer(reply, more)
         self._replies.clear()
+        self._operating.after()
         for request, waiting in list(self.watchers.items()):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
 

@@ -11,14 +11,29 @@ import msgspec
 from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
 from mai.agents.department import VIA_MAI
 from mai.agents.events import Event, MessageRefused, Received, Remembered
-from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used, address_of
+from mai.agents.messages import (
+    Cancelled,
+    Fields,
+    Outcome,
+    Recall,
+    Recalled,
+    Remember,
+    Result,
+    Task,
+    Think,
+    Thought,
+    Use,
+    Used,
+    address_of,
+)
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import compose, errands, wording
+from mai.daemon import cancel, compose, errands, wording
 from mai.daemon.desk import (
     Answered,
     Asked,
+    Cancels,
     Crossing,
     Errands,
     Holding,
@@ -29,6 +44,7 @@ from mai.daemon.desk import (
     Request,
     Returned,
     Said,
+    Stopped,
     origin,
     tasks,
 )
@@ -87,6 +103,8 @@ class MaiDecider:
                 found = self._memory(given)
             case Errands():
                 found = errands.decide(self, given, now_ms)
+            case Cancels() | Stopped():
+                found = cancel.decide(self, given, now_ms)
             case Tick():
                 found = self._expire(now_ms)
         return found
@@ -152,7 +170,8 @@ class MaiDecider:
     def _why_not(self, crossing: Crossing, holding: Holding | None) -> str:
         """Why what a department asks under a contract that is open to it may not go on; "" if it may."""
         body, peer = crossing.body, crossing.peer
-        if holding is None or (holding.process, holding.request) != (peer, body.request):
+        gone = body.request in self.state.cancellations
+        if gone or holding is None or (holding.process, holding.request) != (peer, body.request):
             return f"{peer} has no open task that {body.task[:80]!r} could be a part of"
         if not body.asker.startswith(f"{peer}/"):
             return f"{peer} asks in the name of {body.asker[:80]!r}"
@@ -292,6 +311,8 @@ class MaiDecider:
                 state.changed("passage", task, None)
             case ErrandChecked(allowed=True) | ErrandEnded():
                 state.changed("errand", event.task, errands.fold(state.errands, event))
+            case cancel.RequestCancelled() | cancel.CancelAnswered():
+                cancel.fold(state, event)
             case Remembered():
                 state.changed("memory", f"client//{event.key}", Value(event.value))
         return []
@@ -322,6 +343,8 @@ class MaiDecider:
                 return [Memory(received.sender, received.body)]
             case Think() | Use() | Thought() | Used():
                 return [Errands(received.sender, received.body, received.deadline_ms)]
+            case Cancelled():
+                return [Stopped(received.sender, received.body)]
         return []
 
     def next_deadline_ms(self) -> int:

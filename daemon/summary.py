@@ -70,6 +70,11 @@ def _message(body: Body) -> str:
             what = f"{short(inner['agent'])} asks {inner['model']}, {inner['inquiry']['size']} bytes"
         case "thought":
             what = f"{inner['state']} {inner['by']} {inner['reason']} {cost(inner.get('usage'))}".strip()
+        case "cancel":
+            what = f"{inner['request']}, says {inner['by']}: {inner['reason'] or 'no reason given'}"
+        case "cancelled":
+            undone = ", ".join(f"{one['tool']} {one['state']}" for one in inner["undone"])
+            what = f"{inner['request']}: {len(inner['stopped'])} stopped" + (f"; {undone}" if undone else "")
         case "use":
             what = f"{short(inner['agent'])} uses {inner['tool']} {inputs(inner['input'])}"
         case _:
@@ -145,12 +150,21 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "step.asked": lambda b: f"{b['agent']}: {b['call']} {asked(b['given'])}",
     "effect.intent": lambda b: f"{b['agent']}: {b['tool']} {inputs(b['given'].get('input'))} ({b['effect']}, key {b['key']})",
     "effect.unknown": lambda b: f"{b['agent']}: nobody knows whether {b['tool']} happened (key {b['key']})",
+    "cancel.taken": lambda b: f"cancelled by {b['by']}, {len(b.get('stopped', ()))} open tasks stop",
+    "task.cancelled": lambda b: f"{b['agent']} is stopped by {b['by']}: {b.get('reason') or 'no reason given'}",
+    "undo.planned": lambda b: ", ".join(f"{e['tool']} ({e.get('state') or 'open'})" for e in b.get("effects", ())) or "nothing",
+    "undo.intent": lambda b: f"{b['tool']} undoes {b['undoes']} ({b['effect']}, key {b['key']})",
+    "undo.done": lambda b: f"{b['tool']} {'was refused: ' + b['refused'] if b.get('refused') else 'has undone ' + b['undoes']}",
+    "undo.unknown": lambda b: f"nobody knows whether {b['tool']} has undone {b['undoes']}: {b['why']}",
+    "cancel.ended": lambda b: "all that can be undone is undone",
     "memory.written": lambda b: f"{b['level']} {b['agent']} {b['key']} = {plain(b['value'])}",
     "memory.read": _read,
     "claim": lambda b: f"{b['agent']}: {b['subject']} {b['attribute']} = {plain(b['value'])} ({b['confidence']:.0%})",
     "escalated": lambda b: f"{b['agent']} gives it up: {b['reason']}",
     "request.accepted": lambda b: f"{short(b['asker'])} asks: {b['text']}",
     "request.planned": _planned,
+    "request.cancelled": lambda b: f"by {b['by']}: {b.get('reason') or 'no reason given'}",
+    "cancel.answered": lambda b: f"{short(b['process'])} has stopped",
     "request.ended": lambda b: f"{b['state']} in {b['elapsed_ms']} ms: {b['answer']}",
     "part.ended": _answer,
     "contract.checked": _checked,

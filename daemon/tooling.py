@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from mai.agents.cancelling import fitting, said
 from mai.agents.decider import Input, Send, Tick, fold_link, too_large
 from mai.agents.events import Event, Received, register
-from mai.agents.messages import Fields, Use, Used
+from mai.agents.messages import Cancel, Cancelled, Fields, Use, Used
 from mai.agents.organisation import Mandate, Tool
 from mai.agents.plain import readable
 from mai.agents.state import State
@@ -90,6 +91,12 @@ class Lost(Input, frozen=True):
     id: str
 
 
+class Dropped(Input, frozen=True):
+    """Mai brings that a request is cancelled."""
+
+    body: Cancel
+
+
 class ToolsDecider:
     """The pure half of the tools process."""
 
@@ -113,10 +120,18 @@ class ToolsDecider:
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends."""
-        if isinstance(given, Tick):
-            late = [use for use in self.state.uses.values() if use.deadline_ms <= now_ms]
-            return [item for use in late for item in self._late(use)]
-        use = self.state.uses.get(given.id) if isinstance(given, Wanted | Happened | Lost) else None
+        match given:
+            case Tick():
+                late = [use for use in self.state.uses.values() if use.deadline_ms <= now_ms]
+                return [item for use in late for item in self._late(use)]
+            case Dropped(body=body):
+                return self._dropped(body)
+            case Wanted() | Happened() | Lost():
+                return self._about(given, now_ms)
+        return []
+
+    def _about(self, given: Wanted | Happened | Lost, now_ms: int) -> list[Event | Send]:
+        use = self.state.uses.get(given.id)
         if use is None:
             return []  # it has ended meanwhile
         match given:
@@ -126,7 +141,6 @@ class ToolsDecider:
                 return self._end(use, given.value, given.refused, given.late and self._once(use))
             case Lost():
                 return self._lost(use)
-        return []
 
     def _wanted(self, use: OpenUse, now_ms: int) -> list[Event | Send]:
         if self.tool(use) is None:
@@ -148,6 +162,14 @@ class ToolsDecider:
                 use, refused=f"the process died {use.attempts} times while {use.tool} was used; it is not tried again"
             )
         return []  # it begins again
+
+    def _dropped(self, body: Cancel) -> list[Event | Send]:
+        """The open uses of a cancelled request end; one that had begun is ended by force."""
+        uses = [use for use in self.state.uses.values() if use.request == body.request]
+        why = said(body.by, body.reason)
+        found = [item for use in uses for item in self._end(use, refused=why, doubt=bool(use.attempts) and self._once(use))]
+        answer = fitting(Cancelled(body.request, tuple(use.id for use in uses)), self.limits.message_bytes)
+        return [*found, Send(self.mai, f"{body.request}!tools", 0, answer)]
 
     def _once(self, use: OpenUse) -> bool:
         tool = self.tool(use)
@@ -194,7 +216,12 @@ class ToolsDecider:
 
     def taken(self, received: Received) -> list[Input]:
         """The inputs that a message from Mai brings."""
-        return [Wanted(received.body.id)] if isinstance(received.body, Use) else []
+        match received.body:
+            case Use(id=ident):
+                return [Wanted(ident)]
+            case Cancel():
+                return [Dropped(received.body)]
+        return []
 
     def next_deadline_ms(self) -> int:
         """The first deadline of an open use; 0 if there is none."""

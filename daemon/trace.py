@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mai.agents import events
+from mai.agents.cancelling import CancelTaken, TaskCancelled, UndoDone, UndoIntent, UndoPlanned, UndoUnknown
 from mai.agents.events import (
     Asked,
     Begun,
@@ -27,6 +28,7 @@ from mai.agents.events import (
     Stepped,
 )
 from mai.agents.messages import Result, Task
+from mai.daemon.cancel import CancelAnswered, RequestCancelled
 from mai.daemon.reader import NotFound, Reader, chosen, listed, opened
 from mai.daemon.records import (
     ContractChecked,
@@ -139,6 +141,8 @@ class _Fold:
             case ErrandEnded():
                 self.trace.tokens += event.usage.tokens
                 self.trace.cost_nano += event.usage.cost_nano
+            case RequestCancelled() | CancelAnswered() | CancelTaken():
+                self._cancel(process, event, at_ms)
             case WordingDropped():
                 self.trace.notes.append(Note(at_ms, f"the words of {event.by} for the answer were not taken: {event.why}"))
             case _:
@@ -156,6 +160,33 @@ class _Fold:
                     self._node(f"{event.request}/{number}", at_ms).rule = part.why
             case RequestEnded():
                 self.trace.state, self.trace.answer, self.trace.ms = event.state, event.answer, at_ms
+
+    def _cancel(self, process: str, event: Event, at_ms: float) -> None:
+        """That the whole was cancelled, and who has stopped."""
+        match event:
+            case RequestCancelled():
+                self.trace.notes.append(Note(at_ms, f"cancelled by {event.by}" + (f": {event.reason}" if event.reason else "")))
+            case CancelAnswered():
+                said = ", ".join(f"{one.tool} {one.state}" for one in event.body.undone)
+                self.trace.notes.append(Note(at_ms, f"{event.process} has stopped" + (f"; {said}" if said else "")))
+
+    def _undo(self, event: Event, at_ms: float) -> None:
+        """What was undone, at the task that had done it."""
+        match event:
+            case UndoPlanned():
+                for one in event.effects:
+                    if one.state:
+                        self._node(one.task, at_ms).notes.append(Note(at_ms, f"{one.tool} is not undone: {one.note}"))
+            case UndoIntent(n=n, tool=tool, undoes=key, attempt=1):
+                self._node(event.task, at_ms).steps.append(Step(n, "undo", f"{tool} {key}", at_ms))
+            case UndoDone() | UndoUnknown():
+                steps = (one for one in self._node(event.task, at_ms).steps if (one.n, one.call) == (event.n, "undo"))
+                step = next(steps, None) or Step(event.n, "undo", f"{event.tool} {event.undoes}", at_ms)
+                step.ms = round(at_ms - step.started_ms, 3)
+                if isinstance(event, UndoUnknown):
+                    step.state, step.note = "in doubt", event.why
+                else:
+                    step.state, step.note = "refused" if event.refused else "done", event.refused
 
     def _crossing(self, process: str, event: Event, at_ms: float) -> None:
         """What Mai's journal, or a board's message to her, tells of a task that goes from one process to another."""
@@ -193,6 +224,10 @@ class _Fold:
                 node = self._node(event.task, at_ms)
                 node.crashes += 1
                 node.notes.append(Note(at_ms, f"the process died while {event.agent} worked on this"))
+            case TaskCancelled():
+                self._node(event.task, at_ms).notes.append(Note(at_ms, f"stopped by {event.by}"))
+            case UndoPlanned() | UndoIntent() | UndoDone() | UndoUnknown():
+                self._undo(event, at_ms)
             case Escalated():
                 self._node(event.task, at_ms).notes.append(Note(at_ms, f"given up: {event.reason}"))
             case Ended():
@@ -214,7 +249,7 @@ class _Fold:
 
     def _step(self, event: Asked | EffectIntent | EffectUnknown | Stepped, at_ms: float) -> None:
         node = self._node(event.task, at_ms)
-        step = next((one for one in node.steps if one.n == event.n), None)
+        step = next((one for one in node.steps if one.n == event.n and one.call != "undo"), None)
         if step is None:
             start_ms = self._before.get(event.task, at_ms) if isinstance(event, Stepped) else at_ms
             step = Step(event.n, "tool" if isinstance(event, EffectIntent | EffectUnknown) else event.call, "", start_ms)

@@ -239,6 +239,10 @@ class Ledger:
         """Committed records in order, blobs put back in their place."""
         return read(self._db, after, "kind = ?" if kind else "", (kind,) if kind else ())
 
+    def of_request(self, request: str) -> Iterator[Record]:
+        """Committed records of one request, in order. `<> ''` lets SQLite use the index."""
+        return read(self._db, 0, "request = ? AND request <> ''", (request,))
+
     def body(self, record: Record) -> str:
         """The JSON text of a record's body."""
         return body_of(self._db, record)

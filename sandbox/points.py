@@ -23,6 +23,8 @@ POINTS: Final = {
     "effect.intended": "the intent of an effect is on the disk, the tool not called",
     "effect.called": "the tool has returned, nothing of it is recorded",
     "effect.recorded": "its outcome is recorded, not committed",
+    "undo.intended": "the intent to undo an effect is on the disk, the tool not called",
+    "undo.called": "that tool has returned, nothing of it is recorded",
     "door.accepted": "a request is committed, its asker not told",
     "door.answered": "an answer is committed, its asker not told",
 }
