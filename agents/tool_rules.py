@@ -100,6 +100,7 @@ def tool_can_be_undone(scene: "Scene", department: Department, tool: Tool, where
     other = next((one for one in department.tools if one.name == tool.undo), None)
     if tool.effect == "none":
         yield at, f"{label} has an undo and no effect", "there is nothing to undo: give it an effect, or leave undo out"
+        return
     if other is None:
         names = [one.name for one in department.tools]
         yield (

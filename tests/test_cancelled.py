@@ -11,15 +11,21 @@ import msgspec
 import psutil
 import pytest
 
+from mai.agents.decider import Send
 from mai.agents.events import Stepped, decode
-from mai.agents.messages import Cancelled
+from mai.agents.messages import Cancel, Cancelled, Thought, Used
+from mai.agents.organisation import Agent, Department, Organisation, Tool, mandate
 from mai.agents.state import Cancelling
 from mai.daemon import cancel as cancelling
+from mai.daemon.calling import Dropped
 from mai.daemon.cancel import CancelAnswered, RequestCancelled
 from mai.daemon.desk import Cancels
 from mai.daemon.mai import MaiDecider
 from mai.daemon.records import ContractChecked, RequestEnded
-from tests import wired
+from mai.daemon.tooling import Dropped as DroppedUses
+from mai.daemon.tooling import OpenUse, ToolsDecider
+from tests import calls_world, wired
+from tests.calls_world import World
 from tests.small import HANDLERS, ORGANISATION, PATIENCE_S, Daemon, environment, until
 from tests.wired import Desk, Wired
 
@@ -130,14 +136,53 @@ def test_what_a_department_asks_for_it_meanwhile_goes_to_nobody(tmp_path: Path) 
 
 def test_who_was_not_asked_may_not_say_that_it_has_stopped(tmp_path: Path) -> None:
     """An answer of a department that had no part in it is refused and on record."""
-    from mai.agents.decider import Send
-
     company = Unwinding(tmp_path)
     sales = company.desks["acme/sales"].shell
     sales.apply(sales._numbered(Send("acme/mai", "r!sales", 0, Cancelled("r", ()))))
     company.settle()
     assert has(company, "message.refused") and not has(company, CancelAnswered.kind)
     company.close()
+
+
+def test_models_are_asked_no_more(tmp_path: Path) -> None:
+    """What waits ends as refused, what is under way is booked at its bound; calls of other requests go on."""
+    w = World(calls_world.organisation(running=1))
+    first, second = w.ask(), w.ask()
+    other = msgspec.structs.replace(w.decider.state.calls[second], id="q/1.m1", request="q")
+    w.decider.state.calls["q/1.m1"] = other
+    bound = w.begun[0].bound
+    found = w.decider.decide(Dropped(Cancel("r", "ann", "")), w.now_ms)
+    said = [item.body for item in found if isinstance(item, Send)]
+    assert said[-1] == Cancelled("r", (first, second))
+    for item in found:
+        if not isinstance(item, Send) or isinstance(item.body, Thought):
+            w._apply(item)
+    assert [(w.thoughts[one].state, w.thoughts[one].usage.tokens) for one in (first, second)] == [
+        ("refused", bound.tokens),
+        ("refused", 0),
+    ]
+    assert w.thoughts[first].reason == "cancelled by ann"
+    assert w.decider.account("acme").of("day", w.now_ms).tokens == bound.tokens
+    assert list(w.decider.state.calls) == ["q/1.m1"]
+
+
+def test_tools_are_used_no_more(tmp_path: Path) -> None:
+    """A use that had begun, and may not be repeated, is in doubt; one that waits is refused."""
+    tool = Tool(name="act", handler="w.py:act", effect="opaque", hosts=("a.example",))
+    desk = Agent(name="desk", rank="operator", tools=("act",))
+    support = Department(name="support", charter="", agents=(Agent(name="board", rank="board"), desk), tools=(tool,))
+    whole = Organisation(name="x", clients=("acme",), departments=(support,), digest="d")
+    decider = ToolsDecider(mandate(whole, "acme", "tools"))
+    for number in (1, 2):
+        ident = f"r/1.m{number}"
+        decider.state.uses[ident] = OpenUse(ident, "r", "acme/support/desk", "support.act", "k", {}, 1 << 60, 2 - number)
+    found = decider.decide(DroppedUses(Cancel("r", "ann", "")), 1)
+    said = [item.body for item in found if isinstance(item, Send)]
+    assert said == [
+        Used("r/1.m1", "r", refused="cancelled by ann", doubt=True),
+        Used("r/1.m2", "r", refused="cancelled by ann"),
+        Cancelled("r", ("r/1.m1", "r/1.m2")),
+    ]
 
 
 # -- the real daemon

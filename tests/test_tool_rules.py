@@ -47,12 +47,20 @@ def multiline(
     a: int,
     b: Nonesuch = 3,
 ): ...
+
+def back(files, undoes, input, value, *, key): ...
+
+def short(files, undoes, input): ...
 """
+UNDONE = 'command = ["sh"]\neffect = "opaque"\nundo = "back"\n[[departments.support.tools]]\nname = "back"\n'
 GOOD = (
     'handler = "code.py:good"',
     'handler = "code.py:good"\nhosts = ["api.example.com", "[::1]:443"]\ntimeout_s = 600',
     'command = ["sh", "-c", "true"]\ntimeout_s = 86400\ninput = { a = "int" }',
     'server = "files"\ntool = "read-file"\ntimeout_s = 60',
+    UNDONE + 'handler = "code.py:back"\neffect = "opaque"',
+    UNDONE + 'command = ["sh"]\neffect = "idempotent"\ninput = { undoes = "str", input = { a = "int" }, value = "any" }',
+    UNDONE + 'server = "files"\neffect = "idempotent"',
 )
 BAD = (
     ("", "the tool act of support has neither a handler nor a command nor a server", "expected one of handler"),
@@ -69,6 +77,20 @@ BAD = (
     ('command = ["sh"]\ninput = { a = "number" }', "input.a: 'number' is no type", "the types are"),
     ('handler = "code.py:strange"', "code.py:12: the parameter size of strange is annotated with complex", "values of JSON"),
     ('handler = "code.py:unknown"', "code.py:14: the parameter size of unknown is annotated with Sise", "values of JSON"),
+    ('command = ["sh"]\nundo = "act"', "the tool act of support has an undo and no effect", "there is nothing to undo"),
+    ('command = ["sh"]\neffect = "opaque"\nundo = "akt"', "is undone by 'akt', which support has not", "did you mean act?"),
+    (UNDONE + 'handler = "code.py:back"', "is undone by back, which has no effect", "give back an effect"),
+    (UNDONE + 'handler = "code.py:back"\nhosts = ["a.b"]\neffect = "opaque"', "which has hosts", "for a request that has ended"),
+    (
+        UNDONE + 'handler = "code.py:short"\neffect = "opaque"',
+        "is undone by back, which does not take value",
+        "it is called with",
+    ),
+    (
+        UNDONE + 'command = ["sh"]\neffect = "opaque"\ninput = { undoes = "str" }',
+        "which does not take input",
+        "it is called with",
+    ),
     ('handler = "code.py:multiline"', "code.py:19: the parameter b of multiline is annotated with Nonesuch", "values of JSON"),
 )
 
