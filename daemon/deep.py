@@ -104,7 +104,7 @@ class Source:
                 self._readers[process] = Reader(self.place, process)
             return self._readers[process].last()
         except (LedgerFault, NotFound) as error:
-            examination.notes.found("readable", process, 0, error.sentence, hint=error.hint)
+            examination.unreadable(process, 0, error.sentence, error.hint)
             return 0
 
     def facts(self, process: str, after: int, upto: int, examination: Examination, *, links: bool = False) -> Iterator[Fact]:
@@ -115,7 +115,7 @@ class Source:
                 rows = self._readers[process].portion(after, upto)
                 bodies = [self._body(process, row) for row in rows]
             except (LedgerFault, sqlite3.Error) as error:
-                examination.notes.found("readable", process, after + 1, f"{process} cannot be read: {error}", hint=OTHER)
+                examination.unreadable(process, after + 1, f"{process} cannot be read from record {after + 1} on: {error}", OTHER)
                 return
             for row, body in zip(rows, bodies, strict=True):
                 kind = row[4]
@@ -125,7 +125,7 @@ class Source:
                     event: Event | None = events.decode(kind, body) if decided else None
                 except msgspec.MsgspecError as error:
                     what = f"record {row[0]} cannot be read: {clean(str(error), 200)}"
-                    examination.notes.found("readable", process, row[0], what, hint=OTHER)
+                    examination.unreadable(process, row[0], what, OTHER)
                     event = None
                 yield Fact(process, row[0], event, row[1], row[3], row[2], kind)
             if not rows:

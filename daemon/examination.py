@@ -50,6 +50,7 @@ class Journal:
 
     def __init__(self, process: str, notes: Notes) -> None:
         self.process, self.notes, self.records = process, notes, 0
+        self.whole = True  # could all of it be read?
         self.lives, self.ends, self.sent = Lives(process, notes), Ends(process, notes), Ids()
         role = process.partition("/")[2]
         families = ROLES.get(role, ROLES[""]) if role else ()  # the watchdog's journal holds no decisions
@@ -111,6 +112,11 @@ class Examination:
         """The next record of its process."""
         self.journal(fact.process).take(fact)
 
+    def unreadable(self, process: str, seq: int, what: str, hint: str) -> None:
+        """A record cannot be read: what it says is not known to its peers' laws either."""
+        self.journal(process).whole = False
+        self.notes.found("readable", process, seq, what, hint=hint)
+
     def fix(self) -> None:
         """All that the journals claim of each other was taken; what follows, with `answer`, only answers that."""
         for journal in self.journals.values():
@@ -123,7 +129,7 @@ class Examination:
             journal.close(at_rest=at_rest)
             for invariant in journal.invariants:
                 under_way.update(invariant.under_way())
-        for sender, receiver in permutations(self.journals.values(), 2):
+        for sender, receiver in permutations((journal for journal in self.journals.values() if journal.whole), 2):
             if receiver.process in sender.ends.peers() or sender.process in receiver.ends.peers():
                 under_way["messages"] += compare(sender.ends, receiver.ends, self.notes, at_rest=at_rest)
         self.notes.more()

@@ -35,7 +35,7 @@ class Lives:
             self._stopped = seq
         if fact.term < self.term:
             self._found(seq, f"record {seq} is of term {fact.term}, the one before it of term {self.term}")
-        self.term = max(self.term, fact.term)
+        self.term = fact.term
         self._clock(fact)
 
     def _life(self, fact: Fact, kind: str) -> None:

@@ -12,6 +12,7 @@ from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 OF_OPEN_TASKS = ("task.begun", "task.interrupted", "escalated", "claim", "hop.refused", "memory.written")
 ENDING = ("task.cancelled", "task.quarantined")  # what the task's end follows in the same commit
 ASKED_FIRST = ("ask", "hand")  # calls that are on record before their outcome, always
+UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state directory, and report it"
 
 
 class OpenTask:
@@ -124,10 +125,19 @@ class Tasks(Invariant):
             self.dues.owe(("result", event.task), seq, f"{event.task} has ended, and Mai is not told that it was {event.state}")
         elif parent := self.open.get(task.parent):
             self._back(seq, event, task, parent)
-        if event.state == "answered" and task.asked:
-            n, (asked, call) = next(iter(task.asked.items()))
-            what = f"record {seq}: {event.task} was answered while step {n} ({call}, record {asked}) had no outcome"
-            self.notes.warn(self.law, self.process, seq, what, "its code did not await what it asked for")
+        if event.state == "answered":
+            self._whole(seq, event.task, task)
+
+    def _whole(self, seq: int, name: str, task: OpenTask) -> None:
+        """A task that was answered has an outcome of each step; or its code did not wait for it, which is no fault of ours."""
+        for n, (asked, call) in task.asked.items():
+            what = f"record {seq}: {name} was answered while step {n} ({call}, record {asked}) had no outcome"
+            self.notes.warn(self.law, self.process, seq, what, UNAWAITED)
+        most = max(task.done, default=0)
+        if most > len(task.done) + len(task.asked):
+            n = next(n for n in range(1, most) if n not in task.done and n not in task.asked)
+            what = f"record {seq}: {name} was answered in {most} steps, and step {n} is not on record"
+            self.notes.warn(self.law, self.process, seq, what, UNAWAITED)
 
     def _back(self, seq: int, event: Ended, task: OpenTask, parent: OpenTask) -> None:
         """The end of what was handed on brings the task above on: its step has an outcome, or it ends or goes elsewhere."""
