@@ -72,11 +72,18 @@ class Requests(Invariant):
             self.found(seq, f"record {seq} cancels {name} once more", request.cancelled)
         elif request is not None:
             request.cancelled = seq
+            self.dues.owe(("ended", name), seq, f"{name} is cancelled, and has no end")
+            for process in getattr(event, "to", ()):
+                self.dues.owe(("cancel", name, process), seq, f"{name} is cancelled, and {process} is not told")
 
     # -- parts
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
         body = event.body
+        if type(body).__name__ == "Cancel":
+            name = getattr(body, "request", "")
+            if not self.dues.settle(("cancel", name, event.to)):
+                self.found(seq, f"record {seq} tells {event.to} that {name} is cancelled, and nobody has just done that")
         if not isinstance(body, Task) or origin(body.task):
             return
         request = self.open.get(body.request)
@@ -131,7 +138,9 @@ class Requests(Invariant):
             return
         del self.open[event.request]
         self.answered.add(event.request, seq)
-        if not request.sent:
+        if request.cancelled:
+            self._stopped(seq, event, request)
+        elif not request.sent:
             for task in request.to:
                 self.dues.settle(("part", task))  # a plan that could not be carried out: the answer says why
             self._without_parts(seq, event, request)
@@ -141,8 +150,12 @@ class Requests(Invariant):
             self.found(
                 seq, f"record {seq} says that {event.request} was {event.state}; of its parts it is {state_of(event.parts)}"
             )
-        if request.cancelled and event.state == "answered" and len(request.answers) < len(request.to):
-            self.found(seq, f"record {seq} answers {event.request}, which was cancelled", request.cancelled)
+
+    def _stopped(self, seq: int, event: RequestEnded, request: OpenRequest) -> None:
+        self.dues.settle(("ended", event.request))
+        if event.state != "refused":
+            what = f"record {seq} says that {event.request} was {event.state}, which was cancelled in record {request.cancelled}"
+            self.found(seq, what, request.cancelled)
 
     def _without_parts(self, seq: int, event: RequestEnded, request: OpenRequest) -> None:
         if event.state == "answered":

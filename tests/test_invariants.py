@@ -1,0 +1,371 @@
+"""The invariants of `verify --deep` one by one, over short histories: the good ones pass, each bad one is named.
+
+A history is a list of events of one process; the events that a version does not have yet are made here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from mai.agents import events
+from mai.agents.events import (
+    Acked,
+    EffectIntent,
+    EffectUnknown,
+    Ended,
+    Event,
+    Hopped,
+    ProcessStarted,
+    ProcessStopped,
+    Received,
+    Sent,
+    Stepped,
+)
+from mai.agents.messages import Inquiry, Numbered, Result, Task, Think, Thought, Usage, Use, Used
+from mai.daemon.calling import AttemptBegun, AttemptEnded, CallEnded, CallTaken
+from mai.daemon.examination import Verdict, examine
+from mai.daemon.invariants import GRACE_MS, MOST, Fact, Ids
+from mai.daemon.records import RequestAccepted
+from mai.daemon.tooling import ToolBegun, ToolEnded
+
+ME, MAI, MODELS, TOOLS = "acme/support", "acme/mai", "acme/models", "acme/tools"
+IN: dict[str, Any] = {"request": "r", "task": "r/1", "agent": "desk"}
+KEY: dict[str, Any] = {**IN, "n": 1, "key": "r/1/1"}
+COST = Usage(10, 5)
+
+
+def facts(process: str, *said: Event, boot: str = "b") -> list[Fact]:
+    """The journal of a process, a millisecond for each record."""
+    return [Fact(process, seq, event, seq * 1_000_000, boot) for seq, event in enumerate(said, 1)]
+
+
+def looked_at(process: str, *said: Event, at_rest: bool = False) -> Verdict:
+    """What is found in the journal of one process."""
+    return examine(facts(process, *said), at_rest=at_rest)
+
+
+def found(process: str, *said: Event, at_rest: bool = False) -> list[tuple[str, int]]:
+    """The laws that are broken, and by which records."""
+    return [(one.law, one.seq) for one in looked_at(process, *said, at_rest=at_rest).findings]
+
+
+def later(kind: str, **fields: Any) -> Event:
+    """An event of this kind, as this version has it, or made for the test."""
+    if kind in events.KINDS:
+        return events.KINDS[kind](**fields)
+    made = msgspec.defstruct("Later", list(fields), bases=(Event,), namespace={"kind": kind}, kw_only=True, frozen=True)
+    event = made(**fields)
+    assert isinstance(event, Event)
+    return event
+
+
+def received(body: Numbered, lseq: int = 1, sender: str = MAI, ident: str = "") -> Received:
+    """A message that came."""
+    more = {"request": getattr(body, "request", ""), "task": getattr(body, "task", "")}
+    return Received(
+        sender=sender, lseq=lseq, id=ident or getattr(body, "id", "") or getattr(body, "task", ""), **more,
+        organisation="d", deadline_ms=10**15, head_seq=lseq, head="", body=body,
+    )  # fmt: skip
+
+
+def sent(body: Numbered, lseq: int = 1, to: str = MAI) -> Sent:
+    """A message that goes out."""
+    answer = isinstance(body, Result | Thought | Used)
+    ident = f"{getattr(body, 'id', '') or getattr(body, 'task', '')}{'=' if answer else ''}"
+    request, task = getattr(body, "request", ""), getattr(body, "task", "")
+    return Sent(to=to, lseq=lseq, id=ident, request=request, task=task, deadline_ms=0, body=body)
+
+
+# -- effects
+TASK = received(Task("r/1", "r", "acme/client", "", "x", {}, 9))
+HOP = Hopped(
+    request="r", task="r/1", parent="", sender="mai", agent="desk", asker="", contract="", text="", input={},
+    deadline_ms=10**15, hops=9, rule="",
+)  # fmt: skip
+END = (Ended(**IN, state="answered"), sent(Result("r/1", "r", "answered", "", {}, "", "")))
+REFUSED = (Ended(**IN, state="expired"), sent(Result("r/1", "r", "expired", "", {}, "", "")))
+
+
+def intent(effect: str = "opaque") -> EffectIntent:
+    """The tool is about to be called."""
+    return EffectIntent(**KEY, tool="pay", effect=effect, given={"tool": "pay", "input": {}})
+
+
+def queried(*, happened: bool) -> Event:
+    """The tool was asked whether it happened."""
+    return later("effect.queried", **KEY, tool="pay", found=happened)
+
+
+def resolved(*, happened: bool, value: Any = None) -> Event:
+    """A person has said whether it happened."""
+    return later("effect.resolved", **KEY, happened=happened, value=value, by="ann", note="")
+
+
+def outcome(value: Any = None, refused: str = "") -> Stepped:
+    """What the step gave."""
+    return Stepped(**IN, n=1, call="tool", value=value, refused=refused)
+
+
+UNKNOWN = EffectUnknown(**KEY, tool="pay")
+GOOD_EFFECTS: dict[str, Sequence[Event]] = {
+    "it is done": (intent(), outcome(7), *END),
+    "it is refused": (intent(), outcome(refused="no"), *END),
+    "in doubt, as it was said before": (intent(), UNKNOWN, outcome(refused="nobody knows"), *END),
+    "in doubt, and it happened": (intent(), UNKNOWN, resolved(happened=True, value=7), outcome(7), *END),
+    "in doubt, and it did not": (intent(), UNKNOWN, resolved(happened=False), intent(), outcome(7), *END),
+    "in doubt twice": (
+        intent(), UNKNOWN, resolved(happened=False), intent(), UNKNOWN, resolved(happened=True, value=7), outcome(7), *END
+    ),
+    "in doubt to the end": (intent(), UNKNOWN, *REFUSED),
+    "resolved behind the end": (intent(), UNKNOWN, *REFUSED, resolved(happened=True)),
+    "it is asked, and was": (intent("queryable"), queried(happened=True), outcome(7), *END),
+    "it is asked, and was not": (intent("queryable"), queried(happened=False), intent("queryable"), outcome(7), *END),
+    "its task ends, then it is said": (intent(), *REFUSED, UNKNOWN),
+}  # fmt: skip
+BAD_EFFECTS: dict[str, tuple[Sequence[Event], set[tuple[str, int]], str]] = {
+    "called twice": ((intent(), intent(), outcome(7), *END), {("effects", 4)}, "the first has no outcome"),
+    "called again in doubt": ((intent(), UNKNOWN, intent(), outcome(7), *END), {("effects", 5)}, "nobody knows whether"),
+    "called again though it happened": (
+        (intent(), UNKNOWN, resolved(happened=True), intent(), outcome(7), *END), {("effects", 6)}, "known to have happened"
+    ),
+    "called again though it was found": (
+        (intent("queryable"), queried(happened=True), intent("queryable"), outcome(7), *END), {("effects", 5)}, "found to have"
+    ),
+    "unknown without an intent": ((UNKNOWN, *END), {("effects", 3)}, "was never intended"),
+    "unknown behind its outcome": ((intent(), outcome(7), UNKNOWN, *END), {("effects", 5)}, "outcome in record 4"),
+    "unknown twice": ((intent(), UNKNOWN, UNKNOWN, *REFUSED), {("effects", 5)}, "unknown already"),
+    "resolved without a doubt": ((intent(), resolved(happened=True), outcome(None), *END), {("effects", 4)}, "not in doubt"),
+    "resolved twice": (
+        (intent(), UNKNOWN, resolved(happened=False), resolved(happened=True), outcome(None), *END), {("effects", 6)},
+        "not in doubt but denied",
+    ),
+    "a value of which nobody knows": ((intent(), UNKNOWN, outcome(7), *END), {("effects", 5)}, "record 4 that nobody knows"),
+    "a value of what did not happen": (
+        (intent(), UNKNOWN, resolved(happened=False), outcome(7), *END), {("effects", 6)}, "it did not happen"
+    ),
+    "another value than was said": (
+        (intent(), UNKNOWN, resolved(happened=True, value=7), outcome(8), *END), {("effects", 6)}, "says other"
+    ),
+    "what cannot be asked was": ((intent(), queried(happened=True), outcome(7), *END), {("effects", 4)}, "that is opaque"),
+    "done again behind its outcome": ((intent(), outcome(7), intent(), *REFUSED), {("tasks", 5)}, "whose outcome is on record"),
+    "done behind the end": ((*END, intent()), {("tasks", 5)}, "which ended in record 3"),
+    "another key": (
+        (msgspec.structs.replace(intent(), key="r/1/9"), outcome(7), *END), {("effects", 3)}, "has the key r/1/9"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GOOD_EFFECTS)
+def test_what_may_become_of_an_effect(name: str) -> None:
+    """Each way from an intent to its outcome that the vocabulary has is sound."""
+    verdict = looked_at(ME, TASK, HOP, *GOOD_EFFECTS[name])
+    assert verdict.sound, verdict.findings
+
+
+@pytest.mark.parametrize("name", BAD_EFFECTS)
+def test_what_may_not_become_of_an_effect(name: str) -> None:
+    """Each other way is found, in the record that leaves the right one."""
+    said, laws, words = BAD_EFFECTS[name]
+    findings = looked_at(ME, TASK, HOP, *said).findings
+    assert {(one.law, one.seq) for one in findings} >= laws and {one.law for one in findings} == {law for law, _ in laws}, (
+        findings
+    )
+    assert any(words in one.what for one in findings), findings
+
+
+def test_an_intent_without_an_outcome() -> None:
+    """It is no fault while its task is open, or in the last moment of a life; in the next life, or at rest, it is."""
+    start = ProcessStarted(process=ME, version="0", organisation="d", pid=1)
+    assert found(ME, TASK, HOP, intent()) == []
+    assert found(ME, TASK, HOP, intent(), *REFUSED) == []
+    assert found(ME, TASK, HOP, intent(), *REFUSED, at_rest=True)[0] == ("effects", 3)
+    two = facts(ME, start, TASK, HOP, intent(), *REFUSED)
+    assert examine(two).sound
+    assert [one.seq for one in examine([*two, Fact(ME, 7, start, 7_000_000, "c")]).findings] == [4]
+
+
+# -- services
+ASKED = received(Think("r/1.m1", "r", "acme/support/desk", "m", Inquiry(("a",), 1)))
+CALL: dict[str, Any] = {"request": "r", "task": "r/1.m1", "agent": "acme/support/desk"}
+TAKEN = CallTaken(**CALL, peer=MAI, model="m", inquiry=Inquiry(("a",), 1), input_tokens=1, output_tokens=1, deadline_ms=10**15)
+
+
+def begun(n: int) -> AttemptBegun:
+    """A provider is asked."""
+    return AttemptBegun(**CALL, n=n, provider="main", model="m", bound=COST, at_ms=1)
+
+
+def attempted(n: int, answer: str = "") -> AttemptEnded:
+    """He has answered, or not."""
+    return AttemptEnded(**CALL, n=n, answer=answer, why="" if answer else "500", usage=COST, at_ms=2)
+
+
+def ended(state: Any, answer: str = "", usage: Usage = COST) -> tuple[Event, Event]:
+    """The call is over, and Mai hears of it."""
+    return CallEnded(**CALL, state=state, answer=answer, usage=usage), sent(Thought("r/1.m1", "r", state, answer, usage=usage))
+
+
+GOOD_CALLS: dict[str, Sequence[Event]] = {
+    "answered": (ASKED, TAKEN, begun(1), attempted(1, "ab"), *ended("answered", "ab")),
+    "answered at last": (
+        ASKED,
+        TAKEN,
+        begun(1),
+        attempted(1),
+        begun(2),
+        attempted(2, "ab"),
+        *ended("answered", "ab", Usage(20, 10)),
+    ),
+    "refused at once": (ASKED, *ended("refused", usage=Usage())),
+    "never begun": (ASKED, TAKEN, *ended("expired", usage=Usage())),
+    "under way": (ASKED, TAKEN, begun(1)),
+}
+BAD_CALLS: dict[str, tuple[Sequence[Event], str]] = {
+    "not taken in": ((ASKED,), "neither taken in nor refused"),
+    "from nobody": ((TAKEN, *ended("expired", usage=Usage())), "nobody has just asked"),
+    "two at once": ((ASKED, TAKEN, begun(1), begun(2)), "that of record 3 has no end"),
+    "a number left out": ((ASKED, TAKEN, begun(2)), "after attempt 0"),
+    "again behind the answer": ((ASKED, TAKEN, begun(1), attempted(1, "ab"), begun(2)), "which has its answer"),
+    "an end of none": ((ASKED, TAKEN, attempted(1)), "none is under way"),
+    "lost": ((ASKED, TAKEN, begun(1), *ended("expired", usage=Usage())), "whose attempt in record 3 has no end"),
+    "another answer": ((ASKED, TAKEN, begun(1), attempted(1, "ab"), *ended("answered", "cd")), "another answer"),
+    "other costs": ((ASKED, TAKEN, begun(1), attempted(1, "ab"), *ended("answered", "ab", Usage(1, 1))), "other costs"),
+    "not told": ((ASKED, TAKEN, *ended("expired", usage=Usage())[:1]), "acme/mai is not told"),
+    "told twice": (
+        (ASKED, TAKEN, *ended("expired", usage=Usage()), sent(Thought("r/1.m1", "r", "expired"), 2)), "nothing has just ended it"
+    ),
+    "ended twice": ((ASKED, TAKEN, *ended("expired", usage=Usage()) * 2), "which ended in record 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GOOD_CALLS)
+def test_what_may_become_of_a_question_to_a_model(name: str) -> None:
+    """Taken in or refused, attempts one after the other, one end, told at once."""
+    assert found(MODELS, *GOOD_CALLS[name]) == []
+
+
+@pytest.mark.parametrize("name", BAD_CALLS)
+def test_what_may_not_become_of_a_question_to_a_model(name: str) -> None:
+    """What leaves that order is found."""
+    said, words = BAD_CALLS[name]
+    findings = looked_at(MODELS, *said).findings
+    assert any(words in one.what for one in findings), findings
+    assert {one.law for one in findings} <= {"errands", "ids", "links"}
+
+
+USE = received(Use("r/1.m1", "r", "acme/support/desk", "support.pay", "r/1/1", {}))
+
+
+def called(attempt: int, effect: str = "opaque") -> ToolBegun:
+    """The tool is called."""
+    return ToolBegun(**CALL, tool="support.pay", key="r/1/1", effect=effect, attempt=attempt)
+
+
+GAVE = (ToolEnded(**CALL, tool="support.pay", value=1), sent(Used("r/1.m1", "r", 1)))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ((USE, called(1), *GAVE), ""),
+        ((USE, called(1, "idempotent"), called(2, "idempotent"), *GAVE), ""),
+        ((USE, *GAVE), ""),
+        ((USE, called(1), called(2), *GAVE), "again for r/1.m1, after record 2"),
+        ((called(1), *GAVE), "which was not taken in"),
+        ((USE, called(1, "none"), called(3, "none"), *GAVE), "after attempt 1"),
+        ((USE, called(1), *GAVE, called(1)), "which ended in record 3"),
+        ((USE, called(1), GAVE[0]), "acme/mai is not told"),
+        ((USE, called(1), GAVE[1]), "nothing has just ended it"),
+    ],
+)
+def test_the_use_of_a_tool_that_needs_the_network(said: Sequence[Event], words: str) -> None:
+    """One end, told at once; called again only if its effect allows that."""
+    findings = looked_at(TOOLS, *said).findings
+    assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
+
+
+# -- links
+def test_both_ends_of_a_link() -> None:
+    """What is on its way is counted; what nobody sent, what says something else, and what is acknowledged ahead is found."""
+    one, two = sent(Result("r/1", "r", "answered", "", {}, "", "")), sent(Result("r/2", "r", "answered", "", {}, "", ""), 2)
+
+    def come(message: Sent, lseq: int, head_seq: int, **more: Any) -> Received:
+        return msgspec.structs.replace(received(message.body, lseq, ME, message.id), deadline_ms=0, head_seq=head_seq, **more)
+
+    def links(mine: Sequence[Event], mais: Sequence[Event], *, at_rest: bool = False) -> list[tuple[str, int]]:
+        verdict = examine([*facts(ME, *mine), *facts(MAI, *mais)], at_rest=at_rest)
+        return [(finding.process, finding.seq) for finding in verdict.findings if finding.law == "links"]
+
+    assert examine([*facts(ME, one, two), *facts(MAI, come(one, 1, 1))]).under_way["messages"] == 1
+    acked = Acked(peer=MAI, received=1)
+    assert links([one, two], [come(one, 1, 1)]) == []
+    assert links([one, two, acked], [come(one, 1, 1)]) == []
+    assert links([one, two, acked], [come(one, 1, 1)], at_rest=True) == [(ME, 2)], "it is lost"
+    assert links([one], [come(one, 1, 1)], at_rest=True) == [(ME, 1)], "nobody has said that it came"
+    assert links([one, two, Acked(peer=MAI, received=2)], [come(one, 1, 1)]) == [(ME, 3)], "ahead of the receiver"
+    assert links([one, Acked(peer=MAI, received=2)], [come(one, 1, 1)]) == [(ME, 2)] * 2, "ahead of the sender"
+    assert links([Acked(peer=MAI, received=0)], [come(one, 1, 1)]) == [(MAI, 1)], "a phantom"
+    assert links([one], [come(one, 1, 1, id="x")]) == [(MAI, 1)], "another message"
+    assert links([one], [come(one, 1, 7)]) == [(MAI, 1)], "another origin"
+    assert links([one, two], [come(one, 1, 1), come(two, 3, 2)])[0] == (MAI, 2), "a gap"
+
+
+# -- lives, deadlines
+def test_lives_of_a_process() -> None:
+    """One after the other, each with a start; two at once, a start in the middle and a record behind the end are found."""
+    start, stop = ProcessStarted(process=ME, version="0", organisation="d", pid=1), ProcessStopped(why="asked")
+    note = Acked(peer=MAI, received=0)
+
+    def lives(*said: tuple[str, Event], term: Sequence[int] = (), at_ms: Sequence[int] = ()) -> tuple[list[int], list[int]]:
+        history = [
+            Fact(ME, seq, event, (at_ms[seq - 1] if at_ms else seq) * 1_000_000, boot, term[seq - 1] if term else 1)
+            for seq, (boot, event) in enumerate(said, 1)
+        ]
+        verdict = examine(history)
+        return [one.seq for one in verdict.findings], [one.seq for one in verdict.warnings]
+
+    assert lives(("a", start), ("a", note), ("b", start), ("b", stop), ("c", start)) == ([], [])
+    assert lives(("a", note), ("b", note)) == ([], []), "a journal that says nothing of its lives"
+    assert lives(("a", start), ("b", start), ("a", note))[0] == [3], "two at once"
+    assert lives(("a", start), ("a", start))[0] == [2]
+    assert lives(("a", start), ("a", stop), ("a", note))[0] == [3]
+    assert lives(("a", start), ("b", note))[0] == [2]
+    assert lives(("a", start), ("a", note), ("a", note), term=(1, 2, 1))[0] == [3]
+    assert lives(("a", start), ("a", note), at_ms=(5000, 4500)) == ([], [])
+    assert lives(("a", start), ("a", note), at_ms=(5000, 3900)) == ([], [2]), "a clock that goes back is a warning"
+    assert lives(("a", msgspec.structs.replace(start, process="acme/sales")))[0] == [1]
+
+
+def test_what_is_long_overdue() -> None:
+    """A request that is open long after its deadline is a fault of a process that works, not of one that slept."""
+    accepted = RequestAccepted(request="r", asker="", text="", accepted_ms=1000, deadline_ms=2000)
+    note = Acked(peer=ME, received=0)
+
+    def overdue(*at_ms: int) -> list[int]:
+        history = [Fact(MAI, seq, note if seq > 1 else accepted, ms * 1_000_000, "b") for seq, ms in enumerate(at_ms, 1)]
+        return [one.seq for one in examine(history).findings]
+
+    late = 2000 + GRACE_MS
+    assert overdue(1000, 2000 + GRACE_MS // 2) == []
+    assert overdue(*range(1000, late + 10_000, 5000)) == [1]
+    assert overdue(1000, late + 10_000, late + 15_000) == [], "it was not there meanwhile"
+
+
+# -- small memories
+def test_ids_are_found_again() -> None:
+    """Names that come twice are told with both records, whatever their order; a name that never came has none."""
+    ids = Ids()
+    for seq, name in enumerate(("a", "b", "a", "c", "b", "a"), 1):
+        ids.add(name, seq)
+    assert sorted(ids.twice()) == [(1, 3), (1, 6), (2, 5)]
+    assert (ids.seq_of("b"), ids.seq_of("x")) == (2, 0)
+    assert list(Ids().twice()) == []
+
+
+def test_findings_are_bounded() -> None:
+    """A journal that is all wrong gives so many findings of each kind, and the number of the others."""
+    verdict = looked_at(ME, *(UNKNOWN for _ in range(3 * MOST)))
+    assert len(verdict.findings) == MOST + 1
+    assert f"{2 * MOST} more" in verdict.findings[-1].what
