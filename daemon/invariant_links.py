@@ -13,6 +13,7 @@ from mai.daemon.invariants import CAUSE, Handler, Notes
 from mai.daemon.witness import Strand
 
 LAW = "links"
+SOON = "what is acknowledged is on record within a second, of a process that runs: look again, with the daemon up"
 _encoder = msgspec.json.Encoder()
 
 
@@ -113,4 +114,4 @@ def _lost(sender: Ends, receiver: Ends, notes: Notes) -> None:
     else:
         seq = sent.seqs[told]
         what = f"record {seq}: {receiver.process} has this message in its record {got.seqs[told]}, and has not said so"
-        notes.found(LAW, sender.process, seq, what, (receiver.process, got.seqs[told]))
+        notes.found(LAW, sender.process, seq, what, (receiver.process, got.seqs[told]), hint=SOON)

@@ -3,29 +3,37 @@
 The forged journals are whole (chain, triggers, links, state): `mai verify --state` finds nothing in them.
 """
 
+import json
+import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mai.agents.events import Acked, Begun, Ended, Event, Hopped, Interrupted, ProcessStarted, Received, Remembered, Sent, Stepped
 from mai.agents.messages import Recalled, Remember, Result, Task
+from mai.cli import main
 from mai.daemon import deep
 from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestAccepted, RequestEnded, RequestPlanned
 from mai.daemon.verify import verify
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
 from tests.forge import History, Stuck, at, forge, history
+from tests.small import running, until
 from tests.wired import Wired
 
 SALES, MARKETING, MAI = "acme/sales", "acme/marketing", "acme/mai"
+SUPPORT, FINANCE = "acme/support", "acme/finance"  # of the small organisation
 CROSSED = "r2/1.1.1.1.1.m0"  # what marketing asks of sales for the second request
 Edit = Callable[[History], object]
 
@@ -282,3 +290,33 @@ def rows(place: Place, process: str) -> dict[tuple[str, str], object]:
     found = {(noun, key): msgspec.json.decode(data) for noun in nouns for key, data in ledger.load(noun).items()}
     ledger.close()
     return found
+
+
+# -- a real company
+def test_a_daemon_under_fire_is_sound(state: Path) -> None:
+    """Departments and Mai are killed while requests run and the check is made: nothing is found, then and at rest."""
+    with running(state) as daemon, ThreadPoolExecutor() as clients:
+        asked = [clients.submit(daemon.ask, f"refund order {number}", f"R{number}") for number in range(1, 21)]
+        for process in (FINANCE, SUPPORT, MAI):
+            (pid,) = until(lambda process=process: daemon.pids().get(process), f"{process} runs")  # type: ignore[misc]
+            os.kill(pid, signal.SIGKILL)
+            report = deep.check(daemon.place)
+            assert report.sound, deep.render(report)
+        assert {one.result()["state"] for one in asked} == {"answered"}
+        until(lambda: deep.check(daemon.place, at_rest=True).sound, "all is at rest, and sound")
+        ran = daemon.mai("verify", "--deep", "--json")
+        found = json.loads(ran.stdout)
+        assert ran.returncode == 0 and found["sound"] and found["findings"] == [] and found["deep_records"] > 500, ran
+    ran = daemon.mai("verify", "--rest")
+    assert ran.returncode == 0 and ran.stdout.endswith("at rest: nothing is open or on its way\n"), ran
+
+
+def test_the_command_tells_what_it_has_found(finished: Place, tmp_path: Path) -> None:
+    """A finding is told with its records and a hint, and is the command's exit status; without --deep it is not looked for."""
+    place = forge(finished, tmp_path, twice(SALES, Ended, task=f"{CROSSED}.1"))
+    told = CliRunner().invoke(main, ["--state", str(place.state), "verify", "--deep", SALES])
+    assert told.exit_code == 1 and "BAD acme/sales" in told.stdout and "record 31 is one more end" in told.stdout, told.stdout
+    data = CliRunner().invoke(main, ["--state", str(place.state), "verify", "--deep", "--json"])
+    (finding,) = json.loads(data.stdout)["findings"]
+    assert (finding["process"], finding["seq"], finding["law"], finding["also"]) == (SALES, 31, "tasks", [f"{SALES} 30"])
+    assert CliRunner().invoke(main, ["--state", str(place.state), "verify", "--state"]).exit_code == 0

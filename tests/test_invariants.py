@@ -17,6 +17,7 @@ from mai.agents.events import (
     Ended,
     Event,
     Hopped,
+    MessageRefused,
     ProcessStarted,
     ProcessStopped,
     Received,
@@ -27,7 +28,16 @@ from mai.agents.messages import Inquiry, Numbered, Result, Task, Think, Thought,
 from mai.daemon.calling import AttemptBegun, AttemptEnded, CallEnded, CallTaken
 from mai.daemon.examination import Verdict, examine
 from mai.daemon.invariants import GRACE_MS, MOST, Fact, Ids
-from mai.daemon.records import RequestAccepted
+from mai.daemon.records import (
+    ErrandChecked,
+    ErrandEnded,
+    PartAnswer,
+    PartEnded,
+    PartPlan,
+    RequestAccepted,
+    RequestEnded,
+    RequestPlanned,
+)
 from mai.daemon.tooling import ToolBegun, ToolEnded
 
 ME, MAI, MODELS, TOOLS = "acme/support", "acme/mai", "acme/models", "acme/tools"
@@ -283,6 +293,118 @@ GAVE = (ToolEnded(**CALL, tool="support.pay", value=1), sent(Used("r/1.m1", "r",
 def test_the_use_of_a_tool_that_needs_the_network(said: Sequence[Event], words: str) -> None:
     """One end, told at once; called again only if its effect allows that."""
     findings = looked_at(TOOLS, *said).findings
+    assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
+
+
+# -- Mai
+THINK = Think("r/1.m1", "r", "acme/support/desk", "m", Inquiry(("a",), 1))
+THOUGHT = Thought("r/1.m1", "r", "answered", "ab")
+
+
+def checked(ident: str = "r/1.m1", asking: str = ME, *, allowed: bool = True) -> ErrandChecked:
+    """Mai's verdict on a question to a model."""
+    return ErrandChecked(
+        request="r",
+        task=ident,
+        agent="a",
+        asking=asking,
+        service="models",
+        what="m",
+        allowed=allowed,
+        rule="",
+        deadline_ms=10**15,
+    )
+
+
+def closed(ident: str = "r/1.m1") -> ErrandEnded:
+    """The end of it."""
+    return ErrandEnded(request="r", task=ident, state="answered")
+
+
+ERRAND = (received(THINK, 1, ME), checked(), sent(THINK, 1, MODELS))
+HOME = (received(THOUGHT, 1, MODELS), closed(), sent(THOUGHT, 1, ME))
+ELSE = MessageRefused(peer=ME, why="out of place", detail="")
+WORDED = Thought("r/wording", "r", "answered", "ab")
+WORDING = Think("r/wording", "r", MAI, "m", Inquiry(("a",), 1))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ((*ERRAND, *HOME), ""),
+        (ERRAND, ""),
+        ((received(THINK, 1, ME), checked(allowed=False), sent(THOUGHT, 1, ME)), ""),
+        ((*ERRAND, closed(), sent(THOUGHT, 1, ME), received(THOUGHT, 1, MODELS)), ""),  # late
+        ((*ERRAND, received(THOUGHT, 2, ME), ELSE), ""),  # from who does not have it
+        ((checked("r/wording", MAI), sent(WORDING, 1, MODELS), received(WORDED, 1, MODELS),
+          closed("r/wording")), ""),
+        (ERRAND[:1], "there is no verdict"),
+        ((*ERRAND[:1], *ERRAND[2:]), "nothing has just called for it"),
+        (ERRAND[1:], "nobody has just asked for that"),
+        (ERRAND[:2], "may go on to acme/models, and does not"),
+        ((received(THINK, 1, ME), checked(allowed=False), sent(THINK, 1, MODELS)), "nothing has just called for it"),
+        ((*ERRAND, HOME[0]), "and it has no end"),
+        ((*ERRAND, *HOME[:2]), "is not told what became"),
+        ((*ERRAND, HOME[0], HOME[2]), "nothing has just called for it"),
+        ((*ERRAND, *HOME, HOME[1]), "which ended in record 5"),
+        ((*ERRAND, received(THOUGHT, 2, ME)), "and is not refused"),
+        ((HOME[1],), "which was never let pass"),
+    ],
+)  # fmt: skip
+def test_an_errand_passes_mai_once(said: Sequence[Event], words: str) -> None:
+    """One verdict, one way on, one end, one answer; what comes from elsewhere is refused, what comes late is dropped."""
+    findings = looked_at(MAI, *said).findings
+    assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
+
+
+ACCEPTED = RequestAccepted(request="r", asker="", text="", accepted_ms=1, deadline_ms=10**15)
+PLAN = RequestPlanned(request="r", parts=tuple(PartPlan(name, "", "", {}, "") for name in ("support", "sales")))
+SENDS = tuple(sent(Task(f"r/{n}", "r", "", "", "", {}, 9), 1, process) for n, process in ((1, ME), (2, "acme/sales")))
+RESULT = Result("r/1", "r", "answered", "yes", {}, "", "")
+
+
+def part(state: str, text: str = "") -> PartAnswer:
+    """What a part has given."""
+    return PartAnswer("support", "", state, text, {}, "", "", ())
+
+
+def over(state: str, *parts: PartAnswer) -> RequestEnded:
+    """The answer."""
+    return RequestEnded(request="r", state=state, answer="", parts=parts, elapsed_ms=1)
+
+
+ONE = (received(RESULT, 1, ME), PartEnded(request="r", task="r/1", answer=part("answered", "yes")))
+CANCELLED = later("request.cancelled", request="r", by="ann", reason="")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ((PLAN, *SENDS, *ONE, over("expired", part("answered", "yes"), part("expired"))), ""),
+        ((over("expired", part("expired")),), ""),
+        ((RequestPlanned(request="r", parts=()), over("refused", part("refused"))), ""),
+        ((PLAN, over("refused", part("refused"))), ""),  # a part that is too large to be sent
+        ((PLAN, *SENDS, over("expired", part("expired"), part("expired")), ONE[0]), ""),  # late
+        ((PLAN, *SENDS, received(RESULT, 1, "acme/sales"), MessageRefused(peer="acme/sales", why="out of place", detail="")), ""),
+        ((PLAN, *SENDS, *ONE, CANCELLED, over("refused", part("refused"))), ""),
+        ((PLAN, *SENDS, *ONE, over("answered", part("answered", "no"), part("answered"))), "than its end in record 6"),
+        ((PLAN, *SENDS, *ONE, over("answered", part("answered", "yes"), part("answered"))), "answered, and it has no end"),
+        ((PLAN, *SENDS, *ONE, over("answered", part("answered", "yes"))), "with 1 parts, 2 were planned"),
+        ((over("answered", part("answered", "yes")),), "which nobody has worked on"),
+        ((PLAN, SENDS[0]), "planned for sales, and was not sent"),
+        ((*SENDS,), "no plan has just said so"),
+        ((PLAN, *SENDS, SENDS[0]), "no plan has just said so"),
+        ((PLAN, SENDS[0], msgspec.structs.replace(SENDS[1], to=MODELS)), "planned otherwise"),
+        ((PLAN, *SENDS, ONE[1]), "no answer to it has just come"),
+        ((PLAN, *SENDS, received(RESULT, 1, "acme/sales")), "which acme/support has, and is not refused"),
+        ((PLAN, *SENDS, CANCELLED), "is cancelled, and has no end"),
+        ((PLAN, *SENDS, CANCELLED, over("expired", part("expired"), part("expired"))), "which was cancelled in record 5"),
+        ((CANCELLED, PLAN, *SENDS, over("refused", part("refused"))), "which was cancelled in record 2"),
+    ],
+)  # fmt: skip
+def test_a_request_is_answered_once_with_what_its_parts_gave(said: Sequence[Event], words: str) -> None:
+    """Planned once, each part sent and ended once, and the answer says what they gave, or why there is nothing."""
+    findings = looked_at(MAI, ACCEPTED, *said).findings
     assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
 
 
