@@ -131,8 +131,9 @@ class Loop:
         self.after()
         if beat:
             self._beat_s = time.monotonic() + HEARTBEAT_S
-            queue = self.queue()
-            self.notifier.beat("ready", queue=queue, done=self.done, progress_ms=self.progress_ms, status=f"{queue} open")
+            queue, commits = self.queue(), self.ledger.commits
+            told = {"queue": queue, "done": self.done, "progress_ms": self.progress_ms, "commits": commits}
+            self.notifier.beat("ready", **told, status=f"{queue} open")
         return more
 
     def _stop(self) -> None:

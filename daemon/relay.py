@@ -5,10 +5,13 @@ What `mai bench` holds its own figures against, in the same run. Three processes
     python -P -m mai.daemon.relay relay|echo SOCKET
 """
 
+import contextlib
 import statistics
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +27,13 @@ class Relayed(NamedTuple):
 
     one_ms: float  # median with one in flight, of the block that was least disturbed
     many_per_s: float  # with 64 in flight
+
+
+class Block(NamedTuple):
+    """So many round trips, one after the other or with several in flight."""
+
+    seconds: float
+    trips_ms: list[float]  # each, in the order of their ends
 
 
 def relay(path: str) -> None:
@@ -51,14 +61,20 @@ def _dealer(path: str, name: bytes) -> "zmq.Socket[bytes]":
 
 def measure(directory: Path, blocks: int = 5, one: int = 200, many: int = 3000) -> Relayed:
     """Start a relay and an echo, and time round trips through them."""
-    path = short(directory / "relay.sock")
-    dealer = _dealer(path, b"A")
+    with running(directory) as block:
+        medians_ms = [statistics.median(block(one, 1).trips_ms) for _ in range(blocks)]
+        return Relayed(min(medians_ms), many / block(many, 64).seconds)
+
+
+@contextlib.contextmanager
+def running(directory: Path) -> Iterator[Callable[[int, int], Block]]:
+    """A relay and an echo; gives what makes so many round trips through them, with so many in flight."""
+    dealer = _dealer(short(directory / "relay.sock"), b"A")
     command = [sys.executable, "-P", "-m", "mai.daemon.relay"]
     children = [subprocess.Popen([*command, role, str(directory / "relay.sock")]) for role in ("relay", "echo")]
     try:
         _wait_for_echo(dealer)
-        medians_ms = [statistics.median(_round(dealer, 1) * 1e3 for _ in range(one)) for _ in range(blocks)]
-        return Relayed(min(medians_ms), many / _round(dealer, many))
+        yield lambda total, in_flight: _block(dealer, total, in_flight)
     finally:
         for child in children:
             child.kill()
@@ -76,16 +92,18 @@ def _wait_for_echo(dealer: "zmq.Socket[bytes]", tries: int = 500) -> None:
     raise TimeoutError("the bare relay did not come up")
 
 
-def _round(dealer: "zmq.Socket[bytes]", total: int, in_flight: int = 64) -> float:
-    """Seconds for so many round trips."""
-    start_s, sent, back = time.perf_counter(), 0, 0
-    while back < total:
-        while sent < total and sent - back < in_flight:
+def _block(dealer: "zmq.Socket[bytes]", total: int, in_flight: int) -> Block:
+    begun_s, sent_s = time.perf_counter(), deque[float]()
+    trips_ms: list[float] = []
+    sent = 0
+    while len(trips_ms) < total:
+        while sent < total and len(sent_s) < in_flight:
+            sent_s.append(time.perf_counter())
             dealer.send_multipart([b"B", FRAME])
             sent += 1
         dealer.recv_multipart()
-        back += 1
-    return time.perf_counter() - start_s
+        trips_ms.append((time.perf_counter() - sent_s.popleft()) * 1e3)  # they come back in their order
+    return Block(time.perf_counter() - begun_s, trips_ms)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from mai.daemon.terminal import as_json, on_terminal, printable
 from mai.daemon.up import Start
 from mai.sandbox.errors import FAILED, MaiError
 
+PARTS = ("messages", "routing")  # of the bench that have a file of their own
+
 
 def stay(start: Start, *, detach: bool) -> None:
     """Show a daemon's start, and stay until it has ended; with `detach` until it is ready. Raises MaiError, SystemExit."""
@@ -59,19 +61,19 @@ def answer(given: dict[str, Any], json_: bool) -> None:
 
 
 def measured(what: str, json_: bool) -> None:
-    """Measure an organisation (a file, "" for the reference one), or "routing", and show the figures as they come."""
+    """Measure an organisation (a file, "" for the reference one), or one of PARTS, and show the figures as they come."""
     from importlib import import_module
 
     from mai.daemon.example import company
 
-    benching = import_module("mai.daemon.bench_routing" if what == "routing" else "mai.daemon.bench")
+    benching = import_module(f"mai.daemon.bench_{what}" if what in PARTS else "mai.daemon.bench")
 
     def measuring(what: str) -> None:
         if sys.stderr.isatty():
             click.secho(f"measuring {what} …", dim=True, err=True)
 
     figures = []
-    for figure in benching.run(company() if what in ("", "routing") else Path(what), measuring):
+    for figure in benching.run(company() if what in ("", *PARTS) else Path(what), measuring):
         figures.append(figure._asdict())
         if not json_:
             click.echo(benching.render(figure))

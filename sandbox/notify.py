@@ -25,9 +25,11 @@ class Notifier:
         """Accepting work from now on."""
         self.beat("ready", status=status)
 
-    def beat(self, state: str, *, queue: int = 0, done: int = 0, progress_ms: int = 0, status: str = "") -> None:
+    def beat(
+        self, state: str, *, queue: int = 0, done: int = 0, progress_ms: int = 0, commits: int = 0, status: str = ""
+    ) -> None:
         """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done."""
-        told = {"state": state, "queue": queue, "done": done, "progress_ms": progress_ms}
+        told = {"state": state, "queue": queue, "done": done, "progress_ms": progress_ms, "commits": commits}
         self.say(READY="1" if state == "ready" else "", WATCHDOG="1", STATUS=status, X_MAI=json.dumps(told))
 
     def stopping(self, status: str = "") -> None:

@@ -30,10 +30,11 @@ def one(notices: Notices) -> Notice:
 
 def test_a_heartbeat_says_everything_anew(notices: Notices) -> None:
     """Each heartbeat carries readiness, state and figures, so that a listener needs no memory of earlier ones."""
-    Notifier(str(notices.path)).beat("ready", queue=3, done=9, progress_ms=1_700_000_000_000, status="serving")
+    Notifier(str(notices.path)).beat("ready", queue=3, done=9, progress_ms=1_700_000_000_000, commits=5, status="serving")
     fields = one(notices).fields
     assert (fields["READY"], fields["WATCHDOG"], fields["STATUS"]) == ("1", "1", "serving")
-    assert json.loads(fields["X_MAI"]) == {"state": "ready", "queue": 3, "done": 9, "progress_ms": 1_700_000_000_000}
+    told = {"state": "ready", "queue": 3, "done": 9, "progress_ms": 1_700_000_000_000, "commits": 5}
+    assert json.loads(fields["X_MAI"]) == told
 
 
 def test_who_is_not_ready_does_not_say_so(notices: Notices) -> None:
