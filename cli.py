@@ -40,6 +40,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "bench": "mai.daemon.bench_commands",
     "verify": "mai.daemon.verify_commands",
     "cancel": "mai.daemon.cancel_commands",
+    "rebuild": "mai.daemon.rebuild_commands",
 }
 
 

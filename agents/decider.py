@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from mai.agents.events import Acked, Event, Received, Sent
+from mai.agents.events import Acked, Event, Received, Sent, counted
 from mai.agents.link import Flight, settle
 from mai.agents.messages import Numbered, Think
 from mai.agents.state import State
@@ -58,20 +58,50 @@ def fold_link(state: State, event: Event, seq: int) -> bool:
     """Fold what concerns a link; False if the event is of another kind."""
     match event:
         case Sent():
-            link, transit = state.link(event.to), state.transit(event.to)
-            link.sent = event.lseq
-            transit.waiting.append(Flight(event.lseq, seq, b""))
-            link.oldest = link.oldest or seq
+            _sent(state, event.to, event.lseq, seq)
         case Received():
-            link = state.link(event.sender)
-            link.received = event.lseq
+            _received(state, event.sender, event.lseq)
         case Acked():
-            link = state.link(event.peer)
-            settle(link, state.transit(event.peer), event.received)
+            _acked(state, event.peer, event.received)
         case _:
             return False
-    state.changed("link", link.peer, link)
     return True
+
+
+def fold_counted(state: State, kind: str, body: str, seq: int) -> bool:
+    """The same from a record's body, for who folds many: what the message says is left undecoded. Raises MsgspecError."""
+    if kind == Received.kind:
+        one = counted(body)
+        _received(state, one.sender, one.lseq)
+    elif kind == Sent.kind:
+        one = counted(body)
+        _sent(state, one.to, one.lseq, seq)
+    elif kind == Acked.kind:
+        one = counted(body)
+        _acked(state, one.peer, one.received)
+    else:
+        return False
+    return True
+
+
+def _sent(state: State, to: str, lseq: int, seq: int) -> None:
+    link, transit = state.link(to), state.transit(to)
+    link.sent = lseq
+    transit.waiting.append(Flight(lseq, seq, b""))
+    link.oldest = link.oldest or seq
+    state.changed("link", to, link)
+
+
+def _received(state: State, sender: str, lseq: int) -> None:
+    link = state.link(sender)
+    link.received = lseq
+    state.changed("link", sender, link)
+
+
+def _acked(state: State, peer: str, received: int) -> None:
+    link = state.link(peer)
+    settle(link, state.transit(peer), received)
+    state.changed("link", peer, link)
 
 
 def sooner_ms(now_ms: int, deadline_ms: int) -> int:

@@ -34,6 +34,16 @@ class ProcessStopped(Event, frozen=True, kw_only=True):
     why: str
 
 
+class StateRebuilt(Event, frozen=True, kw_only=True):
+    """The stored state was replaced by what the journal up to `upto` gives; the old rows lie in the file `kept`."""
+
+    kind: ClassVar[str] = "state.rebuilt"
+    upto: int
+    rows: int
+    wrong: int  # rows that were missing, too many, or not what the journal gives
+    kept: str
+
+
 class Sent(Event, frozen=True, kw_only=True):
     """A message is owed to a peer. Its number on the link is `lseq`; the record's own digest is the head it carries."""
 
@@ -243,11 +253,36 @@ class Ended(Event, frozen=True, kw_only=True):
 KINDS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
-        *(ProcessStarted, ProcessStopped, Sent, Received, Acked, MessageRefused, Hopped, HopRefused, Begun, Interrupted),
+        *(
+            ProcessStarted,
+            ProcessStopped,
+            StateRebuilt,
+            Sent,
+            Received,
+            Acked,
+            MessageRefused,
+            Hopped,
+            HopRefused,
+            Begun,
+            Interrupted,
+        ),
         *(Stepped, Asked, EffectIntent, EffectUnknown, Remembered, Claimed, Escalated, Ended),
     )
 }
+
+
+class Counted(msgspec.Struct, frozen=True, gc=False):
+    """As much of a Sent, Received or Acked as its link needs: what a message says is not decoded."""
+
+    to: str = ""
+    sender: str = ""
+    peer: str = ""
+    lseq: int = 0
+    received: int = 0
+
+
 _encoder = msgspec.json.Encoder()
+counted = msgspec.json.Decoder(Counted).decode  # a record's body -> Counted
 _decoders: dict[str, msgspec.json.Decoder[Event]] = {}
 
 

@@ -66,6 +66,12 @@ class Reader:
         rows: list[tuple[Any, ...]] = self.connection.execute(query, (after, upto)).fetchall()
         return rows
 
+    def bodies(self, after: int, upto: int) -> list[tuple[int, str, str]]:
+        """Number, kind and body of the next records, as `portion`: for who folds them."""
+        query = f"SELECT seq, kind, body FROM journal WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {BATCH}"
+        rows: list[tuple[int, str, str]] = self.connection.execute(query, (after, upto)).fetchall()
+        return rows
+
     def last(self) -> int:
         """The number of the newest record; 0 if there is none."""
         try:
@@ -77,6 +83,10 @@ class Reader:
     def body(self, record: Record) -> str:
         """The JSON text of a record's body, wherever it lies."""
         return body_of(self.connection, record)
+
+    def body_of(self, seq: int, body: str) -> str:
+        """The same for a record of this number, of which only the body is at hand."""
+        return body_of(self.connection, Record(seq, 0, 0, "", "", "", "", "", body, b"", b""))
 
     def fields(self, record: Record) -> Body:
         """A record's body, decoded; what is no JSON object (somebody has changed it) is given whole under ``unreadable``."""

@@ -27,6 +27,7 @@ BLOB = '{"blob":'  # how a body begins that lies elsewhere
 THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
 PAGE_BLOBS = 100  # in one SELECT
 RESTORE = "put the ledger back from a backup; `mai verify` on the backup tells whether it is sound"
+REBUILD = "keep the file as evidence; if its journal is sound, stop the process and make its state anew with `mai rebuild`"
 OTHER = "verify it with the version that wrote it"
 TAMPERED = "somebody has changed the file: keep it as evidence, and put the ledger back from a backup"
 
@@ -173,11 +174,15 @@ class Scrub:
         self.ends.claim(self.bad_seq)
         for peer, counts in self.ends.counts().items():
             text = self.state.get(("link", peer))
-            link = msgspec.json.decode(text, type=Link) if text else Link(peer)
+            try:
+                link = msgspec.json.decode(text, type=Link) if text else Link(peer)
+            except msgspec.MsgspecError:
+                self.found(0, f"the state of the link with {peer} is none", REBUILD)
+                continue
             if (link.sent, link.acked, link.received) != counts and not self.bad_seq:
                 state = f"{link.sent} sent, {link.acked} acknowledged, {link.received} received"
                 due = ", ".join(map(str, counts))
-                self.found(0, f"the state of the link with {peer} ({state}) is not what the journal says ({due})")
+                self.found(0, f"the state of the link with {peer} ({state}) is not what the journal says ({due})", REBUILD)
 
     def _body(self, row: Row) -> None:
         seq, kind, body, digest = row[0], row[4], row[8], row[10]

@@ -14,7 +14,7 @@ import pysqlite3 as sqlite3
 
 from mai.daemon import refold, witness
 from mai.daemon.reader import NotFound, chosen
-from mai.daemon.scrub import OTHER, TAMPERED, Scrub
+from mai.daemon.scrub import OTHER, REBUILD, Scrub
 from mai.daemon.status import painted
 from mai.daemon.summary import clean
 from mai.daemon.witness import Finding
@@ -160,7 +160,7 @@ def _state(place: Place, scrub: Scrub) -> None:
         scrub.found(error.seq, f"record {error.seq} cannot be folded: {error}", OTHER)
         return
     for difference in refold.differences(scrub.state, folded):
-        scrub.found(0, difference, TAMPERED)
+        scrub.found(0, difference, REBUILD)
 
 
 # -- the result
