@@ -142,12 +142,13 @@ def run(file: Path, progress: Callable[[str], None]) -> Iterator[Trips]:
             for in_flight in IN_FLIGHT:
                 progress(f"round trips with {in_flight} in flight")
                 rounds = [(bare(TRIPS[in_flight], in_flight), sub.block(TRIPS[in_flight], in_flight)) for _ in range(ROUNDS)]
-                yield _trips(in_flight, rounds, file_system(directory))
+                yield figures(in_flight, rounds, file_system(directory))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _trips(in_flight: int, rounds: list[tuple[relay.Block, Block]], disk: str) -> Trips:
+def figures(in_flight: int, rounds: list[tuple[relay.Block, Block]], disk: str) -> Trips:
+    """What the rounds with so many in flight come to: medians, and the ratios within each."""
     bares, ours = zip(*rounds, strict=True)
     bare_per_s = [len(one.trips_ms) / one.seconds for one in bares]
     ratios = [one.per_s / bare for one, bare in zip(ours, bare_per_s, strict=True)]
@@ -155,7 +156,7 @@ def _trips(in_flight: int, rounds: list[tuple[relay.Block, Block]], disk: str) -
     return Trips(
         in_flight, statistics.median(one.per_s for one in ours), p50_ms, p99_ms, statistics.mean(one.commits for one in ours),
         statistics.median(bare_per_s), *_percentiles([ms for one in bares for ms in one.trips_ms]),
-        statistics.median(ratios), max(ratios), TRIPS[in_flight], len(rounds), disk,
+        statistics.median(ratios), max(ratios), len(rounds[0][1].trips_ms), len(rounds), disk,
     )  # fmt: skip
 
 

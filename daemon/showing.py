@@ -12,7 +12,7 @@ from mai.daemon.terminal import as_json, on_terminal, printable
 from mai.daemon.up import Start
 from mai.sandbox.errors import FAILED, MaiError
 
-PARTS = ("messages", "routing")  # of the bench that have a file of their own
+PARTS = ("messages", "recovery", "routing")  # of the bench that have a file of their own
 
 
 def stay(start: Start, *, detach: bool) -> None:
@@ -60,7 +60,7 @@ def answer(given: dict[str, Any], json_: bool) -> None:
         click.secho(f"{given['state']} in {given['elapsed_ms']} ms · mai trace {given['request']}", dim=True)
 
 
-def measured(what: str, json_: bool) -> None:
+def measured(what: str, json_: bool, **how: int) -> None:
     """Measure an organisation (a file, "" for the reference one), or one of PARTS, and show the figures as they come."""
     from importlib import import_module
 
@@ -73,7 +73,7 @@ def measured(what: str, json_: bool) -> None:
             click.secho(f"measuring {what} …", dim=True, err=True)
 
     figures = []
-    for figure in benching.run(company() if what in ("", *PARTS) else Path(what), measuring):
+    for figure in benching.run(company() if what in ("", *PARTS) else Path(what), measuring, **how):
         figures.append(figure._asdict())
         if not json_:
             click.echo(benching.render(figure))

@@ -1,0 +1,80 @@
+"""`mai bench messages` and `mai bench recovery`: small runs of both, with their own processes and ledgers."""
+
+import json
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from mai.daemon import bench_messages, bench_recovery, rebuild, relay
+from mai.daemon.bench_messages import NAMES, Sub
+from mai.daemon.reader import Reader
+from mai.daemon.verify import verify
+from tests.small import MAI, PATIENCE_S, environment
+
+
+def mai(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command."""
+    return subprocess.run(
+        [*MAI, *arguments], env=environment(), capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False
+    )
+
+
+def test_each_round_trip_is_on_record_in_all_three_journals(tmp_path: Path) -> None:
+    """What is counted are asks that crossed both ways: a step, four messages and a verdict each; and the ledgers are sound."""
+    with Sub(tmp_path) as sub:
+        blocks = [sub.block(30, 4), sub.block(20, 1)]
+    assert [len(block.trips_ms) for block in blocks] == [30, 20]
+    assert all(block.per_s > 0 and block.commits > 0 and min(block.trips_ms) > 0 for block in blocks)
+    counts = [{"message.sent": 102, "contract.checked": 50}, {"step": 50}, {"message.sent": 50}]
+    for process, due in zip(NAMES, counts, strict=True):
+        with closing(Reader(sub.place, process)) as reader:
+            assert {kind: len(reader.records("kind = ?", kind)) for kind in due} == due
+    assert verify(sub.place, state=True).sound
+
+
+def test_the_bare_relay_times_each_trip(tmp_path: Path) -> None:
+    """So many round trips as asked for, each with its time."""
+    with relay.running(tmp_path) as block:
+        for total, in_flight in ((5, 1), (50, 16)):
+            done = block(total, in_flight)
+            assert len(done.trips_ms) == total and 0 < max(done.trips_ms) <= done.seconds * 1e3
+
+
+def test_figures_of_rounds(tmp_path: Path) -> None:
+    """The ratio is the median of the rounds' own ratios, whatever the machine did between them."""
+    bares = [relay.Block(1.0, [1.0] * 100), relay.Block(2.0, [2.0] * 100), relay.Block(1.0, [1.0] * 100)]
+    ours = [bench_messages.Block(per_s, [float(n) for n in range(101)], 0.5) for per_s in (10.0, 20.0, 30.0)]
+    trips = bench_messages.figures(64, list(zip(bares, ours, strict=True)), "ext4")
+    assert (trips.ratio, trips.best, trips.per_s, trips.bare_per_s) == (0.3, 0.4, 20.0, 100.0)
+    assert (trips.p50_ms, trips.p99_ms, trips.commits) == (50.0, 99.0, 0.5)
+    assert "64" in bench_messages.render(trips)
+
+
+def test_a_grown_journal_is_one_that_could_have_been_written(tmp_path: Path) -> None:
+    """Its chain holds, its links have no gap, and it folds to the state that a rebuild writes."""
+    with Sub(tmp_path) as sub:
+        sub.block(40, 8)
+    for process in bench_recovery.FOLDED:
+        written = bench_recovery.grow(sub.place, process, 2000)
+        assert written >= 2000
+        assert rebuild.rebuild(sub.place, process, lambda *_: None).records == written
+        report = verify(sub.place, [process], state=True)
+        assert report.sound, report.findings
+
+
+def test_the_recovery_bench_shows_its_figures() -> None:
+    """A start with a grown journal reads no more of it than a few pages; --json has every figure."""
+    ran = mai("bench", "recovery", "--records", "3000", "--json")
+    assert ran.returncode == 0, ran.stderr
+    figures: list[dict[str, Any]] = json.loads(ran.stdout)
+    for process in bench_recovery.FOLDED:
+        what = [figure["what"] for figure in figures if figure["process"] == process]
+        assert what == ["fold", "chain", "rebuild", "start", "read", "start", "read"]
+        empty, full = (figure["value"] for figure in figures if (figure["process"], figure["what"]) == (process, "read"))
+        assert full - empty < 500  # KiB, of more than a thousand
+
+
+def test_records_are_for_the_recovery_alone() -> None:
+    """Another part is not silently measured with its own number."""
+    assert mai("bench", "messages", "--records", "5").returncode == 2
