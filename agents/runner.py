@@ -10,16 +10,18 @@ import contextlib
 import hashlib
 import mmap
 import os
+import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import msgspec
 
-from mai.agents.bounded import TooLong, bounded
+from mai.agents.bounded import OURS, TooLong, bounded
 from mai.agents.command import Line, Programs, Seat
 from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Reply, Waiting
 from mai.agents.decider import room_bytes
@@ -41,6 +43,8 @@ MARK_BYTES: Final = 512
 OVERDUE_S: Final = 0.05  # a task's turn that lasted so long ends at its next step
 ROUND_S: Final = 0.1  # all turns between two commits, with them; the last may be longer
 STACK: Final = 200  # frames that a step of a worker's may need of us
+NEAR: Final = 30  # frames between a turn's begin and a step, at which the stack is not looked at
+CO_COROUTINE: Final = 0x80  # in a code's flags; `inspect` has the name and takes long to import
 CLOSE_S: Final = 0.1  # for the `finally` of code that was ended from outside
 
 
@@ -288,7 +292,8 @@ class Runner:
     # -- what a context asks of us
     def has_turn(self, context: Context) -> bool:
         """Is it this context's task whose code is running, here and now, and is there stack enough to serve it?"""
-        _deep(STACK)
+        if not _near(sys._getframe(1)):
+            _deep(STACK)
         return self._turn_of is context and threading.get_ident() == self._thread
 
     @property
@@ -318,6 +323,20 @@ class Runner:
         finally:
             self._turn_of = None
             self._mark[:] = bytes(MARK_BYTES)
+
+
+def _near(frame: FrameType | None) -> bool:
+    """Is it only a few frames of ours and of coroutines down to the turn's begin? There the stack is as good as empty.
+
+    Worth a look: to try it out takes longer than all that a step costs otherwise.
+    """
+    for _ in range(NEAR):
+        if frame is None or not (frame.f_code.co_flags & CO_COROUTINE or frame.f_code.co_filename.startswith(OURS)):
+            return False
+        if frame.f_code is Runner._go_on.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _deep(frames: int) -> None:

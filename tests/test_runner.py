@@ -74,6 +74,10 @@ BAD = {
         "",
     ),
     "endless depth": ("def f(): f()\n    f()", "desk failed: RecursionError"),
+    "endless depth of coroutines": (
+        "async def f():\n        ctx.now()\n        await f()\n    await f()",
+        "desk failed: RecursionError",
+    ),
     "endless depth below a step": ("def f():\n        ctx.now()\n        f()\n    f()", "desk failed: RecursionError"),
     "a standard error that is closed": (
         "import io\n    sys.stderr = io.StringIO(); sys.stderr.close()\n    raise ValueError('x')",
