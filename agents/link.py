@@ -18,6 +18,8 @@ import msgspec
 
 WINDOW = 512  # numbered messages on their way to one peer, not acknowledged yet
 
+BURST = 64  # of them in one message of the wire
+
 Receipt = Literal["new", "seen", "gap"]
 
 

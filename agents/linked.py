@@ -32,6 +32,10 @@ class Linked(Loop):
         """Hand a frame for Mai to the wire; False if it takes none now."""
         return self.dealer.send(frame)
 
+    def burst(self, peer: str, frames: list[bytes]) -> bool:
+        """The same for several, all or none."""
+        return self.dealer.burst(frames)
+
     def noticed(self, peer: str, body: Hop | Complaint) -> None:
         """Mai complains: put it on record, and end if our ledger is an old one."""
         if isinstance(body, Complaint):

@@ -56,7 +56,14 @@ class DepartmentProcess(Linked):
         self._prepare()
         self.dial()
         self.shell = Shell(
-            self.ledger, self.decider, self.organisation.digest, self.send, seen=self._seen, noticed=self.noticed, keeps=True
+            self.ledger,
+            self.decider,
+            self.organisation.digest,
+            self.send,
+            seen=self._seen,
+            noticed=self.noticed,
+            burst=self.burst,
+            keeps=True,
         )
         self.runner.shell = self.shell
         self._restore()

@@ -14,7 +14,7 @@ import msgspec
 from mai.agents import events, messages
 from mai.agents.decider import Decider, Input, Send
 from mai.agents.events import Acked, Event, MessageRefused, Received, Sent
-from mai.agents.link import Flight, Link, Transit, receipt
+from mai.agents.link import BURST, Flight, Link, Transit, receipt
 from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Numbered
 from mai.agents.plain import foreign
 from mai.agents.texts import Texts, misfit
@@ -41,7 +41,8 @@ class Shell:
     """One process's decider, ledger and links.
 
     `send(peer, frame) -> bool` hands a frame to the wire (False: not now), `seen(event)` is told of each event before
-    it is folded, `noticed(peer, body)` of the messages outside a link. A shell that `answers` (Mai's) replies to Hello, one
+    it is folded, `noticed(peer, body)` of the messages outside a link. Where there is a `burst(peer, frames) -> bool`, it takes
+    several frames, all or none: that wakes the other end once. A shell that `answers` (Mai's) replies to Hello, one
     that `keeps` (a department's) stores the texts that come with messages.
     """
 
@@ -54,11 +55,14 @@ class Shell:
         *,
         seen: Callable[[Event], None],
         noticed: Callable[[str, Hop | Complaint], None],
+        burst: Callable[[str, list[bytes]], bool] | None = None,
         answers: bool = False,
         keeps: bool = False,
     ) -> None:
         self.ledger, self.decider, self.me, self.organisation = ledger, decider, ledger.process, organisation
         self._send, self._seen, self._noticed, self._answers = send, seen, noticed, answers
+        self._burst = burst or (lambda peer, frames: send(peer, frames[0]))
+        self._most = BURST if burst else 1
         self.texts = Texts(ledger, decider.state, keeps=keeps)
         self.notices: list[tuple[str, Hop]] = []  # for who looks on; they leave before the turn's messages
         self._urgent = False  # something is to be committed that is more than an acknowledgement
@@ -110,8 +114,8 @@ class Shell:
 
     def apply(self, event: Event) -> list[Input]:
         """Journal one fact and fold it; returns what has to be decided because of it."""
-        columns = {name: getattr(event, name, "") for name in ("request", "task", "agent")}
-        seq = self.ledger.append(event.kind, events.encode(event), **columns)
+        request, task, agent = getattr(event, "request", ""), getattr(event, "task", ""), getattr(event, "agent", "")
+        seq = self.ledger.append(event.kind, events.encode(event), request=request, task=task, agent=agent)
         self._urgent = self._urgent or not isinstance(event, Acked)
         self._seen(event)
         following = self.decider.evolve(event, seq)
@@ -253,9 +257,11 @@ class Shell:
 
     def _fly(self, peer: str) -> None:
         transit = self.decider.state.transit(peer)
-        for flight in transit.due(self.decider.state.link(peer).acked):
+        due = transit.due(self.decider.state.link(peer).acked)
+        for first in range(0, len(due), self._most):
+            flights = due[first : first + self._most]
             reach("send.before")
-            if not self._send(peer, flight.frame):
+            if not self._burst(peer, [flight.frame for flight in flights]):
                 return
-            transit.flown = flight.lseq
+            transit.flown = flights[-1].lseq
             reach("send.after")

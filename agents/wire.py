@@ -17,6 +17,8 @@ from mai.sandbox.place import short
 
 RECONNECT_MS = 20
 MOST_FRAMES = 1000  # taken in one turn
+NOBLOCK = int(zmq.NOBLOCK)  # each look at an enumeration costs as much as a decode
+MORE = int(zmq.SNDMORE) | NOBLOCK
 
 
 def routing_id(name: str) -> bytes:
@@ -48,8 +50,18 @@ class Dealer:
     def send(self, frame: bytes) -> bool:
         """Hand a frame to ZeroMQ; False if it takes none now."""
         try:
-            self.socket.send(frame, zmq.NOBLOCK)
+            self.socket.send(frame, NOBLOCK)
         except zmq.Again:
+            return False
+        return True
+
+    def burst(self, frames: list[bytes]) -> bool:
+        """Hand frames to ZeroMQ as the parts of one message, which wakes its thread and the peer once; False if it takes none."""
+        try:
+            for frame in frames[:-1]:
+                self.socket.send(frame, MORE)
+            self.socket.send(frames[-1], NOBLOCK)
+        except zmq.Again:  # at the first part: once that is taken, all others are
             return False
         return True
 
@@ -58,7 +70,7 @@ class Dealer:
         frames: list[bytes] = []
         try:
             while len(frames) < MOST_FRAMES:
-                frames.append(self.socket.recv(zmq.NOBLOCK))
+                frames.append(self.socket.recv(NOBLOCK))
         except zmq.Again:
             pass
         return frames

@@ -61,7 +61,14 @@ class Gateway(Loop):
         for polled in (self.router.socket, self.router.zap, self.door, self.planning):
             self.poller.register(polled, zmq.POLLIN)
         self.shell = Shell(
-            self.ledger, self.decider, self.organisation.digest, self._send, seen=self._seen, noticed=self._noticed, answers=True
+            self.ledger,
+            self.decider,
+            self.organisation.digest,
+            self._send,
+            seen=self._seen,
+            noticed=self._noticed,
+            burst=self._burst,
+            answers=True,
         )
         self.watchers: dict[str, list[tuple[Caller, bool]]] = {}  # by request: who waits, and whether with the hops
         self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
@@ -96,8 +103,11 @@ class Gateway(Loop):
 
     # -- what the shell tells
     def _send(self, peer: str, frame: bytes) -> bool:
+        return self._burst(peer, [frame])
+
+    def _burst(self, peer: str, frames: list[bytes]) -> bool:
         try:
-            self.router.send(peer, frame)
+            self.router.burst(peer, frames)
         except zmq.Again:
             return False  # it is there and reads slowly; a later turn tries again
         except zmq.ZMQError:
@@ -164,9 +174,9 @@ class Gateway(Loop):
         self.shell.receive(name, envelope)
 
     def _opened(self, parcel: Parcel) -> Envelope:
-        if len(parcel.frames) != 1:
-            raise Malformed(f"not a message: it has {len(parcel.frames)} frames instead of one")
-        return messages.decode(parcel.frames[0], self.organisation.limits.message_bytes)
+        if parcel.frame is None:
+            raise Malformed("not a message: it has no frame, or too many")
+        return messages.decode(parcel.frame, self.organisation.limits.message_bytes)
 
     def _complain(self, parcel: Parcel, why: str, detail: str) -> None:
         """Refuse what came; the answer goes to the connection that it came from, whoever's name it used."""

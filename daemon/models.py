@@ -34,7 +34,15 @@ class ModelsProcess(Linked):
         self.begun: dict[str, int] = {}  # attempts that start after the commit: call -> which
         self.turned = False
         self.dial()
-        self.shell = Shell(self.ledger, self.decider, self.organisation.digest, self.send, seen=self._seen, noticed=self.noticed)
+        self.shell = Shell(
+            self.ledger,
+            self.decider,
+            self.organisation.digest,
+            self.send,
+            seen=self._seen,
+            noticed=self.noticed,
+            burst=self.burst,
+        )
         self.poller.register(self.providing, 1)
         self._restore()
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import zmq
 from zmq.utils import z85
 
-from mai.agents.wire import MOST_FRAMES, name_of
+from mai.agents.link import BURST
+from mai.agents.wire import MORE, MOST_FRAMES, NOBLOCK, name_of
 from mai.sandbox import keys
 from mai.sandbox.place import short
 
@@ -19,11 +20,11 @@ MOST_HANDSHAKES = 256  # answered in one turn
 
 
 class Parcel(NamedTuple):
-    """What came in: the name that the key proves, the routing id, and the frames, of which a message has one."""
+    """A frame that came in: the name that the key proves, the routing id, the bytes; None if it was no frame but too many."""
 
     name: str
     route: bytes
-    frames: tuple[bytes, ...]
+    frame: bytes | None
 
     @property
     def claims(self) -> str:
@@ -72,8 +73,15 @@ class Router:
         found: list[Parcel] = []
         try:
             while len(found) < MOST_FRAMES:
-                route, *frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-                found.append(Parcel(str(route.get("User-Id")), route.bytes, tuple(frame.bytes for frame in frames)))
+                first = part = self.socket.recv(NOBLOCK, copy=False)
+                name, route, count = str(first.get("User-Id")), first.bytes, 0
+                while part.more:
+                    part = self.socket.recv(NOBLOCK, copy=False)
+                    count += 1
+                    if count <= BURST:
+                        found.append(Parcel(name, route, part.bytes))
+                if not 0 < count <= BURST:
+                    found.append(Parcel(name, route, None))
         except zmq.Again:
             pass
         return found
@@ -90,9 +98,19 @@ class Router:
             raise zmq.ZMQError(zmq.EHOSTUNREACH)
         self.answer(self._routes[name], frame)
 
+    def burst(self, name: str, frames: list[bytes]) -> None:
+        """The same for several, all or none."""
+        if name not in self._routes:
+            raise zmq.ZMQError(zmq.EHOSTUNREACH)
+        self.socket.send(self._routes[name], MORE)  # it raises here or nowhere: then all its parts are taken
+        for frame in frames[:-1]:
+            self.socket.send(frame, MORE)
+        self.socket.send(frames[-1], NOBLOCK)
+
     def answer(self, route: bytes, frame: bytes) -> None:
         """The same, to the connection that something came from, whoever that is."""
-        self.socket.send_multipart([route, frame], zmq.NOBLOCK)
+        self.socket.send(route, MORE)
+        self.socket.send(frame, NOBLOCK)
 
     def close(self) -> None:
         """Hang up on all."""

@@ -37,7 +37,15 @@ class ToolsProcess(Linked):
         self.value_bytes = room_bytes(self.limit_bytes)
         self.jobs: dict[str, Job] = {}
         self.dial()
-        self.shell = Shell(self.ledger, self.decider, self.organisation.digest, self.send, seen=self._seen, noticed=self.noticed)
+        self.shell = Shell(
+            self.ledger,
+            self.decider,
+            self.organisation.digest,
+            self.send,
+            seen=self._seen,
+            noticed=self.noticed,
+            burst=self.burst,
+        )
         self._restore()
 
     def _restore(self) -> None:

@@ -141,7 +141,8 @@ class Office:
         while select.select([self.notes], [], [], 0)[0]:
             self.heard += self.notes.recv(4096).decode() + "\n"
         for parcel in self.router.receive():
-            envelope = messages.decode(parcel.frames[0], BYTES)
+            assert parcel.frame is not None
+            envelope = messages.decode(parcel.frame, BYTES)
             if self.router.heard(parcel) and envelope.lseq:
                 self.shell.greet(parcel.name)
             self.shell.receive(parcel.name, envelope)
