@@ -22,11 +22,14 @@ def ends(tmp_path: Path) -> Iterator[tuple[Router, Dealer]]:
     for name in ("mai", "sales"):
         (tmp_path / name).mkdir()
     mai, own = keys.ensure(tmp_path / "mai"), keys.ensure(tmp_path / "sales")
-    with closing(Router(tmp_path / "m.sock", mai, {own.public: NAME}, 1 << 20)) as router:
-        with closing(Dealer(NAME, tmp_path / "m.sock", own, mai.public, 1 << 20)) as dealer:
-            waited(lambda: bool(router.authenticate() or dealer.send(b"first")), "the handshake")
-            waited(lambda: any(router.heard(parcel) for parcel in router.receive()), "the first frame")
-            yield router, dealer
+    path = tmp_path / "m.sock"
+    with (
+        closing(Router(path, mai, {own.public: NAME}, 1 << 20)) as router,
+        closing(Dealer(NAME, path, own, mai.public, 1 << 20)) as dealer,
+    ):
+        waited(lambda: bool(router.authenticate() or dealer.send(b"first")), "the handshake")
+        waited(lambda: any(router.heard(parcel) for parcel in router.receive()), "the first frame")
+        yield router, dealer
 
 
 @pytest.mark.parametrize("count", [1, 2, BURST])
