@@ -19,6 +19,7 @@ from mai.daemon.invariant_lives import Lives
 from mai.daemon.invariant_requests import Requests
 from mai.daemon.invariant_services import Calls, Uses
 from mai.daemon.invariant_tasks import Tasks
+from mai.daemon.invariant_undoing import Undoing
 from mai.daemon.invariant_verdicts import Verdicts
 from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
@@ -27,7 +28,7 @@ ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
     "mai": (Requests, Verdicts),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects),  # a department
+    "": (Tasks, Effects, Undoing),  # a department
 }
 
 

@@ -7,6 +7,7 @@ from mai.agents.events import Event, MessageRefused, Received, Sent
 from mai.agents.messages import Result, Task
 from mai.daemon.compose import state_of
 from mai.daemon.desk import origin, tasks
+from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import PartAnswer, PartEnded, RequestAccepted, RequestEnded, RequestPlanned
 
@@ -40,6 +41,7 @@ class Requests(Invariant):
             RequestAccepted.kind: self._accepted,
             RequestPlanned.kind: self._planned,
             "request.cancelled": self._cancelled,
+            "cancel.answered": self._stopped_there,
             PartEnded.kind: self._part_ended,
             RequestEnded.kind: self._ended,
             Sent.kind: self._sent,
@@ -76,12 +78,16 @@ class Requests(Invariant):
             for process in getattr(event, "to", ()):
                 self.dues.owe(("cancel", name, process), seq, f"{name} is cancelled, and {process} is not told")
 
+    def _stopped_there(self, seq: int, event: Event) -> None:
+        if not self.dues.settle(("stopped", name := said(event, "request"), said(event, "process"))):
+            self.found(seq, f"record {seq} says that {name} was stopped, and nobody has just said so")
+
     # -- parts
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
         body = event.body
-        if type(body).__name__ == "Cancel":
-            name = getattr(body, "request", "")
+        if named(body, "Cancel"):
+            name = said(body, "request")
             if not self.dues.settle(("cancel", name, event.to)):
                 self.found(seq, f"record {seq} tells {event.to} that {name} is cancelled, and nobody has just done that")
         if not isinstance(body, Task) or origin(body.task):
@@ -102,6 +108,9 @@ class Requests(Invariant):
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
         body = event.body
+        if named(body, "Cancelled"):
+            name = said(body, "request")
+            self.dues.owe(("stopped", name, event.sender), seq, f"{event.sender} has stopped {name}, and that is not noted")
         request = self.open.get(body.request) if isinstance(body, Result) else None
         if request is None or not isinstance(body, Result) or body.task not in request.sent or body.task in request.answers:
             return
@@ -114,6 +123,7 @@ class Requests(Invariant):
     def _refused(self, seq: int, event: Event) -> None:
         assert isinstance(event, MessageRefused)
         self.dues.settle(("refused", event.peer))
+        self.dues.drop(lambda key: key[0] == "stopped" and key[-1] == event.peer)
 
     def _part_ended(self, seq: int, event: Event) -> None:
         assert isinstance(event, PartEnded)

@@ -3,6 +3,7 @@
 from mai.agents.events import Event, Received, Sent
 from mai.agents.messages import Think, Thought, Usage, Use, Used
 from mai.daemon.calling import AttemptBegun, AttemptEnded, CallEnded, CallTaken
+from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.spending import together
 from mai.daemon.tooling import AGAIN, ToolBegun, ToolEnded
@@ -40,6 +41,16 @@ class Service(Invariant):
             self.found(seq, f"record {seq} {what} for {ident}, {why}", ended)
         return call
 
+    def cancelled(self, seq: int, body: object) -> None:
+        """A request is cancelled, if the message says so: Mai hears at once that nothing is done for it any more."""
+        if named(body, "Cancel"):
+            self.dues.owe(("stopped", said(body, "request")), seq, f"{said(body, 'request')} is cancelled, and Mai is not told")
+
+    def stopped(self, seq: int, body: object) -> None:
+        """And she is told once."""
+        if named(body, "Cancelled") and not self.dues.settle(("stopped", said(body, "request"))):
+            self.found(seq, f"record {seq} says that {said(body, 'request')} was stopped, and nobody has just cancelled it")
+
     def over(self, seq: int, ident: str, answer: str, peer: str) -> None:
         """It has ended: its asker is told at once."""
         self.open.pop(ident, None)
@@ -75,11 +86,13 @@ class Calls(Service):
 
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
+        self.cancelled(seq, event.body)
         if isinstance(event.body, Think) and event.body.id not in self.open:
             self.dues.owe(("taken", event.body.id), seq, f"{event.body.id} was received, and neither taken in nor refused")
 
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
+        self.stopped(seq, event.body)
         if isinstance(event.body, Thought):
             self.told(seq, "Thought", event.body.id, event.to)
 
@@ -140,11 +153,13 @@ class Uses(Service):
 
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
+        self.cancelled(seq, event.body)
         if isinstance(event.body, Use) and event.body.id not in self.open:
             self.open[event.body.id] = OpenCall(seq, event.sender, event.deadline_ms)
 
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
+        self.stopped(seq, event.body)
         if isinstance(event.body, Used):
             self.told(seq, "Used", event.body.id, event.to)
 

@@ -74,7 +74,7 @@ class Tasks(Invariant):
         name, n = asked_by(ident)
         task = self.open.get(name)
         if task and n in task.asked and task.asked[n][1] in calls:
-            self.dues.owe(("step", name, n), seq, f"the reply to step {n} of {name} was received, and is not its outcome")
+            self.dues.owe(("step", name, str(n)), seq, f"the reply to step {n} of {name} was received, and is not its outcome")
 
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
@@ -149,7 +149,7 @@ class Tasks(Invariant):
             self.dues.owe(("back", task.parent), seq, f"{event.task} has come back, and nothing is done about {task.parent}")
         elif task.step in parent.asked:
             why = f"{event.task} has ended, and step {task.step} of {task.parent}, which waits for it, has no outcome"
-            self.dues.owe(("step", task.parent, task.step), seq, why)
+            self.dues.owe(("step", task.parent, str(task.step)), seq, why)
 
     # -- steps
     def _asked(self, seq: int, event: Event) -> None:
@@ -180,7 +180,7 @@ class Tasks(Invariant):
         elif asked and asked[1] != event.call:
             self.found(seq, f"record {seq}: step {n} of {event.task} was {asked[1]} and is {event.call} now", asked[0])
         task.done.setdefault(n, seq)
-        self.dues.settle(("step", event.task, n))
+        self.dues.settle(("step", event.task, str(n)))
 
     def _of_open(self, seq: int, event: Event) -> None:
         name: str = getattr(event, "task", "")

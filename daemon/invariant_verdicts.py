@@ -6,8 +6,6 @@ Recall, Remember        → one Recalled
 Result, Thought, Used   → the end of what is open under that id; refused from who does not have it; else it ended before
 """
 
-from collections.abc import Hashable
-
 from mai.agents.events import Event, MessageRefused, Received, Sent
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
 from mai.daemon.desk import origin
@@ -97,7 +95,7 @@ class Verdicts(Invariant):
         else:
             self._goes_back(seq, "Thought" if event.service == "models" else "Used", event.task, event.asking)
 
-    def _asked_for(self, seq: int, due: Hashable, ident: str, among: dict[str, OpenCrossing]) -> None:
+    def _asked_for(self, seq: int, due: tuple[str, ...], ident: str, among: dict[str, OpenCrossing]) -> None:
         if self.dues.settle(due):
             return
         before = among[ident].seq if ident in among else self.ended.seq_of(ident)

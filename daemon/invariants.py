@@ -7,7 +7,7 @@ refusal) stands in the commit of its cause: at the end of a journal nothing of t
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
@@ -120,18 +120,23 @@ class Dues:
     """What is owed at once."""
 
     def __init__(self) -> None:
-        self._open: dict[Hashable, Due] = {}
+        self._open: dict[tuple[str, ...], Due] = {}
         self._never: list[Due] = []
 
-    def owe(self, key: Hashable, seq: int, what: str) -> None:
+    def owe(self, key: tuple[str, ...], seq: int, what: str) -> None:
         """This has to follow."""
         if before := self._open.get(key):
             self._never.append(before)
         self._open[key] = Due(seq, what)
 
-    def settle(self, key: Hashable) -> Due | None:
+    def settle(self, key: tuple[str, ...]) -> Due | None:
         """It follows; None if nobody was waiting for it."""
         return self._open.pop(key, None)
+
+    def drop(self, which: Callable[[tuple[str, ...]], bool]) -> None:
+        """What is owed is refused instead."""
+        for key in [key for key in self._open if which(key)]:
+            del self._open[key]
 
     def left(self) -> Iterator[Due]:
         """What did not follow."""

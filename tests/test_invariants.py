@@ -408,6 +408,76 @@ def test_a_request_is_answered_once_with_what_its_parts_gave(said: Sequence[Even
     assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
 
 
+# -- cancelled
+def made(name: str, **fields: Any) -> Any:
+    """A message, or part of one, as the version that has cancellation knows it."""
+    return msgspec.defstruct(name, list(fields), kw_only=True, frozen=True)(**fields)
+
+
+CANCEL, STOPPED = (made(name, request="r") for name in ("Cancel", "Cancelled"))
+UNDO = {**KEY, "key": "r/1/1!", "undoes": "r/1/1", "tool": "give_back"}
+TOLD = received(CANCEL, 2, ident="r!support")
+TAKEN_UP = later("cancel.taken", request="r", by="ann", stopped=("r/1",))
+STOP = (
+    later("task.cancelled", **IN, by="ann"),
+    Ended(**IN, state="refused"),
+    sent(Result("r/1", "r", "refused", "", {}, "", "")),
+)
+UNDOS = later(
+    "undo.planned", request="r", effects=(made("Undo", key="r/1/1", state=""), made("Undo", key="r/1/2", state="stays"))
+)
+UNDONE = later("undo.done", **UNDO, value=None, refused="")
+OVER = (later("cancel.ended", request="r"), sent(STOPPED, 2))
+
+
+def undo(attempt: int = 1, effect: str = "opaque") -> Event:
+    """What undoes it is about to be called."""
+    return later("undo.intent", **UNDO, effect=effect, attempt=attempt)
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        ((TAKEN_UP, *STOP, UNDOS, undo(), UNDONE, *OVER), ""),
+        ((TAKEN_UP, *STOP, UNDOS, undo(), later("undo.unknown", **UNDO, why=""), *OVER), ""),
+        ((TAKEN_UP, *STOP, UNDOS, undo(1, "idempotent"), undo(2, "idempotent"), UNDONE, *OVER), ""),
+        ((TAKEN_UP, *STOP, UNDOS, undo()), ""),
+        ((), "nothing is stopped"),
+        ((TAKEN_UP,), "its task r/1 is not stopped"),
+        ((TAKEN_UP, STOP[0]), "has no end"),
+        ((TAKEN_UP, STOP[0], *END), "it had to be refused"),
+        ((TAKEN_UP, *STOP, UNDOS, UNDOS, undo(), UNDONE, *OVER), "one more plan"),
+        ((TAKEN_UP, *STOP, UNDOS, undo(), undo(2), UNDONE, *OVER), "again by a tool that is opaque"),
+        ((TAKEN_UP, *STOP, UNDOS, undo(), UNDONE, undo(), *OVER), "no longer, to be undone"),
+        ((TAKEN_UP, *STOP, UNDOS, undo(), UNDONE, UNDONE, *OVER), "that is known, or not planned"),
+        ((TAKEN_UP, *STOP, UNDOS, *OVER), "r/1/1 is not undone"),
+        ((TAKEN_UP, *STOP, *OVER), "nobody has looked"),
+        ((TAKEN_UP, *STOP, UNDOS, undo(), UNDONE, OVER[0]), "Mai is not told"),
+        ((TAKEN_UP, *STOP, UNDOS, undo(), UNDONE, *OVER, OVER[1]), "nothing has just ended that"),
+    ],
+)
+def test_a_cancelled_request_is_stopped_and_undone_once(behind: Sequence[Event], words: str) -> None:
+    """Each open task ends refused, each effect is undone once or in doubt, Mai hears of it once."""
+    findings = looked_at(ME, TASK, HOP, intent(), outcome(7), TOLD, *behind).findings
+    assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
+
+
+def test_mai_and_the_services_on_a_cancelled_request() -> None:
+    """Mai tells each process of it once and notes each answer; a service answers at once."""
+    cancelled = later("request.cancelled", request="r", by="ann", to=(ME,))
+    tell, end, came = sent(CANCEL, 1, ME), over("refused", part("refused")), received(STOPPED, 1, ME)
+    noted = later("cancel.answered", request="r", process=ME, body=STOPPED)
+    assert found(MAI, ACCEPTED, cancelled, tell, end, came, noted) == []
+    assert found(MAI, ACCEPTED, cancelled, tell, end, came, ELSE) == []
+    assert found(MAI, ACCEPTED, cancelled, end) == [("requests", 2)]
+    assert found(MAI, ACCEPTED, cancelled, tell, end, came) == [("requests", 5)]
+    assert found(MAI, ACCEPTED, cancelled, tell, end, noted) == [("requests", 5)]
+    assert found(MAI, tell) == [("requests", 1)]
+    assert found(MODELS, received(CANCEL), sent(STOPPED)) == found(TOOLS, received(CANCEL), sent(STOPPED)) == []
+    assert found(MODELS, received(CANCEL)) == found(TOOLS, received(CANCEL)) == [("errands", 1)]
+    assert found(TOOLS, sent(STOPPED)) == [("errands", 1)]
+
+
 # -- links
 def test_both_ends_of_a_link() -> None:
     """What is on its way is counted; what nobody sent, what says something else, and what is acknowledged ahead is found."""

@@ -151,6 +151,8 @@ class Desk:
         while self.ready:
             code = self.ready.popleft()
             for item in code:
+                if getattr(item, "task", "") not in self.decider.state.work:
+                    break  # it has ended meanwhile, and its code with it
                 if isinstance(item, Event):
                     self.shell.apply(item)
                     continue
