@@ -4,8 +4,6 @@ A task from Mai is taken up by one hop or refused by one result; each hop has on
 Mai is told to her in one result, in the same commit. Nothing is done for a task that has ended.
 """
 
-import re
-
 from mai.agents.department import VIA_MAI
 from mai.agents.events import Asked, EffectIntent, Ended, Event, Hopped, Received, Sent, Stepped
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
@@ -15,8 +13,6 @@ OF_OPEN_TASKS = ("task.begun", "task.interrupted", "escalated", "claim", "hop.re
 ENDING = ("task.cancelled", "task.quarantined")  # what the task's end follows in the same commit
 ASKED_FIRST = ("ask", "hand")  # calls that are on record before their outcome, always
 UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state directory, and report it"
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class OpenTask:
@@ -217,5 +213,4 @@ class Tasks(Invariant):
 def asked_by(ident: str) -> tuple[str, int]:
     """The task and the step that ask Mai for something under this id; step 0 for a task that is handed on by rank."""
     task, _, number = ident.rpartition(VIA_MAI)
-    digits = _NUMBER.match(number)  # behind it may stand how often it was called
-    return task, int(digits[0]) if digits else 0
+    return task, int(number) if number.isdecimal() else 0
