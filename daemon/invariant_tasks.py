@@ -5,7 +5,7 @@ Mai is told to her in one result, in the same commit. Nothing is done for a task
 """
 
 from mai.agents.department import VIA_MAI
-from mai.agents.events import Asked, EffectIntent, Ended, Event, Hopped, Received, Sent, Stepped
+from mai.agents.events import Asked, EffectIntent, EffectUnknown, Ended, Event, Hopped, Received, Sent, Stepped
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 
@@ -18,11 +18,12 @@ UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state d
 class OpenTask:
     """A task between its hop and its end."""
 
-    __slots__ = ("asked", "deadline_ms", "done", "parent", "seq", "step")
+    __slots__ = ("asked", "awaited", "deadline_ms", "done", "parent", "seq", "step")
 
     def __init__(self, seq: int, hop: Hopped) -> None:
         self.seq, self.parent, self.step, self.deadline_ms = seq, hop.parent, hop.step, hop.deadline_ms
         self.asked: dict[int, tuple[int, str]] = {}  # step -> its record and call, without an outcome
+        self.awaited: dict[int, str] = {}  # step -> the id of what was asked of Mai for it last; 0: for the task itself
         self.done: dict[int, int] = {}  # step -> the record of its outcome
 
 
@@ -45,6 +46,7 @@ class Tasks(Invariant):
             Ended.kind: self._ended,
             Asked.kind: self._asked,
             EffectIntent.kind: self._asked,
+            EffectUnknown.kind: self._doubted,
             Stepped.kind: self._stepped,
             **dict.fromkeys(OF_OPEN_TASKS, self._of_open),
             **dict.fromkeys(ENDING, self._ending),
@@ -62,14 +64,18 @@ class Tasks(Invariant):
                 self._reply(seq, ident, ("recall", "remember"))
             case Thought(id=ident):
                 self._reply(seq, ident, ("model",))
-            case Used(id=ident, doubt=False):
+            case Used(id=ident, doubt=False):  # one in doubt may have to be asked about first
                 self._reply(seq, ident, ("tool",))
 
     def _reply(self, seq: int, ident: str, calls: tuple[str, ...]) -> None:
-        """A reply to a step that waits for it is its outcome."""
+        """A reply to a step that waits for it is its outcome; one to an earlier call of the same step comes too late."""
         name, n = asked_by(ident)
         task = self.open.get(name)
-        if task and n in task.asked and task.asked[n][1] in calls:
+        if task is None or task.awaited.get(n) != ident:
+            return
+        if n == 0:
+            self.dues.owe(("back", name), seq, f"the reply to {name} was received, and nothing is done about it")
+        elif n in task.asked and task.asked[n][1] in calls:
             self.dues.owe(("step", name, str(n)), seq, f"the reply to step {n} of {name} was received, and is not its outcome")
 
     def _sent(self, seq: int, event: Event) -> None:
@@ -88,6 +94,8 @@ class Tasks(Invariant):
             self._over(seq, name, f"asks for something as {ident}")
         elif n and n not in task.asked:
             self.found(seq, f"record {seq} asks for something as {ident}, which no step of the task waits for")
+        else:
+            task.awaited[n] = ident
 
     def _result(self, seq: int, task: str, state: str) -> None:
         if due := self.dues.settle(("result", task)):
@@ -162,6 +170,13 @@ class Tasks(Invariant):
         else:
             task.asked[event.n] = (seq, event.call if isinstance(event, Asked) else "tool")
 
+    def _doubted(self, seq: int, event: Event) -> None:
+        """What comes of it now is too late: a person has to say."""
+        assert isinstance(event, EffectUnknown)
+        if task := self.open.get(event.task):
+            task.awaited.pop(event.n, None)
+            self.dues.settle(("step", event.task, str(event.n)))
+
     def _stepped(self, seq: int, event: Event) -> None:
         assert isinstance(event, Stepped)
         task, n = self.open.get(event.task), event.n
@@ -176,6 +191,7 @@ class Tasks(Invariant):
         elif asked and asked[1] != event.call:
             self.found(seq, f"record {seq}: step {n} of {event.task} was {asked[1]} and is {event.call} now", asked[0])
         task.done.setdefault(n, seq)
+        task.awaited.pop(n, None)
         self.dues.settle(("step", event.task, str(n)))
 
     def _of_open(self, seq: int, event: Event) -> None:

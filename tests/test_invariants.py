@@ -12,6 +12,7 @@ import pytest
 from mai.agents import events
 from mai.agents.events import (
     Acked,
+    Asked,
     EffectIntent,
     EffectUnknown,
     Ended,
@@ -194,6 +195,50 @@ def test_an_intent_without_an_outcome() -> None:
     two = facts(ME, start, TASK, HOP, intent(), *REFUSED)
     assert examine(two).sound
     assert [one.seq for one in examine([*two, Fact(ME, 7, start, 7_000_000, "c")]).findings] == [4]
+
+
+# -- steps that wait for a reply
+USED = Used("r/1.m1", "r", 7)
+WANTED = sent(Use("r/1.m1", "r", "acme/support/desk", "support.pay", "r/1/1", {}))
+ASKS = Asked(**IN, n=1, call="ask", given={})
+MORE = Task("r/1.m0", "r", "acme/client", "sales.deals", "", {}, 9)
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        ((intent(), WANTED, received(USED, 2), outcome(7), *END), ""),
+        ((intent(), WANTED, received(USED, 2)), "is not its outcome"),
+        ((intent(), WANTED, UNKNOWN, received(USED, 2)), ""),  # too late
+        ((intent(), WANTED, outcome(7), *END, received(USED, 2)), ""),
+        ((WANTED, *END), "which no step of the task waits for"),
+        ((ASKS, ASKS, *END), "asks again for step 1"),
+        ((sent(MORE), received(Result("r/1.m0", "r", "answered", "", {}, "", ""), 2), *END), ""),
+        ((sent(MORE), received(Result("r/1.m0", "r", "answered", "", {}, "", ""), 2)), "nothing is done about it"),
+        ((ASKS, Stepped(**IN, n=1, call="tool", given={}), *END), "was ask and is tool now"),
+        ((later("claim", **IN, subject="", attribute="", value=1, confidence=1.0, grounds=()), *END), ""),
+        ((*END, later("claim", **IN, subject="", attribute="", value=1, confidence=1.0, grounds=())), "which ended in record 3"),
+        ((msgspec.structs.replace(HOP, task="r/1.1", parent="r/1", step=1), *END), "for step 1 of r/1, which does not wait"),
+        ((msgspec.structs.replace(HOP, task="r/9.1", parent="r/9"), *END), "which this department never had"),
+        ((msgspec.structs.replace(HOP, task="r/1.1", parent="r/1"), Ended(**{**IN, "task": "r/1.1"}, state="answered")),
+         "nothing is done about r/1"),
+        ((ASKS, msgspec.structs.replace(HOP, task="r/1.1", parent="r/1", step=1),
+          Ended(**{**IN, "task": "r/1.1"}, state="answered")), "which waits for it, has no outcome"),
+    ],
+)  # fmt: skip
+def test_a_reply_brings_the_task_on(behind: Sequence[Event], words: str) -> None:
+    """What a step waits for is its outcome when it comes, at once; what comes too late is nobody's."""
+    findings = [one for one in looked_at(ME, TASK, HOP, *behind).findings if one.law == "tasks"]
+    assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
+
+
+def test_an_answer_before_all_its_steps_are_known() -> None:
+    """A task that was answered while a step of it waits, or with a step that is not on record, is a warning."""
+    other = msgspec.structs.replace(outcome(7), n=2)
+    for behind in ((ASKS, other, *END), (other, *END)):
+        verdict = looked_at(ME, TASK, HOP, *behind)
+        assert verdict.sound and len(verdict.warnings) == 1 and "step 1" in verdict.warnings[0].what
+    assert not looked_at(ME, TASK, HOP, outcome(7), other, *END).warnings
 
 
 # -- services
