@@ -1,9 +1,10 @@
 """The lives of one process: one after the other, each with a start and at most one end; its clock and its terms. Pure."""
 
-from mai.agents.events import ProcessStarted, ProcessStopped
+from mai.agents.events import ProcessStarted, ProcessStopped, StateRebuilt
 from mai.daemon.invariants import GRACE_MS, Fact, Notes
 
 LAW = "lives"
+FIRST = (ProcessStarted.kind, StateRebuilt.kind)  # how a life begins: the latter's is no more than that
 BACK_NS = 1_000_000_000  # that the clock may go back before it is named
 LOOK = "look at the host's clock (chronyc tracking, timedatectl): deadlines are wall clock"
 
@@ -46,7 +47,7 @@ class Lives:
                 f"record {fact.seq} is of the life that began with record {first} and was followed by another: two wrote at once"
             )
             self._found(fact.seq, text, first, fact.seq - 1)
-        elif kind != ProcessStarted.kind and self._told:
+        elif kind not in FIRST and self._told:
             self._found(fact.seq, f"record {fact.seq} is the first of a life, and does not say that one begins")
         self._boots.setdefault(fact.boot, fact.seq)
         self.boot, self._started, self._stopped, self.lives = fact.boot, 0, 0, self.lives + 1

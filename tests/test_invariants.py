@@ -23,6 +23,7 @@ from mai.agents.events import (
     ProcessStopped,
     Received,
     Sent,
+    StateRebuilt,
     Stepped,
 )
 from mai.agents.messages import Inquiry, Numbered, Result, Task, Think, Thought, Usage, Use, Used
@@ -564,6 +565,7 @@ def test_lives_of_a_process() -> None:
         return [one.seq for one in verdict.findings], [one.seq for one in verdict.warnings]
 
     assert lives(("a", start), ("a", note), ("b", start), ("b", stop), ("c", start)) == ([], [])
+    assert lives(("a", start), ("b", StateRebuilt(upto=1, rows=1, wrong=0, kept="")), ("c", start)) == ([], []), "by a command"
     assert lives(("a", note), ("b", note)) == ([], []), "a journal that says nothing of its lives"
     assert lives(("a", start), ("b", start), ("a", note))[0] == [3], "two at once"
     assert lives(("a", start), ("a", start))[0] == [2]
