@@ -46,15 +46,19 @@ def check(place: Place, names: Sequence[str] = (), *, at_rest: bool = False, pro
     """Examine these processes or clients, or all. `at_rest`: nothing may be open or on its way. Raises NotFound."""
     first = verify.verify(place, names, state=True, progress=progress)
     begun_s = time.monotonic()
-    broken = {finding.process for finding in first.findings if not finding.seq}  # of those nothing can be said
     verdict = examined(place, names, at_rest=at_rest, progress=progress)
     deep_s = time.monotonic() - begun_s
-    known = {(finding.process, finding.seq) for finding in first.findings}
-    more = tuple(one for one in verdict.findings if (one.process, one.seq) not in known or one.process in broken)
-    findings = (*first.findings, *more)
+    named = {finding.process for finding in first.findings}
+    findings = (*first.findings, *(one for one in verdict.findings if not _said(one, named)))
     wrong = {finding.process for finding in findings}
     ledgers = tuple(msgspec.structs.replace(one, sound=one.process not in wrong) for one in first.ledgers)
     return _report(first, findings, ledgers, verdict, deep_s)
+
+
+def _said(finding: Finding, named: set[str]) -> bool:
+    """Has `verify`, which knows the digests, said it in its own words?"""
+    peers = {other.partition(" ")[0] for other in finding.also}
+    return finding.law in ("links", "readable") and bool(named & {finding.process, *peers})
 
 
 def _report(

@@ -30,6 +30,7 @@ from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
 from tests.forge import History, Stuck, at, forge, history
 from tests.small import running, until
+from tests.test_verify import tamper
 from tests.wired import Wired
 
 SALES, MARKETING, MAI = "acme/sales", "acme/marketing", "acme/mai"
@@ -320,3 +321,25 @@ def test_the_command_tells_what_it_has_found(finished: Place, tmp_path: Path) ->
     (finding,) = json.loads(data.stdout)["findings"]
     assert (finding["process"], finding["seq"], finding["law"], finding["also"]) == (SALES, 31, "tasks", [f"{SALES} 30"])
     assert CliRunner().invoke(main, ["--state", str(place.state), "verify", "--state"]).exit_code == 0
+
+
+def test_what_is_tampered_with_is_told_once(finished: Place, tmp_path: Path) -> None:
+    """A journal that was cut is named as `mai verify` names it; what its records mean is told beside it, not the link again."""
+    shutil.copytree(finished.state, tmp_path / "state", ignore=shutil.ignore_patterns("run"))
+    place = Place(tmp_path / "state", tmp_path / "run")
+    tamper(place, SALES, "DELETE FROM journal WHERE seq > ?", 30)
+    findings = deep.check(place).findings
+    assert all(not finding.law for finding in findings if finding.process == MAI)
+    assert [finding.what for finding in findings if "was cut" in finding.what and finding.process == SALES]
+    assert {finding.law for finding in findings} == {"", "tasks"}, findings  # an end without its result
+
+
+def test_a_record_of_another_version_is_named(finished: Place, tmp_path: Path) -> None:
+    """A record that this version does not know is a finding by itself, and its peers are not accused of what it may say."""
+    place = forge(finished, tmp_path, lambda said: None)
+    ledger = Ledger(place.ledger(SALES), SALES)
+    ledger.append("of.tomorrow", b"{}")
+    ledger.commit()
+    ledger.close()
+    verdict = deep.examined(place)
+    assert {(finding.process, finding.law) for finding in verdict.findings} == {(SALES, "readable"), (SALES, "lives")}
