@@ -16,6 +16,7 @@ from mai.agents.events import Event, ProcessStarted, Sent
 from mai.daemon.invariant_effects import Effects
 from mai.daemon.invariant_links import Ends, compare
 from mai.daemon.invariant_lives import Lives
+from mai.daemon.invariant_orders import Ordered, Orders
 from mai.daemon.invariant_requests import Requests
 from mai.daemon.invariant_services import Calls, Uses
 from mai.daemon.invariant_tasks import Tasks
@@ -25,10 +26,10 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts),
+    "mai": (Requests, Verdicts, Orders),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing),  # a department
+    "": (Tasks, Effects, Undoing, Ordered),  # a department
 }
 
 

@@ -2,7 +2,7 @@
 
     intent    → step | unknown | queried
     queried   → step, if it was found | intent again, if not
-    unknown   → resolved, once | nothing more: its task has ended
+    unknown   → resolved, once | nothing more: its task has ended | intent again, if it may simply be repeated
     resolved  → step with that value, if it happened | intent again, if not
 
 Before effects were resolved, a step that said so followed an unknown at once: such journals are sound as well.
@@ -68,7 +68,7 @@ class Effects(Invariant):
             self.open[key] = Open(seq, event.effect)
             self.of_task.setdefault(event.task, set()).add(key)
             return
-        if one.phase not in ("absent", "denied"):
+        if one.phase not in ("absent", "denied") and not (one.phase == "unknown" and one.effect in SIMPLY):
             known = {
                 "intended": "is one more intent, and the first has no outcome",
                 "unknown": "calls it again though nobody knows whether it happened",
@@ -76,8 +76,9 @@ class Effects(Invariant):
                 "happened": "calls it again though it is known to have happened",
             }[one.phase]
             self.found(seq, f"record {seq}: {event.tool} ({one.effect}, key {key}) {known}", one.seq, *_other(one))
-        one.seq = seq
+        one.seq, one.over = seq, 0
         one.goes("intended", seq)
+        self.of_task.setdefault(event.task, set()).add(key)
 
     def _queried(self, seq: int, event: Event) -> None:
         key, found = str(getattr(event, "key", "")), bool(getattr(event, "found", False))

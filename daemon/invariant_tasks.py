@@ -18,10 +18,11 @@ UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state d
 class OpenTask:
     """A task between its hop and its end."""
 
-    __slots__ = ("asked", "awaited", "deadline_ms", "done", "parent", "seq", "step")
+    __slots__ = ("asked", "awaited", "deadline_ms", "done", "parent", "released", "seq", "step")
 
     def __init__(self, seq: int, hop: Hopped) -> None:
         self.seq, self.parent, self.step, self.deadline_ms = seq, hop.parent, hop.step, hop.deadline_ms
+        self.released = 0  # the record that let it out of quarantine: who asked has had an answer then
         self.asked: dict[int, tuple[int, str]] = {}  # step -> its record and call, without an outcome
         self.awaited: dict[int, str] = {}  # step -> the id of what was asked of Mai for it last; 0: for the task itself
         self.done: dict[int, int] = {}  # step -> the record of its outcome
@@ -35,6 +36,7 @@ class Tasks(Invariant):
     def __init__(self, process: str, notes: Notes) -> None:
         super().__init__(process, notes)
         self.open: dict[str, OpenTask] = {}
+        self.held: dict[str, OpenTask] = {}  # in quarantine
         self.hopped, self.ended = Ids(), Ids()
 
     def handlers(self) -> dict[str, Handler]:
@@ -48,6 +50,7 @@ class Tasks(Invariant):
             EffectIntent.kind: self._asked,
             EffectUnknown.kind: self._doubted,
             Stepped.kind: self._stepped,
+            "task.released": self._released,
             **dict.fromkeys(OF_OPEN_TASKS, self._of_open),
             **dict.fromkeys(ENDING, self._ending),
         }
@@ -129,7 +132,9 @@ class Tasks(Invariant):
         self.dues.settle(("back", event.task))
         if (due := self.dues.settle(("ended", event.task))) and event.state != "refused":
             self.found(seq, f"record {seq}: {event.task} was {event.state}, it had to be refused", due.seq)
-        if not task.parent:
+        if task.released:
+            pass  # what it gives goes to nobody
+        elif not task.parent:
             self.dues.owe(("result", event.task), seq, f"{event.task} has ended, and Mai is not told that it was {event.state}")
         elif parent := self.open.get(task.parent):
             self._back(seq, event, task, parent)
@@ -203,7 +208,21 @@ class Tasks(Invariant):
         name: str = getattr(event, "task", "")
         self._of_open(seq, event)
         if name in self.open:
+            if event.kind == "task.quarantined":
+                self.held[name] = self.open[name]
             self.dues.owe(("ended", name), seq, f"{name} is stopped by a {event.kind}, and has no end")
+
+    def _released(self, seq: int, event: Event) -> None:
+        """A task leaves the quarantine: to run again over its recorded steps, or for good."""
+        name: str = getattr(event, "task", "")
+        task = self.held.pop(name, None)
+        if task is None or name in self.open:
+            self.found(seq, f"record {seq} lets {name} out of quarantine, and it is not in it", self.ended.seq_of(name))
+        elif getattr(event, "how", "") == "retry":
+            task.released, task.deadline_ms = seq, getattr(event, "deadline_ms", 0)
+            for n in getattr(event, "again", ()):
+                task.asked.pop(n, None)
+            self.open[name] = task
 
     def _over(self, seq: int, task: str, what: str) -> None:
         """Something is done for a task that is not open."""

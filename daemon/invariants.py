@@ -138,6 +138,9 @@ class Dues:
         for key in [key for key in self._open if which(key)]:
             del self._open[key]
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def left(self) -> Iterator[Due]:
         """What did not follow."""
         yield from self._never

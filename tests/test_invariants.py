@@ -524,6 +524,81 @@ def test_mai_and_the_services_on_a_cancelled_request() -> None:
     assert found(TOOLS, sent(STOPPED)) == [("errands", 1)]
 
 
+# -- quarantine, and what a person says
+AWAY = later("task.quarantined", **IN, attempts=3, traces=())
+GONE = (AWAY, *STOP[1:])
+
+
+def released(how: str = "retry") -> Event:
+    """It may leave."""
+    return later("task.released", **IN, how=how, by="ann")
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        (GONE, ""),
+        ((*GONE, released(), outcome(7), END[0]), ""),
+        ((*GONE, released(), AWAY, STOP[1], released("drop")), ""),
+        ((*GONE, released("drop")), ""),
+        ((AWAY, *END), "it had to be refused"),
+        ((AWAY,), "has no end"),
+        ((*GONE, outcome(7)), "which ended in record 4"),
+        ((*END, released()), "it is not in it"),
+        ((*GONE, released("drop"), released()), "it is not in it"),
+        ((*GONE, released(), END[0], outcome(7)), "which ended in record 4"),
+        ((*GONE, released(), *END), "is one more result"),
+    ],
+)
+def test_a_task_in_quarantine_runs_only_when_it_is_released(behind: Sequence[Event], words: str) -> None:
+    """It ends refused; released it runs again, and what it gives goes to nobody."""
+    findings = [one for one in looked_at(ME, TASK, HOP, *behind).findings if one.law == "tasks"]
+    assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
+
+
+def test_what_may_simply_be_repeated_is_when_its_task_is_released() -> None:
+    """An idempotent effect whose task was put away gets a new intent; an opaque one does not."""
+    for effect, laws in (("idempotent", []), ("opaque", [("effects", 9)])):
+        behind = (UNKNOWN, *GONE, later_again(), intent(effect), outcome(7), END[0])
+        assert found(ME, TASK, HOP, intent(effect), *behind) == laws
+
+
+def later_again() -> Event:
+    """It is released, and its step 1 is begun anew."""
+    return later("task.released", **IN, how="retry", by="ann", again=(1,))
+
+
+def test_a_doubt_and_its_resolution() -> None:
+    """A person is asked, once; what he says goes out once, and is on record where it is waited for."""
+    doubt, resolve = made("Doubt", key="k", known=False), made("Resolve", key="k")
+    raised = later("doubt.raised", **IN, process=ME, id="k?1", at_ms=1, doubt=doubt)
+    ruled = later("doubt.resolved", **IN, key="k", happened=True, value=None, by="ann", note="", at_ms=1)
+    told, says = received(doubt, 1, ME, "k?1"), sent(resolve, 1, ME)
+    assert found(MAI, told, raised, ruled, says) == found(MAI, told, ELSE) == found(MAI, told, raised) == []
+    assert found(MAI, received(made("Doubt", key="k", known=True), 1, ME, "k?1.")) == [], "it was resolved meanwhile"
+    assert found(MAI, told) == [("orders", 1)]
+    assert found(MAI, raised) == [("orders", 1)]
+    assert found(MAI, told, raised, ruled) == [("orders", 3)]
+    assert ("orders", 5) in found(MAI, told, raised, ruled, says, ruled)
+    assert found(MAI, says) == [("orders", 1)]
+    assert ("orders", 1) in found(ME, received(made("Resolve", key="r/1/1")))
+    if "why" in EffectUnknown.__struct_fields__:  # in a version in which a person is asked
+        asks = later("effect.unknown", **KEY, tool="pay", effect="opaque", why="it died")
+        assert ("orders", 4) in found(ME, TASK, HOP, intent(), asks)
+        assert found(ME, TASK, HOP, intent(), asks, sent(made("Doubt", key=KEY["key"]))) == []
+
+
+def test_an_order_to_release_has_one_answer() -> None:
+    """It goes out once, and what the department says to it is noted once."""
+    order = later("release.ordered", request="r", task="r/1", order=made("ReleaseOrder", order="o1"))
+    tell, back = sent(made("Release", id="o1"), 1, ME), received(made("Released", id="o1"), 1, ME)
+    noted = later("release.answered", request="r", task="r/1", order="o1")
+    assert found(MAI, order, tell, back, noted) == found(MAI, order, tell, back, ELSE) == []
+    assert found(MAI, order) == found(MAI, tell) == found(MAI, back) == found(MAI, noted) == [("orders", 1)]
+    assert found(ME, received(made("Release", id="o1")), sent(made("Released", id="o1"))) == []
+    assert found(ME, received(made("Release", id="o1"))) == found(ME, sent(made("Released", id="o1"))) == [("orders", 1)]
+
+
 # -- links
 def test_both_ends_of_a_link() -> None:
     """What is on its way is counted; what nobody sent, what says something else, and what is acknowledged ahead is found."""
