@@ -68,7 +68,7 @@ class Effects(Invariant):
             self.open[key] = Open(seq, event.effect)
             self.of_task.setdefault(event.task, set()).add(key)
             return
-        if one.phase not in ("absent", "denied") and not (one.phase == "unknown" and one.effect in SIMPLY):
+        if one.phase not in ("absent", "denied") and not (one.effect in SIMPLY and (one.phase == "unknown" or one.over)):
             known = {
                 "intended": "is one more intent, and the first has no outcome",
                 "unknown": "calls it again though nobody knows whether it happened",

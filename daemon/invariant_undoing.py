@@ -96,9 +96,9 @@ class Undoing(Invariant):
         if (one := self._of_open(seq, event)) is None:
             return
         request = said(event, "request")
-        if one.todo or not one.planned:
-            left = f"{next(iter(one.todo))} is not undone" if one.todo else "nobody has looked what is to be undone"
-            self.found(seq, f"record {seq} ends the cancellation of {request}, and {left}", one.planned or one.seq)
+        if one.todo:
+            what = f"record {seq} ends the cancellation of {request}, and {next(iter(one.todo))} is not undone"
+            self.found(seq, what, one.planned)
         del self.open[request]
         self.dues.owe(("told", request), seq, f"{request} is stopped, and Mai is not told")
 
