@@ -160,6 +160,8 @@ class Gateway(Loop):
 
     def _receive(self, parcel: Parcel) -> None:
         name = parcel.name
+        if self.router.stale(parcel):
+            return  # an earlier life of that process: the present one sends again what counts
         try:
             envelope = self._opened(parcel)
         except Malformed as fault:

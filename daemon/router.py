@@ -3,8 +3,12 @@
 Who sent a frame is what its key says: ZAP gives it a User-Id. The routing id that a connection chooses for itself proves
 nothing, so Mai never writes to a name but to the routing id from which that name, proven, was last heard. It ends in a
 number that nobody else can guess (wire.py): another process can neither take it first nor be sent what is not its own.
+
+ZeroMQ keeps what a dead process has sent, and reads in turn from all who have sent something: words of a process's last
+life may come between those of its present one. They count for nothing, because all of it that matters is sent again.
 """
 
+from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +21,7 @@ from mai.sandbox import keys
 from mai.sandbox.place import short
 
 MOST_HANDSHAKES = 256  # answered in one turn
+PAST_ROUTES = 16  # of each name: so many lives of it may have left something unread
 
 
 class Parcel(NamedTuple):
@@ -37,7 +42,7 @@ class Router:
 
     def __init__(self, path: Path, own: keys.Pair, known: dict[bytes, str], limit_bytes: int) -> None:
         self._known = {z85.decode(public): name for public, name in known.items()}
-        self._routes: dict[str, bytes] = {}
+        self._listen()
         self._context = zmq.Context()
         self.zap = self._context.socket(zmq.REP)
         self.zap.linger = 0
@@ -52,6 +57,11 @@ class Router:
         path.unlink(missing_ok=True)
         self.socket.bind(f"ipc://{short(path)}")
         path.chmod(0o600)
+
+    def _listen(self) -> None:
+        """Nobody was heard yet."""
+        self._routes: dict[str, bytes] = {}
+        self._past: dict[str, deque[bytes]] = {}
 
     def authenticate(self) -> list[str]:
         """Answer the handshakes that wait (rfc.zeromq.org/spec/27), up to a bound; returns the unknown keys, in Z85."""
@@ -86,11 +96,19 @@ class Router:
             pass
         return found
 
+    def stale(self, parcel: Parcel) -> bool:
+        """Is this from a connection that the name has left for another?"""
+        return parcel.route in self._past.get(parcel.name, ())
+
     def heard(self, parcel: Parcel) -> bool:
         """Write to this connection from now on; true if the name spoke from another before, or never."""
-        new = self._routes.get(parcel.name) != parcel.route
+        before = self._routes.get(parcel.name)
+        if before == parcel.route:
+            return False
+        if before is not None:
+            self._past.setdefault(parcel.name, deque(maxlen=PAST_ROUTES)).append(before)
         self._routes[parcel.name] = parcel.route
-        return new
+        return True
 
     def send(self, name: str, frame: bytes) -> None:
         """Hand a frame to ZeroMQ. Raises zmq.Again if the peer takes none now, another zmq.ZMQError if it is away."""

@@ -230,6 +230,25 @@ def test_whoever_takes_anothers_routing_id_gets_nothing_of_it(gateway: Gateway) 
             one.close()
 
 
+def test_what_an_earlier_life_has_left_in_the_wire_takes_nothing_from_the_present_one(gateway: Gateway) -> None:
+    """ZeroMQ reads in turn from a dead process's connection and its successor's: Mai goes on writing to the successor."""
+    old, new = Peer(gateway, "acme/finance"), Peer(gateway, "acme/finance")
+    with closing(old), closing(new):
+        old.greet()
+        new.greet()
+        for _ in range(5):
+            old.send(Hop("r", "t", "a", "b", "", 0))
+            new.send(Hop("r", "t", "a", "b", "", 0))
+        assert gateway.serves()
+        asking = Thread(target=gateway.door.call, args=({"do": "ask", "request": "R", "text": "@finance: the budget?"},))
+        asking.start()
+        try:
+            assert new.expect(Task).request == "R"
+            new.send(Result("R/1", "R", "answered", "It is fine.", {}, "", "acme/finance/board"))
+        finally:
+            asking.join(PATIENCE_S)
+
+
 def test_unknown_keys_are_shut_out_and_cannot_flood_the_journal(gateway: Gateway) -> None:
     """Each handshake with an unknown key fails; what is put on record is their number, at most once a second."""
     context, strangers = zmq.Context(), 60
