@@ -6,6 +6,9 @@ SYSCONF ?= /etc
 DESTDIR ?=
 # What `make install` installs besides: EXTRAS=models,mcp
 EXTRAS  ?=
+# How many worlds `make simulate` plays, from which seed on.
+SEEDS   ?= 2000
+FIRST   ?= 0
 # The interpreters to choose from, best first; `make PYTHON=/opt/bin/python3.13 …` names the one.
 PYTHON  ?= python3.14 python3.13 python3.12 python3.11 python3
 
@@ -33,7 +36,7 @@ test -n "$$python" || { \
 	echo "hint: install one (on Debian python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
 endef
 
-.PHONY: help venv test lint format demo demo-model bench dist check-wheel install uninstall clean
+.PHONY: help venv test lint format demo demo-model simulate bench dist check-wheel install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets (the default)
@@ -76,6 +79,9 @@ demo: $(BASE)  ## start the reference organisation in a temporary place and show
 
 demo-model: $(THINK)  ## the same with agents that think, by a small model of this host; once installed, without network
 	@$(BIN)/mai demo etc/thinking.toml
+
+simulate: $(STAMP)  ## play seeded worlds with the production processes in them: SEEDS=2000 FIRST=0
+	@$(BIN)/python -m tests.simulate $(SEEDS) $(FIRST)
 
 bench: $(BASE)  ## measure start, answers and idle cost
 	@$(BIN)/mai bench

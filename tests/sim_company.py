@@ -1,0 +1,119 @@
+"""The simulated company: three departments with all ranks, contracts between them, and tools of all four kinds of effect."""
+
+from functools import cache
+from pathlib import Path
+
+from mai.agents.contracts import Contracts
+from mai.agents.match import Matcher
+from mai.agents.messages import Fields
+from mai.agents.organisation import Agent, Contract, Department, Limits, Mandate, Organisation, Tool, mandate
+from mai.agents.process import matcher
+from mai.agents.table import Table
+from mai.daemon.descriptions import planner
+from mai.daemon.plan import Planner
+from mai.daemon.records import PartPlan
+
+HOWS = ("opaque", "keyed", "asked", "look", "hand")
+CODE = "sim_work.py"
+TASK_S = 3600.0
+GUARD_S = 900.0  # bounds in real time, which is not the world's: never reached
+
+
+SKILLS = {"clerk": ("notes",), "teller": ("counting",)}
+
+
+def _agents(*workers: tuple[str, str, tuple[str, ...]]) -> tuple[Agent, ...]:
+    ranks = (Agent(name="board", rank="board"), Agent(name="coordinator", rank="coordinator"))
+    made = (
+        Agent(name=name, rank=rank, handler=f"{CODE}:{name}", tools=tools, skills=SKILLS.get(name, ()))  # type: ignore[arg-type]  # a Literal
+        for name, rank, tools in workers
+    )
+    return (*ranks, *made)
+
+
+def _tool(name: str, effect: str, kind: str) -> Tool:
+    return Tool(name=name, handler=f"{CODE}:{name}", effect=effect, timeout_s=GUARD_S)  # type: ignore[arg-type]  # a Literal
+
+
+@cache
+def company() -> Organisation:
+    """The same object each time, so that what is compiled for it is found again."""
+    money: Fields = {"cents": "int", "how": "str"}
+    order = Contract(
+        name="order", about="", served_by="seller", may_ask=("client",), request=money, reply={"paid": "int", "items": "int"},
+        phrases=("order by {how} for {cents}",),
+    )  # fmt: skip
+    charge = Contract(
+        name="charge", about="", served_by="cashier", may_ask=("sales", "client"), request=money, reply={"paid": "int"},
+        phrases=("charge by {how} for {cents}",),
+    )  # fmt: skip
+    reserve = Contract(
+        name="reserve", about="", served_by="keeper", may_ask=("sales",), request={"items": "int"}, reply={"items": "int"}
+    )
+    ways = ("opaque", "keyed", "asked", "look")
+    effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "opaque", "look": "none"}
+    tools = tuple(_tool(name, effects[name], name) for name in ways)
+    return Organisation(
+        name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
+        limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40),
+        departments=(
+            Department(
+                name="sales", charter="Takes orders.", contracts=(order,),
+                agents=_agents(("seller", "specialist", ()), ("clerk", "operator", ())),
+            ),
+            Department(
+                name="finance", charter="Takes money.", contracts=(charge,), tools=tools,
+                agents=_agents(("cashier", "specialist", ways), ("teller", "operator", ways)),
+            ),
+            Department(
+                name="stock", charter="Gives goods.", contracts=(reserve,), tools=(_tool("fetch", "idempotent", "keyed"),),
+                agents=_agents(("keeper", "operator", ("fetch",))),
+            ),
+        ),
+    )  # fmt: skip
+
+
+# -- what a process compiles at each start, and is the same in each world
+@cache
+def part(name: str) -> Mandate:
+    """What a process is told."""
+    client, department = name.split("/")
+    return mandate(company(), client, department)
+
+
+_kept: dict[tuple[str, int], object] = {}
+
+
+def contracts(organisation: Organisation) -> Contracts:
+    """Compiled once for each mandate."""
+    found = _kept.setdefault(("contracts", id(organisation)), Contracts(organisation))
+    assert isinstance(found, Contracts)
+    return found
+
+
+def table(organisation: Organisation) -> Table:
+    """Computed once for each mandate."""
+    found = _kept.setdefault(("table", id(organisation)), Table(organisation))
+    assert isinstance(found, Table)
+    return found
+
+
+_matchers: dict[int, Matcher] = {}
+
+
+def matched(department: Department) -> Matcher:
+    """Made once for each department."""
+    if id(department) not in _matchers:
+        _matchers[id(department)] = matcher(department)
+    return _matchers[id(department)]
+
+
+@cache
+def _planner() -> Planner:
+    return planner(company())
+
+
+@cache
+def planned(text: str) -> tuple[PartPlan, ...]:
+    """The plan of a text, by the production planner."""
+    return _planner().plan(text)

@@ -1,0 +1,95 @@
+"""The workers of the simulated company: code as a user writes it, loaded by the departments as they load a user's.
+
+Sales takes orders; each has finance take the money, in one of four ways, and the stock give the goods.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from mai.agents.bounded import TooLong
+from mai.agents.context import Answer, Assignment, Context
+from tests.sim_outside import Outside
+
+
+async def seller(ctx: Context, task: Assignment) -> Answer:
+    """Asks finance and the stock at once, a clerk of its own, and the client's memory before and after."""
+    given = task.input
+    seen = await ctx.recall("orders", "client")
+    if given["how"] == "poison":
+        Outside.now.reach("die")
+    asked = [
+        ctx.ask("finance.charge", cents=given["cents"], how=given["how"]),
+        ctx.ask("stock.reserve", items=given["cents"] % 7 + 1),
+        ctx.ask("coordinator", f"notes: {given['cents']}"),
+    ]
+    charged, reserved, noted = await ctx.all(*asked)
+    started, dice = ctx.now(), ctx.random()
+    await ctx.remember("orders", [task.request, seen and seen[0], dice < 2], "client")
+    await ctx.remember("last", task.request, "department")
+    await ctx.conclude("order", "paid", charged.value["paid"], grounds=[task.request])
+    items = reserved.value["items"]
+    return Answer(f"{noted.text} at {started:.0f}", {"paid": charged.value["paid"], "items": items})
+
+
+async def clerk(ctx: Context, task: Assignment) -> str:
+    """Counts its own notes."""
+    count = (await ctx.recall("notes") or 0) + 1
+    await ctx.remember("notes", count)
+    return f"noted {count}: {task.text}"
+
+
+async def cashier(ctx: Context, task: Assignment) -> dict[str, Any]:
+    """Takes the money by the tool that is named; a teller does it where it takes two."""
+    how, cents = task.input["how"], task.input["cents"]
+    if how == "hand":
+        return {**(await ctx.ask("coordinator", "counting", cents=cents)).value}
+    return {"paid": await ctx.tool(how if how != "poison" else "look", cents=cents)}
+
+
+async def teller(ctx: Context, task: Assignment) -> dict[str, Any]:
+    """The second pair of eyes; counts for itself where there is no money to take."""
+    cents = task.input.get("cents")
+    return {"paid": await ctx.tool("keyed", cents=cents) if cents else await ctx.tool("look", cents=1)}
+
+
+async def keeper(ctx: Context, task: Assignment) -> dict[str, Any]:
+    """Gives goods."""
+    return {"items": await ctx.tool("fetch", items=task.input["items"])}
+
+
+# -- tools
+def _acted(key: str, source: str, target: str, amount: int, *, once: bool) -> int:
+    how = Outside.now.mishap()
+    if how == "fails":
+        raise RuntimeError("the bank is closed")
+    if how == "late":
+        raise TooLong
+    moved = Outside.now.move(key, source, target, amount, once=once)
+    if how == "unsaid":
+        raise TooLong
+    return moved
+
+
+def opaque(files: Path, cents: int, *, key: str) -> int:
+    """Takes money; nobody can ask whether it did."""
+    return _acted(key, "customer", "till", cents, once=False)
+
+
+def keyed(files: Path, cents: int, *, key: str) -> int:
+    """Takes money once for each key."""
+    return _acted(key, "customer", "till", cents, once=True)
+
+
+def asked(files: Path, cents: int, *, key: str) -> int:
+    """Takes money; it can be asked by the key whether it did."""
+    return _acted(key, "customer", "till", cents, once=False)
+
+
+def look(files: Path, cents: int) -> int:
+    """Changes nothing."""
+    return cents
+
+
+def fetch(files: Path, items: int, *, key: str) -> int:
+    """Gives goods once for each key."""
+    return _acted(key, "shelf", "sold", items, once=True)

@@ -1,0 +1,92 @@
+"""The production processes in seeded worlds: nothing lost, nothing twice, whatever happens. `make simulate` plays more."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mai.sandbox.points import POINTS
+from tests import simulate
+from tests.sim_mutation import MUTANTS
+from tests.sim_policy import Watched
+from tests.sim_world import World
+
+SEEDS = 100
+SHARES = 4
+POLICY_SEEDS = 1000
+MOST_SEEDS = 150  # that a mutant may live through
+ROOT = Path(__file__).parents[1]
+reached: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Path]:
+    """A directory in memory."""
+    with simulate.room() as directory:
+        yield directory
+
+
+@pytest.mark.seconds(300)
+@pytest.mark.parametrize("share", range(SHARES))
+def test_no_world_sees_what_must_never_be(room: Path, share: int) -> None:
+    """Deaths at every point, bad wires, bad tools, sleep: afterwards the journals, the books and the clients agree."""
+    for seed in range(share, SEEDS, SHARES):
+        found = simulate.play(seed, room)
+        assert not found.wrong, "\n".join([*found.last, f"seed {seed}: {found.wrong}"])
+
+
+@pytest.mark.seconds(300)
+def test_every_point_is_reached_and_somebody_dies_there(room: Path) -> None:
+    """The worlds are bad enough: each named point of a process's life is passed, and most are the end of one."""
+    total = Counter[str]()
+    for seed in range(1000, 1200):
+        total += simulate.play(seed, room).counts
+        if all(total[f"die {point}"] for point in POINTS):
+            break
+    assert not [point for point in POINTS if not total[f"point {point}"]]
+    assert not [point for point in POINTS if not total[f"die {point}"]]
+
+
+def test_one_seed_is_one_world(room: Path) -> None:
+    """Played twice, a seed gives the same log and the same journals, to the last digest."""
+    for seed in (3, 5, 17):
+        once, again = World(seed, room), World(seed, room)
+        assert (once.run().log, once.heads) == (again.run().log, again.heads)
+        assert len(once.heads) == len(once.names)
+
+
+@pytest.mark.seconds(300)
+def test_one_seed_is_one_world_in_any_interpreter(room: Path) -> None:
+    """The order of sets and the hashes of strings do not come into it."""
+    code = (
+        "import sys; from pathlib import Path; from tests.sim_world import World; print(World(5, Path(sys.argv[1])).run().heads)"
+    )
+    heads = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(room)],
+            env={"PYTHONHASHSEED": number, "PATH": ""}, cwd=ROOT, check=True, capture_output=True, text=True,
+        ).stdout
+        for number in ("1", "2")
+    }  # fmt: skip
+    assert len(heads) == 1
+
+
+@pytest.mark.seconds(300)
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_bug_in_the_code_is_caught(room: Path, mutant: str) -> None:
+    """A deliberate bug of the production code does not live through so many worlds."""
+    assert simulate.first_wrong(mutant, MOST_SEEDS, room), f"{mutant} lives: {MUTANTS[mutant].__doc__}"
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_what_is_wanted_runs_once_and_what_is_not_does_not(share: int) -> None:
+    """The restart policy under deaths, words, silence and orders in any order: never two at once, and in the end as wanted."""
+    for seed in range(share, POLICY_SEEDS, SHARES):
+        watched = Watched(seed)
+        try:
+            watched.run()
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}: {watched.log[-8:]}") from error
