@@ -196,7 +196,7 @@ class Router(router.Router):
         found = []
         while arrived := [one for one in arrived if one[2]]:
             name, route, frames = self.network.chance.choice(arrived)
-            found.append(Parcel(name, route, (frames.popleft(),)))
+            found.append(Parcel(name, route, frames.popleft()))
         return found
 
     def answer(self, route: bytes, frame: bytes) -> None:
