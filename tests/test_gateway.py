@@ -181,19 +181,19 @@ def test_what_is_no_message_is_answered_with_a_complaint(peer: Callable[..., Pee
     client.greet()
 
 
-def test_a_burst_is_as_many_messages(mai: Gateway, peer: Callable[..., Peer]) -> None:
+def test_a_burst_is_as_many_messages(gateway: Gateway) -> None:
     """Each part of one message of the wire is a message of its own, in order; what is none spoils no other."""
-    client = peer("acme/support")
-    lseq = client.greet().received
-    frames = []
-    for n in (1, 2, 3):
-        body = Remember(f"b{n}", "acme/support/desk", f"burst {n}", n)
-        envelope = Envelope("acme/support", "acme/mai", lseq + n, f"b{n}", "", 1 << 45, n, bytes(32), body)
-        frames.append(messages.encode(envelope))
-    client.socket.send_multipart([frames[0], b"noise", *frames[1:]])
-    assert client.expect(Complaint).why == "malformed"
-    assert [client.expect(Recalled).id for _ in range(3)] == ["b1", "b2", "b3"]
-    assert client.greet(received=3).received == lseq + 3
+    with closing(Peer(gateway, "acme/support")) as client:
+        lseq = client.greet().received
+        frames = []
+        for n in (1, 2, 3):
+            body = Remember(f"b{n}", "acme/support/desk", f"burst {n}", n)
+            envelope = Envelope("acme/support", "acme/mai", lseq + n, f"b{n}", "", 1 << 45, n, bytes(32), body)
+            frames.append(messages.encode(envelope))
+        client.socket.send_multipart([frames[0], b"noise", *frames[1:]])
+        assert client.expect(Complaint).why == "malformed"
+        assert [client.expect(Recalled).id for _ in range(3)] == ["b1", "b2", "b3"]
+        assert client.greet(received=3).received == lseq + 3
 
 
 @pytest.mark.parametrize("given", [{"sender": "acme/finance"}, {"to": "acme/finance"}, {"sender": "acme/mai"}, {"sender": ""}])
