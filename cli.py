@@ -38,6 +38,7 @@ SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTIN
 
 ELSEWHERE = {  # commands that lie beside what they show
     "bench": "mai.daemon.bench_commands",
+    "effects": "mai.daemon.effects_commands",
     "verify": "mai.daemon.verify_commands",
     "cancel": "mai.daemon.cancel_commands",
     "rebuild": "mai.daemon.rebuild_commands",

@@ -11,10 +11,13 @@ import msgspec
 
 from mai.agents.decider import Send
 from mai.agents.events import Event
+from mai.agents.plain import readable
 from mai.agents.state import Done, Work
 
 if TYPE_CHECKING:
     from mai.agents.department import DepartmentDecider
+
+KEPT = "{}; it is not handed on to another, because something was changed for it, or may have been, and would be done again"
 
 
 def above(department: "DepartmentDecider", agent: str) -> str:
@@ -91,12 +94,26 @@ def returned(department: "DepartmentDecider", work: Work, child: str, done: Done
     """What a board or coordinator does with the result of what it handed on."""
     if done.state == "answered":
         return department.end(work, signed(department, work, done))
-    own = not work.contract or department.owns(work.contract)
-    if own and work.agent != department.own.board.name:
-        for name in follow_ups(department, work, done):
-            if name not in work.tried and name != work.agent and department.table.rank(department.own.name, name) != "board":
-                return department.hand(work, name, now_ms, rule=f"after {child}: {done.reason}"[:200])
+    name = next(iter(successors(department, work, done)), "")
+    if name and (work.changed or done.changed):
+        return department.end(work, kept(work, done))
+    if name:
+        return department.hand(work, name, now_ms, rule=f"after {child}: {done.reason}"[:200])
     return department.end(work, done)
+
+
+def successors(department: "DepartmentDecider", work: Work, done: Done) -> list[str]:
+    """Who could have what a coordinator handed on and got back, best first."""
+    if work.agent == department.own.board.name or (work.contract and not department.owns(work.contract)):
+        return []
+    rank = department.table.rank
+    named = [name for name in follow_ups(department, work, done) if name not in (*work.tried, work.agent)]
+    return [name for name in named if rank(department.own.name, name) != "board"]
+
+
+def kept(work: Work, done: Done) -> Done:
+    """The end of a task that another could take over, and must not: what it changed would be done again, under new keys."""
+    return msgspec.structs.replace(done, reason=readable(KEPT.format(done.reason or done.state)))
 
 
 def follow_ups(department: "DepartmentDecider", work: Work, done: Done) -> list[str]:

@@ -44,6 +44,7 @@ class Refusal(Exception):
     """
 
     reason, state = "it gives no reason", "refused"  # for a subclass that does not call us
+    changed = False  # of what was handed on: something was changed for it before it came back
 
     def __init__(self, reason: str, state: str = "refused") -> None:
         super().__init__(reason)
@@ -326,7 +327,9 @@ class Context:
         step = self.recorded(n)
         assert step is not None and step.done, "a step that has no outcome yet"
         if step.refused:
-            raise Refusal(step.refused, step.state or "refused")
+            refusal = Refusal(step.refused, step.state or "refused")
+            refusal.changed = step.changed
+            raise refusal
         if step.call == "model":
             return self._models().reply(step)
         if step.call not in ("ask", "hand"):

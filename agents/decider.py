@@ -13,6 +13,7 @@ from mai.agents.link import Flight, settle
 from mai.agents.messages import Numbered, Think
 from mai.agents.state import State
 
+VIA_MAI = ".m"  # marks the id of what a task asks through Mai; behind it the step's number, 0 for none
 ENVELOPE_BYTES = 4096  # what stands around a body or a value: names, ids, a reason
 TEXT_BYTES = 80  # around each text that goes with a message
 

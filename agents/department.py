@@ -10,18 +10,31 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import behaviour, cancelling, folding, network, questions
-from mai.agents.decider import Input, Send, Tick, sooner_ms, too_large
+from mai.agents import behaviour, cancelling, effects, folding, network, questions
+from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
-from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Report, Stop, Told, Unwound
-from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Thought, Used
+from mai.agents.inputs import (
+    Answered,
+    Applied,
+    Arrived,
+    Back,
+    Call,
+    Consider,
+    Considered,
+    Doubted,
+    Report,
+    Settled,
+    Stop,
+    Told,
+    Unwound,
+)
+from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Resolve, Result, Task, Thought, Used
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
 from mai.agents.state import Done, State, Step, Work
 from mai.agents.table import Table
 
 ATTEMPTS = 3  # a task that was running at so many deaths of its process is not run again
-VIA_MAI = ".m"  # marks the id of what a task asks through Mai; behind it the step's number, 0 for none
 
 
 class DepartmentDecider:
@@ -63,14 +76,16 @@ class DepartmentDecider:
                 found = questions.told(self, body)
             case Stop() | Unwound():
                 found = list(cancelling.stopping(given, self))
+            case Settled(body=body):
+                found = effects.settle(self, body, now_ms)
             case Tick():
                 found = self._expire(now_ms)
-            case Consider() | Back() | Call() | Report():
+            case Consider() | Back() | Call() | Report() | Doubted():
                 if work := self.state.work.get(given.task):  # else it has ended meanwhile
                     found = self._about(work, given, now_ms)
         return found
 
-    def _about(self, work: Work, given: Consider | Back | Call | Report, now_ms: int) -> list[Event | Send]:
+    def _about(self, work: Work, given: Consider | Back | Call | Report | Doubted, now_ms: int) -> list[Event | Send]:
         match given:
             case Consider():
                 return behaviour.consider(self, work, now_ms)
@@ -80,6 +95,8 @@ class DepartmentDecider:
                 return self._call(work, given, now_ms)
             case Report():
                 return self._report(work, given.done)
+            case Doubted():
+                return effects.doubt(self, work, given.n, given.why)
 
     def _arrived(self, given: Arrived, now_ms: int) -> list[Event | Send]:
         body, board = given.body, self.own.board
@@ -194,17 +211,21 @@ class DepartmentDecider:
         if work is None or (step and step.call != "ask"):
             return []
         contract = str(step.given["to"]) if step else work.contract
-        done = Done(body.state, body.text, body.value, readable(body.reason), body.by, body.sources)
+        done = Done(body.state, body.text, body.value, readable(body.reason), body.by, body.sources, body.changed)
         if done.state == "answered" and (why := self.fault(contract, "reply", done.value)):
-            done = Done("failed", "", {}, readable(f"the reply of {contract} does not keep to its contract: {why}"), done.by, ())
+            reason = readable(f"the reply of {contract} does not keep to its contract: {why}")
+            done = Done("failed", "", {}, reason, done.by, (), done.changed)
         return self._back(work, Back(work.task, n, body.by, done), now_ms)
 
     def asking(self, ident: str) -> tuple[Work | None, int, Step | None]:
         """The open work that has asked Mai for something under this id, and which step of its; None if it waits no more."""
         task, _, number = ident.rpartition(VIA_MAI)
         work = self.state.work.get(task)
+        number, _, _ = number.partition(effects.AGAIN)
         n = int(number) if number.isdecimal() else -1
         step = self.state.steps.get(task, {}).get(n)
+        if work and step and ident != self.ident(work, n, step.count):
+            return None, n, None  # it was called again since
         waits = n == 0 or (step is not None and not step.done)
         return (work if waits else None), n, step
 
@@ -228,28 +249,30 @@ class DepartmentDecider:
         late.sort(key=lambda work: work.deadline_ms)
         events: list[Event | Send] = []
         for work in late:
-            reason = f"{self.address(work.agent)} did not answer before its deadline"
+            reason = f"{self.address(work.agent)} did not answer before its deadline{effects.waits_for(self.state, work)}"
             events += self.end(work, self._not_done(work.agent, reason, "expired"))
         return events
 
     def end(self, work: Work, done: Done) -> list[Event | Send]:
         """The one end of a work; the result of a task that came from Mai goes back to her."""
         done = msgspec.structs.replace(done, sources=tuple(sorted({*work.sources, *done.sources})))
-        back = None if work.parent else self._result(work.task, work.request, done)
+        back = None if work.parent else self._result(work.task, work.request, done, work.changed or done.changed)
         if back and (why := too_large(back.body, self.limits.message_bytes)):
+            changed = done.changed
             done = self._not_done(work.agent, f"the answer cannot be sent: {why}", "failed")
-            back = self._result(work.task, work.request, done)
+            done.changed = changed
+            back = self._result(work.task, work.request, done, work.changed or done.changed)
         ended = Ended(
             request=work.request, task=work.task, agent=work.agent, state=done.state, text=done.text, value=done.value,
-            reason=done.reason, by=done.by, sources=done.sources,
+            reason=done.reason, by=done.by, sources=done.sources, changed=done.changed,
         )  # fmt: skip
-        return [ended, back] if back else [ended]
+        return [*effects.left(self, work), ended, *([back] if back else [])]
 
     def _not_done(self, agent: str, reason: str, state: Outcome = "refused") -> Done:
         return Done(state, "", {}, readable(reason), self.address(agent), ())
 
-    def _result(self, task: str, request: str, done: Done) -> Send:
-        body = Result(task, request, done.state, done.text, done.value, done.reason, done.by, done.sources)
+    def _result(self, task: str, request: str, done: Done, changed: bool = False) -> Send:
+        body = Result(task, request, done.state, done.text, done.value, done.reason, done.by, done.sources, changed)
         return Send(self.mai, f"{task}=", 0, body)
 
     def _not_taken(self, work: Work, call: Call, why: str) -> Stepped:
@@ -266,15 +289,16 @@ class DepartmentDecider:
         return Stepped(
             request=work.request, task=work.task, agent=work.agent, n=n, call=call,
             value=value, refused=refused, state=state, text=done.text, by=done.by, sources=done.sources,
+            changed=done.changed or (call == "hand" and work.changed),
         )  # fmt: skip
 
     def address(self, agent: str) -> str:
         """`client/department/agent`."""
         return f"{self.mandate.client}/{self.own.name}/{agent}"
 
-    def ident(self, work: Work, n: int) -> str:
-        """The id of what a step of this work asks through Mai."""
-        return f"{work.task}{VIA_MAI}{n}"
+    def ident(self, work: Work, n: int, count: int = 1) -> str:
+        """The id of what a step of this work asks through Mai; when its tool is called again, it has another."""
+        return f"{work.task}{VIA_MAI}{n}" + (f"{effects.AGAIN}{count - 1}" if count > 1 else "")
 
     def owns(self, contract: str) -> bool:
         """Is this one of the department's own contracts?"""
@@ -297,18 +321,23 @@ class DepartmentDecider:
 
     def taken(self, received: Received) -> list[Input]:
         """The inputs that a message from Mai brings."""
-        match received.body:
+        body, found = received.body, list[Input]()
+        match body:
             case Task():
-                return [Arrived(received.body, received.deadline_ms)]
+                found = [Arrived(body, received.deadline_ms)]
             case Result():
-                return [Answered(received.body)]
+                found = [Answered(body)]
             case Recalled():
-                return [Told(received.body)]
+                found = [Told(body)]
             case Used():
-                return [Applied(received.body)]
+                found = [Applied(body)]
             case Thought():
-                return [Considered(received.body)]
-        return cancelling.ordered(received.body)
+                found = [Considered(body)]
+            case Resolve():
+                found = [Settled(body)]
+            case _:
+                found = cancelling.ordered(body)
+        return found
 
     def next_deadline_ms(self) -> int:
         """The first deadline of an open task; 0 if there is none."""

@@ -159,6 +159,7 @@ class Stepped(Event, frozen=True, kw_only=True):
     text: str = ""
     by: str = ""
     sources: tuple[str, ...] = ()
+    changed: bool = False  # something was changed for it elsewhere, or may have been; hand: for the task
 
 
 class Asked(Event, frozen=True, kw_only=True):
@@ -185,10 +186,39 @@ class EffectIntent(Event, frozen=True, kw_only=True):
     tool: str
     effect: str
     given: Any
+    at_ms: int = 0
+
+
+class EffectQueried(Event, frozen=True, kw_only=True):
+    """An effect in doubt was asked by its key whether it happened. Found: its Stepped follows; else it may be called again."""
+
+    kind: ClassVar[str] = "effect.queried"
+    request: str
+    task: str
+    agent: str
+    n: int
+    key: str
+    tool: str
+    found: bool
+
+
+class EffectResolved(Event, frozen=True, kw_only=True):
+    """A person has said of an effect in doubt whether it happened; `by` is the user who said so."""
+
+    kind: ClassVar[str] = "effect.resolved"
+    request: str
+    task: str
+    agent: str
+    n: int
+    key: str
+    happened: bool
+    value: Any = None
+    by: str
+    note: str = ""
 
 
 class EffectUnknown(Event, frozen=True, kw_only=True):
-    """In doubt after a crash: nobody knows whether it happened. Never repeated; a person has to look."""
+    """In doubt: nobody knows whether it happened. It is not repeated; unless it is idempotent, a person has to look."""
 
     kind: ClassVar[str] = "effect.unknown"
     request: str
@@ -197,6 +227,10 @@ class EffectUnknown(Event, frozen=True, kw_only=True):
     n: int
     key: str
     tool: str
+    effect: str = ""
+    given: Any = None
+    at_ms: int = 0  # when its intent was put on record
+    why: str = ""  # it is in doubt
 
 
 class Remembered(Event, frozen=True, kw_only=True):
@@ -248,6 +282,7 @@ class Ended(Event, frozen=True, kw_only=True):
     reason: str = ""
     by: str = ""
     sources: tuple[str, ...] = ()
+    changed: bool = False  # something was changed for it elsewhere, or may have been
 
 
 KINDS: dict[str, type[Event]] = {
@@ -266,7 +301,7 @@ KINDS: dict[str, type[Event]] = {
             Begun,
             Interrupted,
         ),
-        *(Stepped, Asked, EffectIntent, EffectUnknown, Remembered, Claimed, Escalated, Ended),
+        *(Stepped, Asked, EffectIntent, EffectQueried, EffectUnknown, EffectResolved, Remembered, Claimed, Escalated, Ended),
     )
 }
 

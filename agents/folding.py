@@ -3,9 +3,9 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import cancelling
+from mai.agents import cancelling, effects
 from mai.agents.decider import Input, fold_link
-from mai.agents.events import Asked, Begun, EffectIntent, Ended, Event, Hopped, Interrupted, Remembered, Stepped
+from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Remembered, Stepped
 from mai.agents.inputs import Back, Consider
 from mai.agents.state import Done, State, Step, Value, Work
 
@@ -23,8 +23,8 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
         case Interrupted(task=task) if task in state.work:
             state.work[task].attempts += 1
             state.changed("task", task, state.work[task])
-        case Asked() | EffectIntent() if event.task in state.work:
-            _begun(state, event)
+        case Asked() if event.task in state.work:
+            effects.keep(state, event.task, Step(event.n, event.call, event.given))
         case Stepped(task=task) if task in state.work:
             _stepped(state, event)
         case Remembered():
@@ -33,6 +33,7 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
             return _ended(state, event, state.work[task])
         case _:
             cancelling.fold(state, event)
+            effects.fold(state, event)
     return []
 
 
@@ -51,34 +52,16 @@ def _hopped(state: State, event: Hopped) -> list[Input]:
     return [Consider(work.task)]
 
 
-def _begun(state: State, event: Asked | EffectIntent) -> None:
-    """A step that has no outcome yet."""
-    if isinstance(event, EffectIntent):
-        _touch(state, event.task)
-        step = Step(event.n, "tool", event.given, key=event.key)
-    else:
-        step = Step(event.n, event.call, event.given)
-    _keep(state, event.task, step)
-
-
-def _touch(state: State, task: str) -> None:
-    """Note that something is changed for this work, and for all above it."""
-    while work := state.work.get(task):
-        work.changed = True
-        state.changed("task", work.task, work)
-        task = work.parent
-
-
-def _keep(state: State, task: str, step: Step) -> None:
-    state.steps.setdefault(task, {})[step.n] = step
-    state.changed("step", f"{task}/{step.n}", step)
-
-
 def _stepped(state: State, event: Stepped) -> None:
     asked = state.steps.get(event.task, {}).get(event.n)
     given = asked.given if asked and event.given is None else event.given
-    step = Step(event.n, event.call, given, True, event.value, event.refused, event.state, event.text, event.by, event.sources)
-    _keep(state, event.task, step)
+    step = Step(
+        event.n, event.call, given, True, event.value, event.refused, event.state, event.text, event.by, event.sources,
+        changed=event.changed,
+    )  # fmt: skip
+    effects.keep(state, event.task, step)
+    if event.changed:
+        effects.touch(state, event.task)
     if event.sources:
         work = state.work[event.task]
         work.sources = tuple(sorted({*work.sources, *event.sources}))
@@ -86,6 +69,8 @@ def _stepped(state: State, event: Stepped) -> None:
 
 
 def _ended(state: State, event: Ended, work: Work) -> list[Input]:
+    if event.changed:
+        effects.touch(state, work.task)
     del state.work[work.task]
     state.changed("task", work.task, None)
     for n in state.steps.pop(work.task, {}):

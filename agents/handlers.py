@@ -96,15 +96,30 @@ class Handlers:
             function, _ = self.function(tool.handler)
             keyed = {"key": key} if self.signature(tool).keyed else {}
             return Used(plain(bounded(tool.timeout_s, function, self._files, **fitting, **keyed), self._limit_bytes))
-        except Broken as fault:
-            return Used(None, fault.sentence)
-        except TooLong:
-            return Used(None, f"the tool {tool.name} did not return within {tool.timeout_s:g} s", late=True)
-        except NotPlain as fault:
-            return Used(None, f"the tool {tool.name} returned {fault}")
         except BaseException as error:
-            show(error)
-            return Used(None, f"the tool {tool.name} failed: {said(error)}")
+            return _failed(error, f"the tool {tool.name}", tool.timeout_s)
+
+    def ask(self, tool: Tool, key: str) -> Used:
+        """Ask a queryable tool's function `asked_by` whether the call with this key happened: its value, or None."""
+        handler = str(tool.asked_by)
+        try:
+            function, _ = self.function(handler)
+            return Used(plain(bounded(tool.timeout_s, function, self._files, key), self._limit_bytes))
+        except BaseException as error:
+            return _failed(error, handler, tool.timeout_s)
+
+
+def _failed(error: BaseException, what: str, limit_s: float) -> Used:
+    """What is said of a function that gave no value."""
+    match error:
+        case Broken():
+            return Used(None, error.sentence)
+        case TooLong():
+            return Used(None, f"{what} did not return within {limit_s:g} s", late=True)
+        case NotPlain():
+            return Used(None, f"{what} returned {error}")
+    show(error)
+    return Used(None, f"{what} failed: {said(error)}")
 
 
 @lets_in

@@ -1,7 +1,7 @@
 """What a department decides about: the inputs of its decider. Pure."""
 
 from mai.agents.decider import Input
-from mai.agents.messages import Cancel, Fields, Recalled, Result, Task, Thought, Used
+from mai.agents.messages import Cancel, Fields, Recalled, Resolve, Result, Task, Thought, Used
 from mai.agents.state import Done
 
 
@@ -46,6 +46,20 @@ class Unwound(Input, frozen=True):
     """All that can be undone of a cancelled request is undone."""
 
     request: str
+
+
+class Settled(Input, frozen=True):
+    """Mai brings what a person has said of an effect in doubt."""
+
+    body: Resolve
+
+
+class Doubted(Input, frozen=True):
+    """Nobody knows whether the effect of a step happened."""
+
+    task: str
+    n: int
+    why: str
 
 
 class Consider(Input, frozen=True):

@@ -110,7 +110,10 @@ class Leader:
                 reply: Reply = await self.ctx.hand(to)
                 return reply
             except Refusal as refusal:
-                if not (to := self._next(refusal)):
+                to = self._next(refusal)
+                if to and refusal.changed:
+                    raise Refusal(behaviour.KEPT.format(refusal.reason), "failed") from None
+                if not to:
                     if refusal.state == "escalated":
                         await self.ctx.escalate(refusal.reason)
                     raise

@@ -56,6 +56,7 @@ class Result(Body, frozen=True, tag="result"):
     reason: str  # why not, unless answered
     by: str  # the address that did the work
     sources: tuple[str, ...] = ()  # departments that the answer rests on
+    changed: bool = False  # something was changed for it, or may have been: not to be tried elsewhere
 
 
 class Hop(Body, frozen=True, tag="hop"):
@@ -191,6 +192,37 @@ class Cancelled(Body, frozen=True, tag="cancelled"):
     more: int = 0  # so many of either are left out here
 
 
+class Doubt(Body, frozen=True, tag="doubt"):
+    """An effect is in doubt, with all that is known of it: a person has to say whether it happened."""
+
+    key: str
+    request: str
+    task: str
+    agent: str  # an address
+    tool: str
+    effect: str
+    given: Any  # what it was called with; cut if it is long
+    at_ms: int  # when it was about to be called
+    why: str  # it is in doubt
+    count: int  # how often it was called, this time with it
+    deadline_ms: int  # of the task that waits for it
+    ended: bool  # the task has ended, and waits no more
+    known: bool = False  # it was told before; only its task has ended since
+
+
+class Resolve(Body, frozen=True, tag="resolve"):
+    """What a person has said of an effect in doubt."""
+
+    key: str
+    request: str
+    task: str
+    agent: str  # an address
+    happened: bool
+    value: Any
+    by: str
+    note: str
+
+
 class Complaint(Body, frozen=True, tag="complaint"):
     """What you sent was refused as a message: malformed, forged, or out of its place."""
 
@@ -199,7 +231,7 @@ class Complaint(Body, frozen=True, tag="complaint"):
 
 
 Numbered = (  # over the link, journaled on both sides
-    Task | Result | Recall | Remember | Recalled | Think | Thought | Use | Used | Cancel | Cancelled
+    Task | Result | Recall | Remember | Recalled | Think | Thought | Use | Used | Cancel | Cancelled | Doubt | Resolve
 )
 Any_Body = Numbered | Hello | Ack | Hop | Complaint
 

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from mai.agents import effects
 from mai.agents.decider import Send, sooner_ms, too_large
-from mai.agents.events import Asked, EffectIntent, EffectUnknown, Event, Stepped
+from mai.agents.events import Asked, Event, Stepped
 from mai.agents.inputs import Call
-from mai.agents.messages import Use, Used
+from mai.agents.messages import Fields, Use, Used
+from mai.agents.organisation import Tool
 from mai.agents.plain import readable
-from mai.agents.state import Work
+from mai.agents.state import Step, Work
 
 if TYPE_CHECKING:
     from mai.agents.department import DepartmentDecider
@@ -17,30 +19,40 @@ def ask(decider: "DepartmentDecider", work: Work, call: Call, now_ms: int) -> li
     """A worker's code uses such a tool: the intent, if it has an effect, and what goes to Mai, in one commit."""
     name = str(call.given["tool"])
     tool = next(one for one in decider.own.tools if one.name == name)
-    ident, key = decider.ident(work, call.n), f"{work.task}/{call.n}"
     asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call="tool", given=call.given)
-    body = Use(ident, work.request, decider.address(work.agent), f"{decider.own.name}.{name}", key, call.given["input"])
+    body = _use(decider, work, call.n, tool, call.given)
     if why := too_large(body, decider.limits.message_bytes):
         return [asked, _stepped(work, call.n, None, f"the input of the tool {name} cannot be sent: {why}")]
-    intent = EffectIntent(
-        request=work.request, task=work.task, agent=work.agent, n=call.n, key=key,
-        tool=name, effect=tool.effect, given=call.given,
-    )  # fmt: skip
+    intent = effects.intent(work, call.n, tool.effect, call.given, now_ms)
     begun: Event = asked if tool.effect == "none" else intent
-    return [begun, Send(decider.mai, ident, sooner_ms(now_ms, work.deadline_ms), body)]
+    return [begun, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
+
+
+def again(decider: "DepartmentDecider", work: Work, n: int, step: Step, now_ms: int) -> list[Event | Send]:
+    """It did not happen: such a tool is used once more, under a new intent. Others the runner calls again."""
+    tool = next((one for one in decider.own.tools if one.name == step.given["tool"] and one.hosts), None)
+    if tool is None:
+        return []
+    body = _use(decider, work, n, tool, step.given, count=step.count + 1)
+    intent = effects.intent(work, n, effects.stricter(step.effect, tool.effect), step.given, now_ms)
+    return [intent, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
+
+
+def _use(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fields, *, count: int = 1) -> Use:
+    ident, name = decider.ident(work, n, count), f"{decider.own.name}.{tool.name}"
+    return Use(ident, work.request, decider.address(work.agent), name, effects.key_of(work, n), given["input"])
 
 
 def told(decider: "DepartmentDecider", body: Used) -> list[Event | Send]:
-    """Mai brings what came of it. What is in doubt and may not be repeated is put on record as unknown."""
+    """Mai brings what came of it. What is in doubt and may not be repeated waits for a person."""
     work, n, step = decider.asking(body.id)
-    if work is None or step is None or step.call != "tool":
+    if work is None or step is None or step.call != "tool" or step.doubt:
         return []
-    name, key = str(step.given["tool"]), step.key
-    effect = next((tool.effect for tool in decider.own.tools if tool.name == name), "opaque")
-    if not body.doubt or effect in ("none", "idempotent"):
-        return [_stepped(work, n, body.value, body.refused)]
-    unknown = EffectUnknown(request=work.request, task=work.task, agent=work.agent, n=n, key=key, tool=name)
-    return [unknown, _stepped(work, n, None, doubtful(name, key, f"{body.refused or 'after a crash'}:"))]
+    name = str(step.given["tool"])
+    declared = next((tool.effect for tool in decider.own.tools if tool.name == name), "opaque")
+    if body.doubt and effects.stricter(step.effect, declared) in effects.ONCE:
+        return effects.doubt(decider, work, n, body.refused or "the process of its tool died")
+    return [_stepped(work, n, body.value, body.refused)]
 
 
 def _stepped(work: Work, n: int, value: object, refused: str) -> Stepped:
@@ -49,8 +61,3 @@ def _stepped(work: Work, n: int, value: object, refused: str) -> Stepped:
         request=work.request, task=work.task, agent=work.agent, n=n, call="tool",
         value=value, refused=readable(refused), state=state,
     )  # fmt: skip
-
-
-def doubtful(name: str, key: str, when: str) -> str:
-    """What is said of an effect in doubt."""
-    return f"{when} nobody knows whether {name} happened; it is not repeated, a person has to look (key {key})"

@@ -54,6 +54,7 @@ class Tool(Part, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()  # a function that needs the network: "api.example.com", "api.example.com:8443"
     effect: Effect = "none"
     undo: str = ""  # a tool of the same department that undoes what this one did
+    asked_by: str | tuple[str, ...] = ""  # queryable: a function, a command or a server's tool that knows whether a key happened
     timeout_s: Seconds = 4.0  # a function without hosts runs in the department's own loop: below Limits.heartbeat_s
     about: str = ""
 

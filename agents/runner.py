@@ -26,7 +26,7 @@ from mai.agents.command import Line, Programs, Seat
 from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Reply, Waiting
 from mai.agents.decider import room_bytes
 from mai.agents.department import ATTEMPTS, DepartmentDecider
-from mai.agents.events import Begun, Ended, Event, Hopped, Interrupted, Stepped
+from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.handlers import Broken, Handlers, run, show
 from mai.agents.inputs import Report
 from mai.agents.messages import Outcome
@@ -86,6 +86,7 @@ class Runner:
         self._ready: OrderedDict[str, None] = OrderedDict()  # tasks that can begin or go on, in order
         self._running: dict[str, Running] = {}
         self._gone: list[Running] = []  # ended from outside
+        self._once_more: list[tuple[str, int]] = []  # steps whose effect, a person says, did not happen
         self._mark = _open_mark(home / "running")
         self._turn_of: Context | None = None
         self._turn_s = 0.0  # when it began
@@ -101,6 +102,8 @@ class Runner:
                 self.wake(task)
             case Ended(task=task) if task in self._running:
                 self._gone.append(self._running.pop(task))
+            case EffectResolved(happened=False):
+                self._once_more.append((event.task, event.n))
 
     def wake(self, task: str) -> None:
         """A task's code can go on."""
@@ -109,7 +112,7 @@ class Runner:
     @property
     def busy(self) -> bool:
         """Is there code that can go on at once?"""
-        return bool(self._ready or self._gone or self.toolbox.ended or self.undoing.busy)
+        return bool(self._ready or self._gone or self._once_more or self.toolbox.ended or self.undoing.busy)
 
     def resume(self) -> None:
         """Begin again all open tasks of workers; the one that was running when the process died is counted."""
@@ -157,6 +160,10 @@ class Runner:
                 self._running[task].context.tools.finished(n, used)
             else:
                 self.undoing.finished(task, used)
+        again, self._once_more = self._once_more, []
+        for task, n in again:
+            if task in self._running:
+                self._running[task].context.tools.again(n)
 
     def pipes(self) -> list[Pipe]:
         """What the loop has to wait for besides the wire."""

@@ -29,7 +29,7 @@ class Amnesia(LedgerFault):
 
 def values(body: Numbered) -> Any:
     """What a body carries of others' values."""
-    return getattr(body, "input", None) or getattr(body, "value", None)
+    return next((value for name in ("input", "value", "given") if (value := getattr(body, name, None))), None)
 
 
 def now_ms() -> int:

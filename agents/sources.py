@@ -27,6 +27,7 @@ class Role(NamedTuple):
 
 AGENT: Final = Role("async def {}(ctx, task)", 2, False, True)
 TOOL: Final = Role("def {}(files, …)", 1, True, False)
+ASKED: Final = Role("def {}(files, key)", 2, False, False)
 PREPARE: Final = Role("def {}(files)", 1, False, False)
 TYPES: Final = frozenset({"bool", "bytes", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
 Wrong = tuple[str, str]  # a sentence and a hint
@@ -81,6 +82,15 @@ class Sources:
         if not isinstance(found, Function) or found.args.kwarg or found.decorator_list:
             return None
         return {argument.arg for argument in _arguments(found.args)}
+
+    def keyless(self, handler: str) -> bool:
+        """Has a tool's function certainly no place for its key?"""
+        file, _, function = handler.rpartition(":")
+        names = self._read(file) if self.look else ""
+        found = names.get(function) if isinstance(names, dict) else None
+        if not isinstance(found, Function) or found.decorator_list:
+            return False
+        return found.args.kwarg is None and all(one.arg != "key" for one in found.args.kwonlyargs)
 
     def executable(self, command: str) -> Wrong | None:
         """What is wrong with the first word of a command; None if it can be started."""

@@ -28,6 +28,12 @@ class Step(msgspec.Struct, omit_defaults=True):
     by: str = ""
     sources: tuple[str, ...] = ()
     key: str = ""  # of an effect whose intent is on record
+    effect: str = ""  # its class
+    at_ms: int = 0  # when it was about to be called
+    count: int = 0  # how often it was
+    doubt: str = ""  # why nobody knows whether it happened
+    changed: bool = False  # hand: as its Stepped says
+    free: str = ""  # it did not happen and may be called again; who knows: "asked", "resolved"
 
 
 class Work(msgspec.Struct, omit_defaults=True):
@@ -92,6 +98,7 @@ class Done(msgspec.Struct):
     reason: str
     by: str
     sources: tuple[str, ...]
+    changed: bool = False  # something was changed for it in another department, or may have been
 
 
 class Value(msgspec.Struct):

@@ -15,11 +15,9 @@ from mai.agents.context import Answer, Assignment, Context, Refusal
 from mai.agents.fields import Shape
 from mai.agents.figures import invented
 from mai.agents.messages import Fields
-from mai.agents.network import doubtful
 from mai.agents.plain import readable
 from mai.agents.replies import ModelReply
 from mai.agents.talk import Brief, Message, Move, Offer, Unclear
-from mai.agents.tool_steps import ONCE
 
 NOTES: Final = "notes"  # the key of its memory
 MOST_NOTES: Final = 32
@@ -186,10 +184,7 @@ class Thinker:
         return value
 
     async def _in_vain(self, move: Move, key: str, why: str) -> None:
-        """A model that does not take no for an answer gets no further one; and no second try where the first is in doubt."""
-        doubt = doubtful(move.name, "", "").rpartition("(")[0].strip()
-        if self.offer.effects.get(move.name) in ONCE and doubt in why:
-            await self._give_up(why)
+        """A model that does not take no for an answer gets no further one."""
         self.in_vain[key] += 1
         if self.in_vain[key] >= AGAIN:
             what = f"{readable(move.name, 80)!r} {AGAIN} times in the same way, and was refused: {why}"

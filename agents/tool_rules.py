@@ -9,7 +9,7 @@ from mai.agents.fields import flaws
 from mai.agents.hosts import parse
 from mai.agents.lines import KeyPath
 from mai.agents.organisation import Department, Tool
-from mai.agents.sources import TOOL
+from mai.agents.sources import ASKED, TOOL
 
 if TYPE_CHECKING:
     from mai.agents.rules import Scene
@@ -129,4 +129,46 @@ def tool_can_be_undone(scene: "Scene", department: Department, tool: Tool, where
 
 
 UNDOES: Final = "it is called with undoes (the effect's key), input (what the tool was called with) and value (what it gave)"
-OF_TOOL: Final = (tool_can_be_called, tool_keeps_its_time, tool_has_its_hosts, tool_is_typed, tool_can_be_undone)
+HOW: Final = {
+    "handler": 'asked_by = "file.py:function", called with the directory and the key: its value, or None if it did not happen',
+    "command": 'asked_by = ["program", "argument"], started with MAI_KEY: it writes the value, or nothing if it did not happen',
+    "server": 'asked_by = "tool", another tool of the server, called with {"key"}: its value, or null if it did not happen',
+}
+
+
+def tool_can_be_asked(scene: "Scene", department: Department, tool: Tool, where: KeyPath) -> Broken:
+    """A queryable tool, and no other, says how it is asked by its key whether it happened."""
+    label = f"the tool {tool.name} of {department.name}"
+    kind = next((kind for kind in KINDS if getattr(tool, kind)), "")
+    if not kind or not scene.findings.sound(where, *KINDS, "effect", "asked_by"):
+        return
+    if tool.asked_by and tool.effect != "queryable":
+        hint = 'effect = "queryable", or leave asked_by out'
+        yield (*where, "asked_by"), f"{label} has asked_by and is {tool.effect}", hint
+    elif tool.effect == "queryable" and not tool.asked_by:
+        yield (*where, "effect"), f"{label} is queryable and does not say how it is asked whether it happened", HOW[kind]
+    elif isinstance(tool.asked_by, str) == (kind == "command") and tool.asked_by:
+        yield (*where, "asked_by"), f"{label}: a {kind} is not asked in this way", HOW[kind]
+    elif tool.asked_by:
+        yield from _asking(scene, tool, label, (*where, "asked_by"))
+
+
+def _asking(scene: "Scene", tool: Tool, label: str, at: KeyPath) -> Broken:
+    """What is useless about the way in which a queryable tool is asked."""
+    asked = tool.asked_by
+    itself = {tool.handler, tool.server and (tool.tool or tool.name), tool.command} - {"", ()}
+    if asked in itself:
+        yield at, f"{label} is asked by itself, which would do it again", "name what only looks whether it happened"
+    elif isinstance(asked, tuple):
+        if wrong := scene.sources.executable(asked[0]):
+            yield at, f"{label}: {wrong[0]}", wrong[1]
+    elif tool.handler and (wrong := scene.sources.function(asked, ASKED)):
+        yield at, f"{label}: {wrong[0]}", wrong[1]
+    elif tool.handler and scene.sources.keyless(tool.handler):
+        hint = "expected def …(files, …, *, key): what it does has to be found by that key"
+        yield (*at[:-1], "handler"), f"{label} is asked by a key that its function does not take", hint
+
+
+OF_TOOL: Final = (
+    tool_can_be_called, tool_can_be_asked, tool_keeps_its_time, tool_has_its_hosts, tool_is_typed, tool_can_be_undone,
+)  # fmt: skip

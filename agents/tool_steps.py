@@ -1,18 +1,20 @@
 """The steps of one task that use tools: from its code's call to the record of what came of it.
 
-What has an effect is on the disk before it begins. What may have happened, and may not be repeated, is put on record as
-unknown: after a crash, after a tool was ended by force, after the task itself has ended.
+What has an effect is on the disk before it begins. What may have happened, after a crash or because the tool was ended by
+force, is called again with the same key if it is idempotent; asked by its key if it is queryable, and then taken as done or
+called again; else it is in doubt, and the step stays open until a person has said what happened (effects.py).
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mai.agents.events import EffectIntent, EffectUnknown, Stepped
+from mai.agents import effects
+from mai.agents.events import EffectQueried, Stepped
 from mai.agents.handlers import Used
-from mai.agents.inputs import Call
+from mai.agents.inputs import Call, Doubted
 from mai.agents.messages import Fields
-from mai.agents.network import doubtful
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
+from mai.agents.shell import now_ms
 from mai.agents.state import Step, Work
 from mai.sandbox.errors import MaiError
 from mai.sandbox.points import reach
@@ -20,7 +22,15 @@ from mai.sandbox.points import reach
 if TYPE_CHECKING:
     from mai.agents.runner import Runner
 
-ONCE: Final = ("opaque", "queryable")  # effects that are not simply repeated
+FORCED: Final = 3  # calls of a queryable tool that were ended by force, one after the other: then it is not called again
+
+
+class Beside(NamedTuple):
+    """A step that waits for what runs beside the loop."""
+
+    tool: Tool
+    given: Fields
+    doubt: str = ""  # why the tool is only asked whether it happened
 
 
 class ToolSteps:
@@ -28,65 +38,158 @@ class ToolSteps:
 
     def __init__(self, runner: "Runner", work: Work) -> None:
         self._runner, self._work = runner, work
-        self._beside: dict[int, tuple[Tool, Fields]] = {}  # steps that wait for what runs beside the loop
+        self._beside: dict[int, Beside] = {}
+        self._awaited: set[int] = set()  # steps that the code has come to in this life
+        self._forced: dict[int, int] = {}  # calls that were ended by force, by step
 
     def use(self, n: int, name: str, given: Fields, step: Step | None) -> None:
         """Do a step that is not done: `step` is there if it had begun in an earlier life."""
+        self._awaited.add(n)
+        if step is not None:
+            self._go_on(n, step)
+            return
         box, agent = self._runner.toolbox, self._work.agent
         tool = box.tool(agent, name)
         if tool is None:
-            mine = ", ".join(one.name for one in box.of(agent)) or "none"
-            self._record(n, given, refused=f"{agent} may not use the tool {name}; its tools are: {mine}")
-        elif tool.hosts and step is not None:
-            return  # it is with Mai, since the same commit
-        elif step is not None and tool.effect in ONCE:  # the intent stands alone: in doubt
-            self._doubt(n, name, step.key, "after a crash")
-        else:
-            self._begin(n, tool, given, step)
-
-    def _begin(self, n: int, tool: Tool, given: Fields, step: Step | None) -> None:
-        key = self.key(n)
+            self._record(n, given, refused=self._foreign(name))
+            return
         try:
-            fitting = self._runner.toolbox.fit(tool, given["input"])
+            fitting = box.fit(tool, given["input"])
         except MaiError as fault:
-            self._record(n, None if step else given, refused=fault.sentence, state="failed")
+            self._record(n, given, refused=fault.sentence, state="failed")
             return
         if tool.hosts:
             self._runner.shell.feed(Call(self._work.task, n, "tool", given))
-            return
-        if tool.effect != "none" and step is None:
-            work = self._work
-            intent = EffectIntent(
-                request=work.request, task=work.task, agent=work.agent, n=n, key=key,
-                tool=tool.name, effect=tool.effect, given=given,
-            )  # fmt: skip
-            self._runner.shell.apply(intent)
-            self._runner.shell.commit()  # an intent is durable before its effect
-            reach("effect.intended")
-        used = self._runner.toolbox.use((self._work.task, n), tool, fitting, key)
+        else:
+            self._call(n, tool, given, fitting)
+
+    def again(self, n: int) -> None:
+        """A person has said that the effect of this step did not happen."""
+        step = self._step(n)
+        if step is not None and n in self._awaited:  # else the code will come to it
+            self._go_on(n, step)
+
+    def _foreign(self, name: str) -> str:
+        mine = ", ".join(one.name for one in self._runner.toolbox.of(self._work.agent)) or "none"
+        return f"{self._work.agent} may not use the tool {name}; its tools are: {mine}"
+
+    # -- a step that had begun
+    def _go_on(self, n: int, step: Step) -> None:
+        tool = self._runner.toolbox.tool(self._work.agent, step.given["tool"])
+        if step.done or step.doubt or not step.key:
+            return  # a person has to say; or, without a key, it is with Mai since the same commit
+        effect = effects.stricter(step.effect, tool.effect if tool else "none")
+        if step.free:
+            self._once_more(n, step, tool, effect)
+        elif tool and tool.hosts:
+            return  # it is with Mai, too
+        elif effect == "opaque":
+            self._doubt(n, "the process died while it was used")
+        elif effect == "queryable":
+            self._ask(n, tool, step.given, "the process died while it was used")
+        else:
+            self._fit(n, tool, step)
+
+    def _once_more(self, n: int, step: Step, tool: Tool | None, effect: str) -> None:
+        """It did not happen. What keeps it from being called again is the outcome of a new intent, too."""
+        if tool is None or self._misfit(tool, step):
+            self._intend(n, effect, step.given)
+        self._fit(n, tool, step)
+
+    def _fit(self, n: int, tool: Tool | None, step: Step) -> None:
+        """Call it again, if it still can be called."""
+        if tool is None:
+            self._record(n, None, refused=self._foreign(step.given["tool"]), state="failed")
+        elif why := self._misfit(tool, step):
+            self._record(n, None, refused=why, state="failed")
+        else:
+            self._call(n, tool, step.given, self._runner.toolbox.fit(tool, step.given["input"]))
+
+    def _misfit(self, tool: Tool, step: Step) -> str:
+        try:
+            self._runner.toolbox.fit(tool, step.given["input"])
+        except MaiError as fault:
+            return fault.sentence
+        return ""
+
+    # -- a call
+    def _call(self, n: int, tool: Tool, given: Fields, fitting: Fields) -> None:
+        def begin() -> None:
+            step = self._step(n)
+            effect = effects.stricter(step.effect if step else "", tool.effect)
+            if effect != "none" and (step is None or step.free):
+                self._intend(n, effect, given)
+
+        used = self._runner.toolbox.use((self._work.task, n), tool, fitting, self.key(n), begin)
         if used is None:
-            self._beside[n] = tool, given
+            self._beside[n] = Beside(tool, given)
         else:
             self._took(n, tool, given, used)
 
+    def _intend(self, n: int, effect: str, given: Fields) -> None:
+        self._runner.shell.apply(effects.intent(self._work, n, effect, given, now_ms()))
+        self._runner.shell.commit()  # an intent is durable before its effect
+        reach("effect.intended")
+
     def finished(self, n: int, used: Used) -> None:
         """What ran beside the loop has ended."""
-        if n in self._beside:
-            self._took(n, *self._beside.pop(n), used)
-        else:  # the description of the tools
+        beside = self._beside.pop(n, None)
+        if beside is None:  # the description of the tools
             self._record(n, None, used, call="tools", refused=used.refused, state="failed" if used.refused else "")
+        elif beside.doubt:
+            self._asked(n, beside, used)
+        else:
+            self._took(n, beside.tool, beside.given, used)
 
     def _took(self, n: int, tool: Tool, given: Fields, used: Used) -> None:
         if tool.effect != "none":
             reach("effect.called")
-        if used.late and tool.effect in ONCE:
-            self._doubt(n, tool.name, self.key(n), f"{used.refused}:")
+        if used.late and tool.effect == "queryable":
+            self._forced[n] = self._forced.get(n, 0) + 1
+            self._ask(n, tool, given, used.refused)
+        elif used.late and tool.effect == "opaque":
+            self._doubt(n, used.refused)
         else:
-            on_record = None if tool.effect != "none" else given  # else as the intent says
+            on_record = None if self._step(n) else given  # as the intent says, if there is one
             self._record(n, on_record, used, refused=used.refused, state="failed" if used.refused else "")
         if tool.effect != "none":
             reach("effect.recorded")
 
+    # -- in doubt
+    def _ask(self, n: int, tool: Tool | None, given: Fields, why: str) -> None:
+        """Ask a queryable tool by its key whether it happened."""
+        if tool is None or not tool.asked_by:
+            self._doubt(n, f"{why}, and it cannot be asked any more")
+            return
+        beside = Beside(tool, given, why)
+        used = self._runner.toolbox.ask((self._work.task, n), tool, self.key(n), given["input"])
+        if used is None:
+            self._beside[n] = beside
+        else:
+            self._asked(n, beside, used)
+
+    def _asked(self, n: int, beside: Beside, used: Used) -> None:
+        if used.refused:
+            self._doubt(n, f"{beside.doubt}; asked whether it happened: {used.refused}")
+            return
+        work, found = self._work, used.value is not None
+        queried = EffectQueried(
+            request=work.request, task=work.task, agent=work.agent, n=n, key=self.key(n), tool=beside.tool.name, found=found
+        )
+        self._runner.shell.apply(queried)
+        step = self._step(n)
+        assert step is not None, "an effect in doubt without its step"
+        if found:
+            self._record(n, None, used)
+        elif self._forced.get(n, 0) >= FORCED:
+            self._record(n, None, refused=f"{beside.doubt}; it did not happen, {FORCED} times in a row", state="failed")
+        else:
+            self._once_more(n, step, beside.tool, beside.tool.effect)
+
+    def _doubt(self, n: int, why: str) -> None:
+        self._runner.shell.feed(Doubted(self._work.task, n, why))
+
+    # -- the rest
     def describe(self, n: int) -> None:
         """Do the step that says what tools there are."""
         found = self._runner.toolbox.describe((self._work.task, n), self._work.agent)
@@ -94,24 +197,16 @@ class ToolSteps:
             self._record(n, None, found, call="tools")
 
     def drop(self) -> None:
-        """The task has ended: what runs for it is ended, too."""
-        for n in self._runner.toolbox.drop(self._work.task):
-            tool, _ = self._beside.pop(n, (None, None))
-            if tool is not None and tool.effect in ONCE:
-                self._unknown(n, tool.name, self.key(n))
+        """The task has ended: what runs for it is ended, too. What is known of its effects is on record before its end."""
+        self._runner.toolbox.drop(self._work.task)
+        self._beside.clear()
 
     def key(self, n: int) -> str:
         """The same for each try of one effect."""
-        return f"{self._work.task}/{n}"
+        return effects.key_of(self._work, n)
 
-    # -- what goes on record
-    def _doubt(self, n: int, name: str, key: str, when: str) -> None:
-        self._unknown(n, name, key)
-        self._record(n, None, refused=doubtful(name, key, when), state="failed")
-
-    def _unknown(self, n: int, name: str, key: str) -> None:
-        work = self._work
-        self._runner.shell.apply(EffectUnknown(request=work.request, task=work.task, agent=work.agent, n=n, key=key, tool=name))
+    def _step(self, n: int) -> Step | None:
+        return self._runner.state.steps.get(self._work.task, {}).get(n)
 
     def _record(
         self, n: int, given: object, value: object = None, *, call: str = "tool", refused: str = "", state: str = ""

@@ -6,6 +6,7 @@ A function returns at once. The others run beside the loop, which waits for thei
 
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mai.agents.servers import Answer, Servers
 
 DESCRIBE_S: Final = 30.0  # for all servers of an agent to say what they have
+NOTHING: Final[tuple[Any, ...]] = ("", {}, {"result": None})  # how a server's tool says None
 OPEN: Final = {"type": "object"}  # the schema of a tool that cannot be described
 Step = tuple[str, int]  # of which task, and its number
 Described = list[dict[str, Any]]
@@ -43,6 +45,18 @@ class Order(NamedTuple):
     tool: Tool
     given: dict[str, Any]
     key: str
+    begin: Callable[[], None]  # called when it has its place
+    asks: bool = False  # only whether it happened
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What is started."""
+        return tuple(self.tool.asked_by) if self.asks else self.tool.command
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it finds of ours: the key, and whether it is only asked about it."""
+        return {**environment(), "MAI_KEY": self.key, **({"MAI_ASK": self.key} if self.asks else {})}
 
 
 def _servers(own: Department, files: Path, base: Path, limit_bytes: int) -> "Servers | None":
@@ -91,16 +105,34 @@ class Toolbox:
             Shape(tool.input, f"the tool {tool.name}", STRANGE).fit(given)
         return given
 
-    def use(self, step: Step, tool: Tool, fitting: dict[str, Any], key: str) -> Used | None:
-        """Call a tool; None if what comes of it will be among `finished`."""
+    def use(
+        self, step: Step, tool: Tool, fitting: dict[str, Any], key: str, begin: Callable[[], None] = lambda: None
+    ) -> Used | None:
+        """Call a tool; None if what comes of it will be among `finished`. `begin` is called just before, at once or later."""
+        if tool.command:
+            self._waiting[step] = Order(tool, fitting, key, begin)
+            self._next()
+            return None
+        begin()
         if tool.handler:
             return self._handlers.use(tool, fitting, key)
-        if tool.command:
-            self._waiting[step] = Order(tool, fitting, key)
-            self._next()
-        elif self._servers:
-            self._errands[step] = self._servers.call(tool, fitting, key, lambda answer: self._answered(step, answer))
+        self._errand(step, tool, fitting, key)
         return None
+
+    def ask(self, step: Step, tool: Tool, key: str, given: dict[str, Any]) -> Used | None:
+        """Ask a queryable tool whether the call with this key happened: its value, or None; else as `use`."""
+        if tool.command:
+            self._waiting[step] = Order(tool, given, key, lambda: None, asks=True)
+            self._next()
+            return None
+        if tool.handler:
+            return self._handlers.ask(tool, key)
+        self._errand(step, msgspec.structs.replace(tool, tool=tool.asked_by), {"key": key}, key, asks=True)
+        return None
+
+    def _errand(self, step: Step, tool: Tool, given: dict[str, Any], key: str, *, asks: bool = False) -> None:
+        if self._servers:
+            self._errands[step] = self._servers.call(tool, given, key, lambda answer: self._answered(step, answer, asks=asks))
 
     def finished(self) -> list[Finished]:
         """What has ended since the last time."""
@@ -108,19 +140,16 @@ class Toolbox:
         self.ended.clear()
         return ended
 
-    def drop(self, task: str) -> list[int]:
-        """End what runs for a task that has ended; the numbers of its steps that had begun."""
-        begun = []
+    def drop(self, task: str) -> None:
+        """End what runs for a task that has ended."""
         for step in [step for step in self._waiting if step[0] == task]:
             del self._waiting[step]
         for step in [step for step in self._jobs if step[0] == task]:
             self._jobs.pop(step)[0].end("nobody waits for it any more")
-            begun.append(step[1])
         for step in [step for step in self._errands if step[0] == task]:
-            if self._servers and self._servers.drop(self._errands.pop(step)):
-                begun.append(step[1])
+            if self._servers:
+                self._servers.drop(self._errands.pop(step))
         self._next()
-        return begun
 
     def _end(self, step: Step, used: Used) -> None:
         self.ended.append(Finished(*step, used))
@@ -134,10 +163,11 @@ class Toolbox:
         while self._waiting and len(self._jobs) < self._running:
             step = next(iter(self._waiting))
             order = self._waiting.pop(step)
+            order.begin()
             try:
                 job = Job(
-                    located(order.tool.command, self._base), msgspec.json.encode(order.given),
-                    files=self._files, environment={**environment(), "MAI_KEY": order.key},
+                    located(order.command, self._base), msgspec.json.encode(order.given),
+                    files=self._files, environment=order.environment,
                     limit_s=order.tool.timeout_s, limit_bytes=self._limit_bytes,
                 )  # fmt: skip
             except (OSError, ValueError) as error:
@@ -167,8 +197,10 @@ class Toolbox:
             return Used(None, f"the command of the tool {tool.name} returned {fault}")
 
     # -- servers
-    def _answered(self, step: Step, answer: "Answer") -> None:
+    def _answered(self, step: Step, answer: "Answer", *, asks: bool = False) -> None:
         self._errands.pop(step, None)
+        if asks and answer.get("value") in NOTHING:
+            answer = {**answer, "value": None}
         refused, late = readable(str(answer.get("refused", ""))), bool(answer.get("late", False))
         try:
             self._end(step, Used(plain(answer.get("value"), self._limit_bytes), refused, late))

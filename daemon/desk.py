@@ -1,12 +1,12 @@
 """What Mai knows and what she is told: open requests, passages, errands, and the inputs of her decider. Pure."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from mai.agents.decider import Input
-from mai.agents.department import VIA_MAI
-from mai.agents.messages import Cancelled, Recall, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.decider import VIA_MAI, Input
+from mai.agents.effects import AGAIN
+from mai.agents.messages import Cancelled, Doubt, Recall, Remember, Result, Task, Think, Thought, Use, Used
 from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.records import PartAnswer, PartPlan
@@ -64,6 +64,15 @@ class Cancellation(msgspec.Struct):
         return tuple(process for process in self.to if process not in self.answers)
 
 
+class Doubtful(msgspec.Struct):
+    """An effect in doubt, until a person has said whether it happened."""
+
+    process: str  # the department that has it
+    id: str  # of the message that told of it
+    at_ms: int  # when it came
+    doubt: Doubt
+
+
 class Holding(NamedTuple):
     """A task that Mai gave to a department, and that is open: who has it, for which request, until when."""
 
@@ -100,6 +109,7 @@ class MaiState(State):
         self.passages: dict[str, Passage] = {}
         self.errands: dict[str, Errand] = {}
         self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
+        self.doubts: dict[str, Doubtful] = {}  # by key
 
 
 class Asked(Input, frozen=True):
@@ -169,6 +179,24 @@ class Stopped(Input, frozen=True):
     body: Cancelled
 
 
+class Raised(Input, frozen=True):
+    """A department tells of an effect in doubt."""
+
+    peer: str
+    id: str
+    body: Doubt
+
+
+class Resolving(Input, frozen=True):
+    """A person says of an effect in doubt whether it happened."""
+
+    key: str
+    happened: bool
+    value: Any
+    by: str
+    note: str
+
+
 def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
     """The ids of a request's parts: they derive from it."""
     return [f"{request}/{number}" for number in range(1, len(parts) + 1)]
@@ -177,7 +205,8 @@ def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
 def origin(task: str) -> str:
     """The task of Mai's from which a department's ask derives: `R/1` for `R/1.2.1.m4`; "" if the id has another form."""
     work, via, step = task.rpartition(VIA_MAI)
-    if not via or not step.isdecimal() or len(task) > LONGEST_ID:
+    n, again, count = step.partition(AGAIN)
+    if not via or not n.isdecimal() or (again and not count.isdecimal()) or len(task) > LONGEST_ID:
         return ""
     while work.rpartition(".")[2].isdecimal() and "." in work:
         work = work.rpartition(".")[0]

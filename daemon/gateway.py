@@ -22,9 +22,9 @@ from mai.agents.messages import Complaint, Envelope, Hop, Malformed, Result, Tas
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose
+from mai.daemon import cancel, compose, doubt_orders
 from mai.daemon.asking import LONGEST_S
-from mai.daemon.desk import Answered, Asked, Errand, Passage, Planned, Request, Said
+from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.mai import MaiDecider
 from mai.daemon.operating import Operating
@@ -85,6 +85,8 @@ class Gateway(Loop):
         for key, data in self.ledger.load("errand").items():
             state.errands[key] = msgspec.json.decode(data, type=Errand)
         cancel.load(state, self.ledger.load("cancel"))
+        for key, data in self.ledger.load("doubt").items():
+            state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
         self.shell.restore()
         self.started()
         for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
@@ -197,8 +199,14 @@ class Gateway(Loop):
                     caller.answer({"history": self._history(request)})
                 case "cancel":
                     self._operating.cancel(caller, request)
+                case "effects":
+                    caller.answer(doubt_orders.shown(self, request))
+                case "resolve":
+                    self._replies.append((caller, doubt_orders.resolve(self, caller, request), False))
                 case other:
-                    raise UsageFault(f"Mai's door does not know {other!r:.80}", "it knows ask, history and cancel")
+                    raise UsageFault(
+                        f"Mai's door does not know {other!r:.80}", "it knows ask, history, cancel, effects and resolve"
+                    )
         except MaiError as error:
             caller.answer(refusal(error))
 

@@ -1,23 +1,25 @@
 """A client's services: each question to a model and each use of a tool ends once, with each attempt before its end. Pure."""
 
+from mai.agents.effects import ONCE
 from mai.agents.events import Event, Received, Sent
 from mai.agents.messages import Think, Thought, Usage, Use, Used
 from mai.daemon.calling import AttemptBegun, AttemptEnded, CallEnded, CallTaken
 from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.spending import together
-from mai.daemon.tooling import AGAIN, ToolBegun, ToolEnded
+from mai.daemon.tooling import ToolBegun, ToolEnded, ToolQueried
 
 
 class OpenCall:
     """A question to a model, or the use of a tool, between its beginning and its end."""
 
-    __slots__ = ("answer", "attempt", "begun", "deadline_ms", "peer", "seq", "usage")
+    __slots__ = ("absent", "answer", "attempt", "begun", "deadline_ms", "peer", "seq", "usage")
 
     def __init__(self, seq: int, peer: str, deadline_ms: int) -> None:
         self.seq, self.peer, self.deadline_ms = seq, peer, deadline_ms
         self.attempt = 0  # the last that has begun
         self.begun = 0  # its record, while it is under way
+        self.absent = False  # it was asked: what was begun had not happened
         self.answer = ""
         self.usage = Usage()
 
@@ -149,7 +151,13 @@ class Uses(Service):
 
     def handlers(self) -> dict[str, Handler]:
         """What takes which kind of record."""
-        return {Received.kind: self._received, Sent.kind: self._sent, ToolBegun.kind: self._begun, ToolEnded.kind: self._ended}
+        return {
+            Received.kind: self._received,
+            Sent.kind: self._sent,
+            ToolBegun.kind: self._begun,
+            ToolQueried.kind: self._queried,
+            ToolEnded.kind: self._ended,
+        }
 
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
@@ -168,12 +176,17 @@ class Uses(Service):
         call = self.known(seq, event.task, f"calls {event.tool}")
         if call is None:
             return
-        if call.attempt and event.effect not in AGAIN:
+        if call.attempt and event.effect in ONCE and not call.absent:
             what = f"record {seq} calls {event.tool} ({event.effect}) again for {event.task}, after record {call.begun}"
             self.found(seq, what, call.begun)
         elif event.attempt != call.attempt + 1:
             self.found(seq, f"record {seq} is attempt {event.attempt} for {event.task}, after attempt {call.attempt}", call.begun)
-        call.attempt, call.begun = event.attempt, seq
+        call.attempt, call.begun, call.absent = event.attempt, seq, False
+
+    def _queried(self, seq: int, event: Event) -> None:
+        assert isinstance(event, ToolQueried)
+        if call := self.known(seq, event.task, "asks whether it happened"):
+            call.absent = not event.found
 
     def _ended(self, seq: int, event: Event) -> None:
         assert isinstance(event, ToolEnded)

@@ -4,7 +4,7 @@ A task from Mai is taken up by one hop or refused by one result; each hop has on
 Mai is told to her in one result, in the same commit. Nothing is done for a task that has ended.
 """
 
-from mai.agents.department import VIA_MAI
+from mai.agents.decider import VIA_MAI
 from mai.agents.events import Asked, EffectIntent, EffectUnknown, Ended, Event, Hopped, Received, Sent, Stepped
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes

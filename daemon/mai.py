@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from mai.agents.decider import Input, Send, Tick, fold_link, sooner_ms, too_large
-from mai.agents.department import VIA_MAI
+from mai.agents.decider import VIA_MAI, Input, Send, Tick, fold_link, sooner_ms, too_large
 from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import (
     Cancelled,
+    Doubt,
     Fields,
     Outcome,
     Recall,
@@ -29,7 +29,7 @@ from mai.agents.messages import (
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose, errands, wording
+from mai.daemon import cancel, compose, doubts, errands, wording
 from mai.daemon.desk import (
     Answered,
     Asked,
@@ -41,7 +41,9 @@ from mai.daemon.desk import (
     Memory,
     Passage,
     Planned,
+    Raised,
     Request,
+    Resolving,
     Returned,
     Said,
     Stopped,
@@ -105,6 +107,10 @@ class MaiDecider:
                 found = errands.decide(self, given, now_ms)
             case Cancels() | Stopped():
                 found = cancel.decide(self, given, now_ms)
+            case Raised():
+                found = doubts.raised(self, given, now_ms)
+            case Resolving():
+                found = doubts.resolved(self, given, now_ms)
             case Tick():
                 found = self._expire(now_ms)
         return found
@@ -206,7 +212,8 @@ class MaiDecider:
 
     def _result(self, peer: str, about: Task | Passage, state: str, reason: str) -> Send:
         mai = f"{self.mandate.client}/mai"
-        body = Result(about.task, about.request, state, "", {}, reason, mai)  # type: ignore[arg-type]  # a Literal
+        changed = isinstance(about, Passage)  # it has been with another department
+        body = Result(about.task, about.request, state, "", {}, reason, mai, (), changed)  # type: ignore[arg-type]  # a Literal
         return Send(peer, f"{about.task}=", 0, body)
 
     def _returned(self, returned: Returned, now_ms: int) -> list[Event | Send]:
@@ -277,7 +284,9 @@ class MaiDecider:
                 events.append(self._not_taken(request, "no department was found before the deadline", late, "expired"))
             elif wording.errand_of(request.request) not in self.state.errands:
                 missing = {
-                    task: PartAnswer(part.department, part.text, "expired", "", {}, "no answer before the deadline", "", ())
+                    task: PartAnswer(
+                        part.department, part.text, "expired", "", {}, doubts.late(self.state, request.request), "", ()
+                    )
                     for part, task in zip(request.parts, tasks(request.request, request.parts), strict=True)
                 }
                 events += self._whole(request, {**missing, **request.answers}, now_ms)
@@ -315,6 +324,8 @@ class MaiDecider:
                 cancel.fold(state, event)
             case Remembered():
                 state.changed("memory", f"client//{event.key}", Value(event.value))
+            case doubts.DoubtRaised() | doubts.DoubtResolved():
+                doubts.fold(state, event, seq)
         return []
 
     def _fold_end(self, event: RequestEnded, request: Request, seq: int) -> None:
@@ -334,18 +345,21 @@ class MaiDecider:
 
     def taken(self, received: Received) -> list[Input]:
         """The inputs that a department's message brings."""
-        match received.body:
+        peer, body, found = received.sender, received.body, list[Input]()
+        match body:
             case Task():
-                return [Crossing(received.sender, received.body, received.deadline_ms)]
+                found = [Crossing(peer, body, received.deadline_ms)]
             case Result():
-                return [Returned(received.sender, received.body)]
+                found = [Returned(peer, body)]
             case Recall() | Remember():
-                return [Memory(received.sender, received.body)]
+                found = [Memory(peer, body)]
             case Think() | Use() | Thought() | Used():
-                return [Errands(received.sender, received.body, received.deadline_ms)]
+                found = [Errands(peer, body, received.deadline_ms)]
             case Cancelled():
-                return [Stopped(received.sender, received.body)]
-        return []
+                found = [Stopped(peer, body)]
+            case Doubt():
+                found = [Raised(peer, received.id, body)]
+        return found
 
     def next_deadline_ms(self) -> int:
         """The first deadline of a request, a passage or an errand; 0 if there is none."""

@@ -24,6 +24,7 @@ class Given(msgspec.Struct, frozen=True):
     input: dict[str, Any]
     key: str
     limit_bytes: int
+    asks: bool = False  # only whether it happened
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -43,6 +44,8 @@ def call(given: Given) -> Result:
     net_guard.install(given.tool.name, given.tool.hosts)
     files = Path(given.files)
     handlers = Handlers(Path(given.base), files, given.tool.timeout_s, given.limit_bytes)
+    if given.asks:
+        return Result(*handlers.ask(given.tool, given.key))
     try:
         fitting = handlers.fit(given.tool, given.input)
     except MaiError as fault:

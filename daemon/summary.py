@@ -77,9 +77,18 @@ def _message(body: Body) -> str:
             what = f"{inner['request']}: {len(inner['stopped'])} stopped" + (f"; {undone}" if undone else "")
         case "use":
             what = f"{short(inner['agent'])} uses {inner['tool']} {inputs(inner['input'])}"
+        case "doubt":
+            what = f"{short(inner['agent'])} {inner['tool']} (key {inner['key']}): {inner['why']}"
+        case "resolve":
+            what = f"{inner['by']} says that it {happened(inner['happened'])} (key {inner['key']})"
         case _:
             what = f"{inner['key']} {plain(inner['value']) if 'value' in inner else ''}"
     return f"{inner['is']} #{body['lseq']}: {what}"
+
+
+def happened(it: bool) -> str:
+    """What is said of an effect that was in doubt."""
+    return "happened" if it else "did not happen"
 
 
 def _step(body: Body) -> str:
@@ -149,7 +158,6 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "step": lambda b: f"{b['agent']}: {_step(b)}",
     "step.asked": lambda b: f"{b['agent']}: {b['call']} {asked(b['given'])}",
     "effect.intent": lambda b: f"{b['agent']}: {b['tool']} {inputs(b['given'].get('input'))} ({b['effect']}, key {b['key']})",
-    "effect.unknown": lambda b: f"{b['agent']}: nobody knows whether {b['tool']} happened (key {b['key']})",
     "cancel.taken": lambda b: f"cancelled by {b['by']}, {len(b.get('stopped', ()))} open tasks stop",
     "task.cancelled": lambda b: f"{b['agent']} is stopped by {b['by']}: {b.get('reason') or 'no reason given'}",
     "undo.planned": lambda b: ", ".join(f"{e['tool']} ({e.get('state') or 'open'})" for e in b.get("effects", ())) or "nothing",
@@ -157,6 +165,13 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "undo.done": lambda b: f"{b['tool']} {'was refused: ' + b['refused'] if b.get('refused') else 'has undone ' + b['undoes']}",
     "undo.unknown": lambda b: f"nobody knows whether {b['tool']} has undone {b['undoes']}: {b['why']}",
     "cancel.ended": lambda b: "all that can be undone is undone",
+    "effect.queried": lambda b: f"{b['agent']}: {b['tool']} says that it {happened(b['found'])} (key {b['key']})",
+    "effect.unknown": lambda b: f"{b['agent']}: nobody knows whether {b['tool']} happened (key {b['key']}): {b.get('why', '')}",
+    "effect.resolved": lambda b: f"{b['agent']}: {b['by']} says that it {happened(b['happened'])} (key {b['key']})",
+    "doubt.raised": lambda b: (
+        f"{short(b['agent'])} does not know whether {b['doubt']['tool']} happened (key {b['doubt']['key']})"
+    ),
+    "doubt.resolved": lambda b: f"{b['by']} says that it {happened(b['happened'])} (key {b['key']})",
     "memory.written": lambda b: f"{b['level']} {b['agent']} {b['key']} = {plain(b['value'])}",
     "memory.read": _read,
     "claim": lambda b: f"{b['agent']}: {b['subject']} {b['attribute']} = {plain(b['value'])} ({b['confidence']:.0%})",
@@ -178,6 +193,8 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "target.left": lambda b: b["why"],
     "budget.nearly": lambda b: b["text"],
     "tool.begun": lambda b: f"{short(b['agent'])}: {b['tool']}, attempt {b['attempt']} ({b['effect']}, key {b['key']})",
+    "tool.doubted": lambda b: f"{short(b['agent'])}: {b['tool']} is asked whether it happened: {b['why']}",
+    "tool.queried": lambda b: f"{short(b['agent'])}: {b['tool']} says that it {happened(b['found'])} (key {b['key']})",
     "tool.ended": lambda b: f"{short(b['agent'])}: {b['tool']} → {b.get('refused') or plain(b.get('value'))}",
     "call.ended": lambda b: f"{outcome(b)} {b.get('by', '')} {cost(b.get('usage'))}".rstrip(),
     "incident": lambda b: f"{b['process']} {b['what']}: {b['text']}",

@@ -22,7 +22,16 @@ WINDOW_S = 0.1  # so long a record is held back for an earlier one of another pr
 APPEAR_S = 1.0  # between two looks for ledgers of new processes
 SPAN = 50_000  # records that one backward look goes through
 COLOURS = {"hop": 36, "message": 90, "step": 34, "effect": 35, "request": 32, "part": 32, "contract": 33, "process": 33}
-BAD = ("hop.refused", "message.refused", "effect.unknown", "escalated", "task.interrupted", "incident", "given_up")
+BAD = (
+    "hop.refused",
+    "message.refused",
+    "effect.unknown",
+    "doubt.raised",
+    "escalated",
+    "task.interrupted",
+    "incident",
+    "given_up",
+)
 
 
 class Line(NamedTuple):

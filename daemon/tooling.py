@@ -1,7 +1,8 @@
 """What the tools process of a client decides: which use of a tool that needs the network goes on, and how it ends. Pure.
 
 A use is on record before it begins, and its end before it is told. One that had begun when the process died is begun
-again with the same key if its effect allows that; of any other nobody knows whether it happened.
+again with the same key if its effect allows that; a queryable one is asked by its key whether it happened, and then has
+its value or is begun again; of any other nobody knows.
 """
 
 from typing import Any, ClassVar
@@ -10,13 +11,13 @@ import msgspec
 
 from mai.agents.cancelling import fitting, said
 from mai.agents.decider import Input, Send, Tick, fold_link, too_large
+from mai.agents.effects import ONCE
 from mai.agents.events import Event, Received, register
 from mai.agents.messages import Cancel, Cancelled, Fields, Use, Used
 from mai.agents.organisation import Mandate, Tool
 from mai.agents.plain import readable
 from mai.agents.state import State
 
-AGAIN = ("none", "idempotent")  # effects that may be repeated
 ATTEMPTS = 3  # begun so often without an end, it is given up: it may be what kills the process
 
 
@@ -33,6 +34,30 @@ class ToolBegun(Event, frozen=True, kw_only=True):
     attempt: int
 
 
+class ToolDoubted(Event, frozen=True, kw_only=True):
+    """A queryable tool may have happened: it is about to be asked."""
+
+    kind: ClassVar[str] = "tool.doubted"
+    request: str
+    task: str
+    agent: str
+    tool: str
+    key: str
+    why: str
+
+
+class ToolQueried(Event, frozen=True, kw_only=True):
+    """It was asked by its key whether it happened. Found: its end follows; else it may begin again."""
+
+    kind: ClassVar[str] = "tool.queried"
+    request: str
+    task: str
+    agent: str
+    tool: str
+    key: str
+    found: bool
+
+
 class ToolEnded(Event, frozen=True, kw_only=True):
     """What came of it."""
 
@@ -46,7 +71,7 @@ class ToolEnded(Event, frozen=True, kw_only=True):
     doubt: bool = False  # it may have happened
 
 
-register(ToolBegun, ToolEnded)
+register(ToolBegun, ToolDoubted, ToolQueried, ToolEnded)
 
 
 class OpenUse(msgspec.Struct, omit_defaults=True):
@@ -60,6 +85,13 @@ class OpenUse(msgspec.Struct, omit_defaults=True):
     input: Fields
     deadline_ms: int
     attempts: int = 0  # how often it has begun
+    doubt: str = ""  # why it is being asked whether it happened
+    free: bool = False  # it was asked: it had not happened, and has not begun since
+
+    @property
+    def begun(self) -> bool:
+        """May it have happened?"""
+        return self.attempts > 0 and not self.free
 
 
 class ToolsState(State):
@@ -138,7 +170,7 @@ class ToolsDecider:
             case Wanted():
                 return self._wanted(use, now_ms)
             case Happened():
-                return self._end(use, given.value, given.refused, given.late and self._once(use))
+                return self._happened(use, given)
             case Lost():
                 return self._lost(use)
 
@@ -150,13 +182,18 @@ class ToolsDecider:
         return self._late(use) if use.deadline_ms <= now_ms else []
 
     def _late(self, use: OpenUse) -> list[Event | Send]:
-        begun = bool(use.attempts)
+        begun = use.begun
         why = f"the tool {use.tool} did not end before the task's deadline" if begun else "it came after its deadline"
         return self._end(use, refused=why, doubt=begun and self._once(use))
 
     def _lost(self, use: OpenUse) -> list[Event | Send]:
+        why = f"the process of the tool {use.tool} died while it was used"
+        if use.doubt or not use.begun:
+            return []  # it is asked again, or begins
+        if self._asks(use):
+            return [self._doubted(use, why)]
         if self._once(use):
-            return self._end(use, refused=f"the process of the tool {use.tool} died while it was used", doubt=True)
+            return self._end(use, refused=why, doubt=True)
         if use.attempts >= ATTEMPTS:
             return self._end(
                 use, refused=f"the process died {use.attempts} times while {use.tool} was used; it is not tried again"
@@ -167,13 +204,40 @@ class ToolsDecider:
         """The open uses of a cancelled request end; one that had begun is ended by force."""
         uses = [use for use in self.state.uses.values() if use.request == body.request]
         why = said(body.by, body.reason)
-        found = [item for use in uses for item in self._end(use, refused=why, doubt=bool(use.attempts) and self._once(use))]
+        found = [item for use in uses for item in self._end(use, refused=why, doubt=use.begun and self._once(use))]
         answer = fitting(Cancelled(body.request, tuple(use.id for use in uses)), self.limits.message_bytes)
         return [*found, Send(self.mai, f"{body.request}!tools", 0, answer)]
 
+    def _happened(self, use: OpenUse, given: Happened) -> list[Event | Send]:
+        if use.doubt:
+            return self._asked(use, given)
+        if given.late and self._asks(use):
+            return [self._doubted(use, given.refused)]
+        return self._end(use, given.value, given.refused, given.late and self._once(use))
+
+    def _asks(self, use: OpenUse) -> bool:
+        """Is it asked whether it happened?"""
+        tool = self.tool(use)
+        return tool is not None and tool.effect == "queryable" and bool(tool.asked_by)
+
+    def _doubted(self, use: OpenUse, why: str) -> ToolDoubted:
+        return ToolDoubted(request=use.request, task=use.id, agent=use.agent, tool=use.tool, key=use.key, why=readable(why))
+
+    def _asked(self, use: OpenUse, given: Happened) -> list[Event | Send]:
+        """What it said when it was asked."""
+        if given.refused:
+            return self._end(use, refused=f"{use.doubt}; asked whether it happened: {given.refused}", doubt=True)
+        found = given.value is not None
+        queried = ToolQueried(request=use.request, task=use.id, agent=use.agent, tool=use.tool, key=use.key, found=found)
+        if found:
+            return [queried, *self._end(use, given.value)]
+        if use.attempts >= ATTEMPTS:
+            return [queried, *self._end(use, refused=f"{use.doubt}; it did not happen in {use.attempts} calls")]
+        return [queried]
+
     def _once(self, use: OpenUse) -> bool:
         tool = self.tool(use)
-        return tool is None or tool.effect not in AGAIN
+        return tool is None or tool.effect in ONCE
 
     def _end(self, use: OpenUse, value: Any = None, refused: str = "", doubt: bool = False) -> list[Event | Send]:
         body = Used(use.id, use.request, value, readable(refused), doubt)
@@ -202,7 +266,13 @@ class ToolsDecider:
             case Received(body=Use() as body, deadline_ms=until_ms) if body.id not in uses:
                 self._keep(OpenUse(body.id, body.request, body.agent, body.tool, body.key, body.input, until_ms))
             case ToolBegun(task=ident) if ident in uses:
-                uses[ident].attempts = event.attempt
+                uses[ident].attempts, uses[ident].free = event.attempt, False
+                self._keep(uses[ident])
+            case ToolDoubted(task=ident) if ident in uses:
+                uses[ident].doubt = event.why or "in doubt"
+                self._keep(uses[ident])
+            case ToolQueried(task=ident) if ident in uses:
+                uses[ident].doubt, uses[ident].free = "", not event.found
                 self._keep(uses[ident])
             case ToolEnded(task=ident) if ident in uses:
                 del uses[ident]

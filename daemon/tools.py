@@ -74,11 +74,13 @@ class ToolsProcess(Linked):
         for ident, job in list(self.jobs.items()):
             job.tend()
             if job.outcome:
+                del self.jobs[ident]
                 self.shell.feed(self._happened(ident, *job.outcome))
         waiting = (use for use in self.decider.state.uses.values() if use.id not in self.jobs and use.deadline_ms > now_ms())
         begin = [use for use, _ in zip(waiting, range(self.organisation.limits.running - len(self.jobs)), strict=False)]
         for use in begin:
-            self.shell.apply(self.decider.begin(use))
+            if not use.doubt:
+                self.shell.apply(self.decider.begin(use))
         if begin:
             self.shell.commit()
         for use in begin:
@@ -90,7 +92,7 @@ class ToolsProcess(Linked):
         assert tool is not None, "a use that has begun is in its agent's scope"
         files = self.files / use.tool.partition(".")[0]
         files.mkdir(mode=0o700, parents=True, exist_ok=True)
-        given = Given(self.organisation.base, str(files), tool, use.input, use.key, self.value_bytes)
+        given = Given(self.organisation.base, str(files), tool, use.input, use.key, self.value_bytes, bool(use.doubt))
         certificates = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
         try:
             self.jobs[use.id] = Job(

@@ -16,6 +16,8 @@ from mai.agents.events import (
     Asked,
     Begun,
     EffectIntent,
+    EffectQueried,
+    EffectResolved,
     EffectUnknown,
     Ended,
     Escalated,
@@ -40,7 +42,7 @@ from mai.daemon.records import (
     RequestPlanned,
     WordingDropped,
 )
-from mai.daemon.summary import asked, plain, thought
+from mai.daemon.summary import asked, happened, plain, thought
 from mai.daemon.tree import OPEN, Node, Note, Step, Trace
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
@@ -138,6 +140,8 @@ class _Fold:
                 self._crossing(process, event, at_ms)
             case Asked() | EffectIntent() | EffectUnknown() | Stepped():
                 self._step(event, at_ms)
+            case EffectQueried() | EffectResolved():
+                self._settled(event, at_ms)
             case ErrandEnded():
                 self.trace.tokens += event.usage.tokens
                 self.trace.cost_nano += event.usage.cost_nano
@@ -265,6 +269,14 @@ class _Fold:
                 step.state = step.state if step.state == "in doubt" else "refused" if event.refused else "done"
                 given = thought(event.value) if event.call == "model" else "" if event.value is None else plain(event.value)
                 step.note = event.refused or event.text or given
+
+    def _settled(self, event: EffectQueried | EffectResolved, at_ms: float) -> None:
+        """Somebody knows whether an effect in doubt happened."""
+        node = self._node(event.task, at_ms)
+        who, it = ("its tool", event.found) if isinstance(event, EffectQueried) else (event.by, event.happened)
+        node.notes.append(Note(at_ms, f"{who} says that it {happened(it)} (key {event.key})"))
+        for step in node.steps:
+            step.state = "" if step.n == event.n else step.state
 
     def whole(self) -> Trace:
         """The tree; a task whose parent is on no record hangs from the request itself."""

@@ -15,7 +15,21 @@ from mai.agents.decider import Tick
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Event
 from mai.agents.match import Matcher
-from mai.agents.messages import Ack, Envelope, Hello, Numbered, Recalled, Result, Task, Think, Thought, Usage, address_of
+from mai.agents.messages import (
+    Ack,
+    Doubt,
+    Envelope,
+    Hello,
+    Numbered,
+    Recalled,
+    Resolve,
+    Result,
+    Task,
+    Think,
+    Thought,
+    Usage,
+    address_of,
+)
 from mai.agents.models import Model, Models
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Tool, mandate
 from mai.agents.process import load
@@ -175,6 +189,15 @@ class Lone:
     def unthought(self, asked: Think, state: Any, reason: str) -> None:
         """Why a model does not answer."""
         self.say(Thought(asked.id, asked.request, state, reason=reason))
+
+    def doubts(self) -> list[Doubt]:
+        """The effects in doubt that Mai was told of, each time that one was."""
+        return [body for body in self.sent.values() if isinstance(body, Doubt) and not body.known]
+
+    def resolve(self, happened: bool, value: Any = None) -> None:
+        """A person says of the last one whether it happened."""
+        doubt = self.doubts()[-1]
+        self.say(Resolve(doubt.key, doubt.request, doubt.task, doubt.agent, happened, value, "ann", "I looked"))
 
     def messages(self, asked: Think) -> list[Any]:
         """What a model is asked."""

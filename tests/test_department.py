@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mai.agents.contracts import Contracts
-from mai.agents.decider import Input, Send, Tick
-from mai.agents.department import VIA_MAI, DepartmentDecider
+from mai.agents.decider import VIA_MAI, Input, Send, Tick
+from mai.agents.department import DepartmentDecider
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Stepped
 from mai.agents.inputs import Answered, Arrived, Call, Report, Told
 from mai.agents.messages import Fields, Recalled, Result, Task

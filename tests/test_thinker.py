@@ -492,8 +492,8 @@ def test_a_department_is_not_asked_twice_for_the_same(started: Callable[..., Lon
     assert "not done twice" in lone.messages(second)[-1]["content"] and lone.result().state == "answered"
 
 
-def test_an_effect_in_doubt_ends_the_task(tmp_path: Path) -> None:
-    """After a crash nobody knows whether it happened: the model is not asked what to do about that."""
+def test_an_effect_in_doubt_is_no_question_to_the_model(tmp_path: Path) -> None:
+    """After a crash nobody knows whether it happened: a person is asked, and the model goes on with what they say."""
     organisation_ = place(tmp_path, ("mark",))
     lone = Lone(tmp_path, organisation_)
     lone.task("desk", "support.refund", {"order": 1})
@@ -506,8 +506,11 @@ def test_an_effect_in_doubt_ends_the_task(tmp_path: Path) -> None:
     lone = Lone(tmp_path, organisation_)
     lone.settle()
     assert (tmp_path / "files" / "marks").read_text() == "x"
-    assert "nobody knows whether mark happened" in lone.result().reason
     assert [one for one in lone.sent.values() if isinstance(one, Think)] == [asked]  # sent again as it was
+    lone.resolve(True, "marked")
+    lone.settle()
+    *_, second = (one for one in lone.sent.values() if isinstance(one, Think))
+    assert second != asked and json.loads(lone.messages(second)[-1]["content"])["result"] == "marked"
     lone.check()
     lone.close()
 

@@ -38,6 +38,10 @@ class Order: ...
 def good(files, a: int, b: "Optional[datetime.date]", c: Annotated[str, "words that are no names"], d: Literal["x y"] | None,
          e: list[Order], *, key: "whatever"): ...
 
+def asked(files, key): ...
+
+def other(files, a: int): ...
+
 def strange(files, size: complex): ...
 
 def unknown(files, size: list["Sise"]): ...
@@ -61,6 +65,9 @@ GOOD = (
     UNDONE + 'handler = "code.py:back"\neffect = "opaque"',
     UNDONE + 'command = ["sh"]\neffect = "idempotent"\ninput = { undoes = "str", input = { a = "int" }, value = "any" }',
     UNDONE + 'server = "files"\neffect = "idempotent"',
+    'handler = "code.py:good"\neffect = "queryable"\nasked_by = "code.py:asked"',
+    'command = ["sh", "-c", "true"]\neffect = "queryable"\nasked_by = ["sh", "asked.sh"]',
+    'server = "files"\neffect = "queryable"\nasked_by = "was_done"',
 )
 BAD = (
     ("", "the tool act of support has neither a handler nor a command nor a server", "expected one of handler"),
@@ -75,8 +82,6 @@ BAD = (
     ('handler = "code.py:good"\nhosts = ["https://a.example"]', "'https://a.example' is no host", "no address of a page"),
     ('handler = "code.py:good"\nhosts = ["a.example", "a.example"]', "lists the host a.example twice", "once is enough"),
     ('command = ["sh"]\ninput = { a = "number" }', "input.a: 'number' is no type", "the types are"),
-    ('handler = "code.py:strange"', "code.py:12: the parameter size of strange is annotated with complex", "values of JSON"),
-    ('handler = "code.py:unknown"', "code.py:14: the parameter size of unknown is annotated with Sise", "values of JSON"),
     ('command = ["sh"]\nundo = "act"', "the tool act of support has an undo and no effect", "there is nothing to undo"),
     ('command = ["sh"]\neffect = "opaque"\nundo = "akt"', "is undone by 'akt', which support has not", "did you mean act?"),
     (UNDONE + 'handler = "code.py:back"', "is undone by back, which has no effect", "give back an effect"),
@@ -91,7 +96,22 @@ BAD = (
         "which does not take input",
         "it is called with",
     ),
-    ('handler = "code.py:multiline"', "code.py:19: the parameter b of multiline is annotated with Nonesuch", "values of JSON"),
+    ('handler = "code.py:good"\neffect = "queryable"', "is queryable and does not say how it is asked", 'asked_by = "file.py:'),
+    ('command = ["sh"]\neffect = "queryable"', "is queryable and does not say how it is asked", 'asked_by = ["program"'),
+    ('server = "files"\neffect = "queryable"', "is queryable and does not say how it is asked", "another tool of the server"),
+    ('handler = "code.py:good"\nasked_by = "code.py:asked"', "has asked_by and is none", 'effect = "queryable", or leave'),
+    ('command = ["sh"]\neffect = "queryable"\nasked_by = "a.py:b"', "a command is not asked in this way", "MAI_KEY"),
+    ('handler = "code.py:good"\neffect = "queryable"\nasked_by = ["sh"]', "a handler is not asked in this way", "file.py"),
+    ('handler = "code.py:good"\neffect = "queryable"\nasked_by = "code.py:askd"', "code.py has no function askd", "asked?"),
+    ('handler = "code.py:good"\neffect = "queryable"\nasked_by = "code.py:good"', "is asked by itself", "only looks"),
+    ('server = "files"\neffect = "queryable"\nasked_by = "act"', "is asked by itself", "only looks"),
+    ('handler = "code.py:good"\neffect = "queryable"\nasked_by = "code.py:desk"', "desk is a coroutine function", "(files, key)"),
+    ('handler = "code.py:other"\neffect = "queryable"\nasked_by = "code.py:asked"', "a key that its function", "*, key"),
+    ('command = ["sh"]\neffect = "queryable"\nasked_by = ["nonesuch"]', "there is no program 'nonesuch'", "is it installed"),
+    ('handler = "code.py:good"\neffect = "queryable"\nasked_by = 5', "asked_by is 5, expected", ""),
+    ('handler = "code.py:strange"', "code.py:16: the parameter size of strange is annotated with complex", "values of JSON"),
+    ('handler = "code.py:unknown"', "code.py:18: the parameter size of unknown is annotated with Sise", "values of JSON"),
+    ('handler = "code.py:multiline"', "code.py:23: the parameter b of multiline is annotated with Nonesuch", "values of JSON"),
 )
 
 

@@ -24,7 +24,16 @@ from tests.small import MODULES, ORGANISATION, Daemon, until
 CODE = """
 import asyncio, os, socket, subprocess
 
-def fetch(files, port: int, word: str = "hello") -> str:
+def found(files, key):
+    return f"found {key}"
+
+def none(files, key):
+    return None
+
+def broken(files, key):
+    raise OSError("the books are closed")
+
+def fetch(files, port: int, word: str = "hello", *, key: str = "") -> str:
     with socket.create_connection(("localhost", port)) as wire:
         wire.sendall(word.encode() + b"\\n")
         return wire.makefile().readline()
@@ -165,7 +174,7 @@ async def clerk(ctx, task):
 class Netted(Daemon):
     """The small daemon, whose clerk uses a tool that needs the network."""
 
-    def __init__(self, directory: Path, port: int, effect: str) -> None:
+    def __init__(self, directory: Path, port: int, effect: str, said: str = "") -> None:
         tool = f"""
 [[departments.finance.tools]]
 name = "fetch"
@@ -173,6 +182,7 @@ handler = "net.py:fetch"
 hosts = ["localhost:{port}"]
 timeout_s = 50
 effect = "{effect}"
+{f'asked_by = "net.py:{said}"' if said else ""}
 """
         text = ORGANISATION.replace('tools = ["pay"]', 'tools = ["pay", "fetch"]').replace("small.py:clerk", "net.py:clerk")
         super().__init__(directory, text + tool)
@@ -180,11 +190,12 @@ effect = "{effect}"
         (self.file.parent / "net.py").write_text(imports + textwrap.dedent(CODE) + NET)
 
 
-@pytest.mark.parametrize(("effect", "calls"), [("idempotent", 2), ("opaque", 1)])
-def test_a_kill_in_the_middle_of_a_call(state: Path, server: Any, effect: str, calls: int) -> None:
-    """Begun without an end: what may be repeated is, with the same key; of the rest nobody knows, and a person is told."""
+@pytest.mark.parametrize(("effect", "calls", "said"), [("idempotent", 2, ""), ("queryable", 1, "found"), ("queryable", 2, "none"),
+                                                       ("queryable", 1, "broken"), ("opaque", 1, "")])  # fmt: skip
+def test_a_kill_in_the_middle_of_a_call(state: Path, server: Any, effect: str, calls: int, said: str) -> None:
+    """Begun without an end: what may be repeated is, with the same key; what can be asked is; of the rest a person is told."""
     MODULES.setdefault("mai.daemon.tools", "")
-    daemon = Netted(state, port_of(server), effect)
+    daemon, doubts = Netted(state, port_of(server), effect, said), effect == "opaque" or said == "broken"
     daemon.up()
     try:
         answers: list[dict[str, Any]] = []
@@ -199,18 +210,21 @@ def test_a_kill_in_the_middle_of_a_call(state: Path, server: Any, effect: str, c
         if calls == 2:
             until(lambda: len(server.words) == 2, "the call begins again")
         server.gate.set()
+        if doubts:
+            (doubt,) = until(lambda: daemon.journal("acme/mai", "doubt.raised"), "a person is told")
+            assert daemon.mai("effects", "resolve", doubt[1]["doubt"]["key"], "--happened", "--value", '"hold"').returncode == 0
         asking.join(60)
         (answer,) = answers
         begun = [body for _, body in daemon.journal("acme/tools", "tool.begun")]
         ended = [body for _, body in daemon.journal("acme/tools", "tool.ended")]
         assert len(begun) == len(server.words) == calls and len({body["key"] for body in begun}) == 1 and len(ended) == 1
-        if calls == 2:
-            assert "hold" in answer["answer"] and ended[0]["value"] == "hold\n"
-        else:
-            assert "nobody knows whether fetch happened" in answer["answer"] and ended[0]["doubt"] is True
-        assert len(daemon.journal("acme/finance", "effect.unknown")) == 2 - calls
+        assert ("found" if said == "found" else "hold") in answer["answer"] and ended[0].get("doubt", False) is doubts
+        assert len(daemon.journal("acme/finance", "effect.unknown")) == doubts
+        queried = [body["found"] for _, body in daemon.journal("acme/tools", "tool.queried")]
+        assert queried == ([said == "found"] if said in ("found", "none") else [])
+        assert len(daemon.journal("acme/tools", "tool.doubted")) == (effect == "queryable")
         daemon.check_ledger("acme/tools")
-        verified = daemon.mai("verify", "--state")
+        verified = daemon.mai("verify", "--state", "--deep")
         assert verified.returncode == 0, verified.stdout + verified.stderr
     finally:
         server.gate.set()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -180,7 +181,7 @@ def test_a_refused_contract_is_mais(place: Place) -> None:
 
 def test_what_went_wrong_is_noted(place: Place) -> None:
     """Refused hops, effects in doubt and escalations stand in the tree where they happened."""
-    about = {"request": "q1", "task": "q1/1.1", "agent": "planner"}
+    about: dict[str, Any] = {"request": "q1", "task": "q1/1.1", "agent": "planner"}
     write(
         place.ledger(MARKETING), MARKETING, hop("board", "q1/1"), hop("planner", "q1/1.1", "q1/1", "board"),
         EffectIntent(**about, n=1, key="k1", tool="pay", effect="opaque", given={"tool": "pay", "input": {"cents": 5}}),
