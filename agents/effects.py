@@ -6,7 +6,7 @@ stays open and its task waits. Of an intent whose task ends first it is on recor
 no person is asked: whoever wants it can have it done again.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AGAIN: Final = "r"  # in the id of what is asked through Mai again: behind it, how often
 CLASSES: Final = ("none", "idempotent", "queryable", "opaque")  # each may be repeated less freely than the one before
 ONCE: Final = ("queryable", "opaque")  # not simply repeated
-SHOWN_BYTES: Final = 16 << 10  # of what a tool was called with, in what a person is told
+SHOWN_BYTES: Final = 16 << 10  # of a value that a person is told
 LONGEST: Final = 500  # characters of why it is in doubt
 
 
@@ -48,14 +48,17 @@ def doubt(decider: "DepartmentDecider", work: Work, n: int, why: str, *, ended: 
 
 
 def _told(decider: "DepartmentDecider", work: Work, step: Step, why: str, *, ended: bool, known: bool = False) -> Send:
-    given = step.given["input"]
-    if len(data := msgspec.json.encode(given)) > SHOWN_BYTES:
-        given = data[:SHOWN_BYTES].decode(errors="replace") + f" … ({len(data)} bytes)"
     body = Doubt(
-        step.key, work.request, work.task, decider.address(work.agent), step.given["tool"], step.effect, given,
+        step.key, work.request, work.task, decider.address(work.agent), step.given["tool"], step.effect, cut(step.given["input"]),
         step.at_ms, why, step.count, work.deadline_ms, ended, known,
     )  # fmt: skip
     return Send(decider.mai, f"{step.key}?{step.count}{'.' * ended}", 0, body)
+
+
+def cut(value: Any) -> Any:
+    """A value as a person is told it: of a long one the beginning of its JSON. The department's journal has it whole."""
+    data = msgspec.json.encode(value)
+    return value if len(data) <= SHOWN_BYTES else data[:SHOWN_BYTES].decode(errors="replace") + f" … ({len(data)} bytes)"
 
 
 def left(decider: "DepartmentDecider", work: Work) -> list[Event | Send]:

@@ -10,6 +10,7 @@ import msgspec
 
 from mai.agents.decider import room_bytes, too_large
 from mai.agents.plain import NotPlain, plain
+from mai.agents.shell import now_ms
 from mai.daemon import doubts
 from mai.daemon.desk import Doubtful, Resolving
 from mai.daemon.door import Caller, Reply
@@ -19,7 +20,7 @@ from mai.sandbox.errors import Refused, UsageFault
 if TYPE_CHECKING:
     from mai.daemon.gateway import Gateway
 
-MOST: Final = 1000  # effects that are shown at once, of those in doubt and of those resolved
+MOST: Final = 300  # effects that are shown at once, of those in doubt and of those resolved
 LONGEST_NOTE: Final = 1000
 LIST: Final = "mai effects list {}"
 
@@ -93,7 +94,9 @@ def _rulings(gateway: "Gateway") -> list[Ruling]:
 
 
 def _open(found: Doubtful) -> Reply:
-    return {**msgspec.to_builtins(found.doubt), "state": "in doubt", "process": found.process, "since_ms": found.at_ms}
+    doubt = msgspec.to_builtins(found.doubt)
+    ended = found.doubt.ended or found.doubt.deadline_ms <= now_ms()  # whether or not its department is there to say so
+    return {**doubt, "ended": ended, "state": "in doubt", "process": found.process, "since_ms": found.at_ms}
 
 
 def _ruled(ruling: Ruling) -> Reply:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from mai.agents.decider import Send
+from mai.agents.effects import cut
 from mai.agents.events import Event, MessageRefused, register
 from mai.agents.messages import Doubt, Resolve
 from mai.daemon.desk import Doubtful, MaiState, Raised, Resolving
@@ -113,7 +114,7 @@ def fold(state: MaiState, event: DoubtRaised | DoubtResolved, seq: int) -> None:
         state.changed("doubt", event.doubt.key, found)
     elif before := state.doubts.pop(event.key, None):
         ruling = Ruling(
-            before.process, before.doubt, before.at_ms, event.happened, event.value, event.by, event.note, event.at_ms
+            before.process, before.doubt, before.at_ms, event.happened, cut(event.value), event.by, event.note, event.at_ms
         )
         state.changed("doubt", event.key, None)
         state.changed("ruling", f"{seq:012}", ruling)

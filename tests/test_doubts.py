@@ -9,10 +9,16 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
 
+from mai.agents.events import MessageRefused
+from mai.agents.messages import Doubt, Resolve
+from mai.daemon.desk import Raised, Resolving, origin
+from mai.daemon.doubts import DoubtRaised, DoubtResolved, late
 from mai.sandbox.errors import FAILED, REFUSED, USAGE
 from tests.small import HANDLERS, ORGANISATION, Daemon, until
+from tests.test_errands import UNTIL_MS, Mai
 
 DYING = """
 def pay(files, order, *, key):
@@ -168,3 +174,51 @@ def test_a_decision_survives_both(daemon: Paying) -> None:
 def has_ended(daemon: Paying, key: str) -> bool:
     """Does Mai know that its task has ended?"""
     return any(one["key"] == key and one["ended"] for one in daemon.effects())
+
+
+# -- what Mai decides
+DOUBT = Doubt("R/1.1/2", "R", "R/1.1", "acme/support/clerk", "pay", "opaque", {"cents": 5}, 1000, "it died", 1, UNTIL_MS, False)
+
+
+def told(mai: Mai, doubt: Doubt, ident: str, peer: str = "acme/support") -> None:
+    """A department tells her."""
+    assert mai.feed(Raised(peer, ident, doubt)) == []
+
+
+def test_mai_keeps_a_doubt_until_it_is_resolved() -> None:
+    """Then it goes to the department that has it, once; a doubt of the same key later on is another one."""
+    mai = Mai()
+    told(mai, DOUBT, "d1")
+    assert late(mai.state, "R").endswith("mai effects show R/1.1/2") and late(mai.state, "S") == "no answer before the deadline"
+    saying = Resolving("R/1.1/2", False, None, "ann", "I looked")
+    (send,) = mai.feed(saying)
+    assert (send.to, send.id) == ("acme/support", "d1=")
+    assert send.body == Resolve("R/1.1/2", "R", "R/1.1", "acme/support/clerk", False, None, "ann", "I looked")
+    assert mai.feed(saying) == [] and mai.state.doubts == {}
+    told(mai, DOUBT, "d2")
+    assert [send.id for send in mai.feed(saying)] == ["d2="]
+    assert [type(event) for event in mai.events] == [DoubtRaised, DoubtResolved] * 2
+
+
+def test_the_end_of_a_task_in_doubt() -> None:
+    """Mai notes that nobody waits any more; if it was resolved meanwhile, the doubt does not come back."""
+    mai, ended = Mai(), msgspec.structs.replace(DOUBT, ended=True, known=True)
+    told(mai, DOUBT, "d1")
+    told(mai, ended, "d1.")
+    assert mai.state.doubts["R/1.1/2"].doubt.ended
+    assert len(mai.feed(Resolving("R/1.1/2", True, 5, "ann", ""))) == 1
+    told(mai, ended, "d1.")
+    assert mai.state.doubts == {}
+
+
+def test_a_doubt_of_anothers_agent() -> None:
+    """Is refused on record."""
+    mai = Mai()
+    told(mai, DOUBT, "d1", "acme/finance")
+    assert [type(event) for event in mai.events] == [MessageRefused] and mai.state.doubts == {}
+
+
+def test_the_id_of_a_tool_that_is_called_again() -> None:
+    """Derives from the same task of Mai's."""
+    assert origin("R/1.2.1.m4") == origin("R/1.2.1.m4r1") == origin("R/1.2.1.m4r12") == "R/1"
+    assert origin("R/1.2.1.mr1") == origin("R/1.2.1.m4r") == origin("R/1.2.1.m4rx") == origin("R/1.2.1.m4x") == ""
