@@ -16,6 +16,7 @@ from mai.agents.messages import Doubt, Result, Task, Use, Used
 from mai.agents.organisation import Agent, Limits, Organisation, Tool
 from mai.sandbox.points import arm
 from tests.lone import Lone, desk
+from tests.test_steps import die
 from tests.test_toolbox import script
 
 CODE = """
@@ -27,6 +28,7 @@ def acted(files, key):
     acts = (files / "acts").read_text().split() if (files / "acts").exists() else []
     return {"found": acts.index(key) + 1} if key in acts else None
 def confused(files, key):
+    (files / "asked").touch()
     raise OSError("the books are closed")
 def slow(files, *, key):
     act(files, key=key)
@@ -199,6 +201,31 @@ def test_others_of_the_task_go_on(tmp_path: Path) -> None:
     lone.close()
 
 
+def test_what_a_person_says_before_the_code_has_come_so_far(tmp_path: Path) -> None:
+    """In its next life a task's code has first to get to the step in doubt: then the tool is called, once."""
+    text = """
+import os
+with open("acts", "a") as file: file.write(os.environ["MAI_KEY"] + " ")
+if not os.path.exists("again"):
+    open("again", "w").close()
+    os.kill(os.getppid(), 9)
+"""
+    code = CODE.replace('return {"value": await', 'time.sleep(0.15)\n    return {"value": await')
+    organisation = desk(tmp_path, code, tools=(Tool(name="act", command=script(tmp_path, text), effect="opaque", timeout_s=30),))
+    begun(tmp_path, organisation)
+    assert die(tmp_path, organisation) == -9
+    lone = Lone(tmp_path, organisation)
+    lone.settle()
+    lone = lone.again()
+    lone.turn()  # the code has slept, and lets others have their turn
+    lone.resolve(False)
+    lone.settle()
+    assert acts(tmp_path) == [KEY] * 2 and lone.result().state == "answered" and len(lone.doubts()) == 1
+    outcomes(lone)
+    lone.check()
+    lone.close()
+
+
 # -- asked by its key
 @pytest.mark.parametrize(
     ("handler", "asked_by", "tries", "end"),
@@ -225,6 +252,11 @@ def test_a_queryable_call_that_is_ended_by_force(tmp_path: Path, handler: str, a
         (doubt,) = lone.doubts()
         assert "did not return within 0.1 s; asked whether it happened: " in doubt.why and acts(tmp_path) == [KEY]
         assert ("the books are closed" in doubt.why) == (asked_by == "confused")
+        (tmp_path / "files" / "asked").unlink(missing_ok=True)
+        lone = lone.again()  # it is a person's now: it is not asked once more
+        lone.settle()
+        assert not lone.of_kind(EffectQueried) and len(lone.doubts()) == 1
+        assert len(list(lone.ledger.records(kind=EffectUnknown.kind))) == 1 and not (tmp_path / "files" / "asked").exists()
     outcomes(lone)
     lone.check()
     lone.close()
