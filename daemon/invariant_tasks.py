@@ -5,6 +5,7 @@ Mai is told to her in one result, in the same commit. Nothing is done for a task
 """
 
 from mai.agents.decider import VIA_MAI
+from mai.agents.effects import AGAIN
 from mai.agents.events import Asked, EffectIntent, EffectUnknown, Ended, Event, Hopped, Received, Sent, Stepped
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
@@ -248,4 +249,5 @@ class Tasks(Invariant):
 def asked_by(ident: str) -> tuple[str, int]:
     """The task and the step that ask Mai for something under this id; step 0 for a task that is handed on by rank."""
     task, _, number = ident.rpartition(VIA_MAI)
+    number = number.partition(AGAIN)[0]  # behind it stands how often a tool was called again
     return task, int(number) if number.isdecimal() else 0

@@ -12,40 +12,38 @@ from tests.sim_mutation import Put, mutant
 @mutant
 def repeat_an_opaque_effect(put: Put) -> None:
     """What is in doubt after a crash is done again."""
-    put(tool_steps, "ONCE", ())
-    if hasattr(tool_steps.ToolSteps, "_doubt"):
-        put(tool_steps.ToolSteps, "_doubt", lambda self, n, *_: self._begin(n, *_again(self, n)))
+    put(tool_steps.ToolSteps, "_doubt", _again)
 
 
-def _again(steps: Any, n: int) -> tuple[Any, Any, Any]:
+def _again(steps: Any, n: int, why: str) -> None:
     step = steps._runner.state.steps[steps._work.task][n]
-    return steps._runner.toolbox.tool(steps._work.agent, step.given["tool"]), step.given, step
+    steps._fit(n, steps._runner.toolbox.tool(steps._work.agent, step.given["tool"]), step)
 
 
 @mutant
 def intent_without_commit(put: Put) -> None:
     """The tool is called before its intent is on the disk."""
-    begin = tool_steps.ToolSteps._begin
+    intend = tool_steps.ToolSteps._intend
 
     def hasty(self: Any, *given: Any) -> None:
         self._runner.shell.commit = lambda **_: None
         try:
-            begin(self, *given)
+            intend(self, *given)
         finally:
             del self._runner.shell.commit
 
-    put(tool_steps.ToolSteps, "_begin", hasty)
+    put(tool_steps.ToolSteps, "_intend", hasty)
 
 
 @mutant
 def no_intent(put: Put) -> None:
     """An effect is done without a word before."""
-    begin = tool_steps.ToolSteps._begin
+    call = tool_steps.ToolSteps._call
 
     def silent(self: Any, n: int, tool: Any, *given: Any) -> None:
-        begin(self, n, msgspec.structs.replace(tool, effect="none"), *given)
+        call(self, n, msgspec.structs.replace(tool, effect="none"), *given)
 
-    put(tool_steps.ToolSteps, "_begin", silent)
+    put(tool_steps.ToolSteps, "_call", silent)
 
 
 @mutant
