@@ -42,6 +42,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "verify": "mai.daemon.verify_commands",
     "cancel": "mai.daemon.cancel_commands",
     "rebuild": "mai.daemon.rebuild_commands",
+    "quarantine": "mai.daemon.quarantine_commands",
 }
 
 

@@ -8,15 +8,15 @@ Only what a tool with `undo` did is undone, the newest first, each by one call o
 `!` behind it. What cannot be undone is named, and what a person should do.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
-from mai.agents.decider import Input, Send, room_bytes
+from mai.agents import quarantine
+from mai.agents.decider import Send, room_bytes
 from mai.agents.events import EffectIntent, EffectUnknown, Event, Stepped, register
-from mai.agents.inputs import Stop, Unwound
-from mai.agents.messages import Cancel, Cancelled, Numbered, Undone
+from mai.agents.messages import Cancel, Cancelled, Undone
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
 from mai.agents.state import Cancelling, Done, State, Undo
@@ -129,6 +129,7 @@ def stop(decider: "DepartmentDecider", body: Cancel) -> list[Event | Send]:
     found: list[Event | Send] = [
         CancelTaken(request=body.request, by=body.by, reason=body.reason, stopped=tuple(work.task for work in works))
     ]
+    found += quarantine.dropped(decider, body.request, body.by)
     for work in works:
         found.append(TaskCancelled(request=work.request, task=work.task, agent=work.agent, by=body.by, reason=body.reason))
         reason = said(body.by, body.reason)
@@ -256,17 +257,3 @@ def _close(state: State, undo: Undo, event: UndoDone | UndoUnknown) -> None:
 def _keep(state: State, undo: Undo) -> None:
     state.undos[undo.key] = undo
     state.changed("undo", undo.key, undo)
-
-
-def stopping(given: Input, decider: "DepartmentDecider") -> Iterator[Event | Send]:
-    """What follows from the inputs that concern cancellation."""
-    match given:
-        case Stop(body=body):
-            yield from stop(decider, body)
-        case Unwound(request=request):
-            yield from unwound(decider, request)
-
-
-def ordered(body: Numbered) -> list[Input]:
-    """The inputs that an operator's order brings, which Mai has passed on."""
-    return [Stop(body)] if isinstance(body, Cancel) else []

@@ -10,25 +10,11 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import behaviour, cancelling, effects, folding, network, questions
+from mai.agents import behaviour, effects, folding, network, orders, questions
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
-from mai.agents.inputs import (
-    Answered,
-    Applied,
-    Arrived,
-    Back,
-    Call,
-    Consider,
-    Considered,
-    Doubted,
-    Report,
-    Settled,
-    Stop,
-    Told,
-    Unwound,
-)
-from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Resolve, Result, Task, Thought, Used
+from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Report, Told
+from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Thought, Used
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
 from mai.agents.state import Done, State, Step, Work
@@ -74,10 +60,8 @@ class DepartmentDecider:
                 found = network.told(self, body)
             case Considered(body=body):
                 found = questions.told(self, body)
-            case Stop() | Unwound():
-                found = list(cancelling.stopping(given, self))
-            case Settled(body=body):
-                found = effects.settle(self, body, now_ms)
+            case Order():
+                found = orders.decide(self, given, now_ms)
             case Tick():
                 found = self._expire(now_ms)
             case Consider() | Back() | Call() | Report() | Doubted():
@@ -256,7 +240,8 @@ class DepartmentDecider:
     def end(self, work: Work, done: Done) -> list[Event | Send]:
         """The one end of a work; the result of a task that came from Mai goes back to her."""
         done = msgspec.structs.replace(done, sources=tuple(sorted({*work.sources, *done.sources})))
-        back = None if work.parent else self._result(work.task, work.request, done, work.changed or done.changed)
+        stays = work.parent or work.released
+        back = None if stays else self._result(work.task, work.request, done, work.changed or done.changed)
         if back and (why := too_large(back.body, self.limits.message_bytes)):
             changed = done.changed
             done = self._not_done(work.agent, f"the answer cannot be sent: {why}", "failed")
@@ -333,10 +318,8 @@ class DepartmentDecider:
                 found = [Applied(body)]
             case Thought():
                 found = [Considered(body)]
-            case Resolve():
-                found = [Settled(body)]
             case _:
-                found = cancelling.ordered(body)
+                found = orders.taken(body)
         return found
 
     def next_deadline_ms(self) -> int:

@@ -141,6 +141,7 @@ class Interrupted(Event, frozen=True, kw_only=True):
     request: str
     task: str
     agent: str
+    traceback: str = ""  # that the death left, as far as it left one
 
 
 class Stepped(Event, frozen=True, kw_only=True):

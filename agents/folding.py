@@ -3,7 +3,7 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import cancelling, effects
+from mai.agents import effects, orders, quarantine
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Remembered, Stepped
 from mai.agents.inputs import Back, Consider
@@ -21,7 +21,7 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
             state.work[task].begun, state.work[task].code = True, event.code
             state.changed("task", task, state.work[task])
         case Interrupted(task=task) if task in state.work:
-            state.work[task].attempts += 1
+            quarantine.interrupted(state.work[task], event.traceback)
             state.changed("task", task, state.work[task])
         case Asked() if event.task in state.work:
             effects.keep(state, event.task, Step(event.n, event.call, event.given))
@@ -32,8 +32,7 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
         case Ended(task=task) if task in state.work:
             return _ended(state, event, state.work[task])
         case _:
-            cancelling.fold(state, event)
-            effects.fold(state, event)
+            orders.fold(state, event)
     return []
 
 
@@ -42,6 +41,7 @@ def _hopped(state: State, event: Hopped) -> list[Input]:
         event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
         event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
     )  # fmt: skip
+    quarantine.arrived(state, work)
     state.work[work.task] = work
     state.changed("task", work.task, work)
     if parent := state.work.get(work.parent):
@@ -69,13 +69,14 @@ def _stepped(state: State, event: Stepped) -> None:
 
 
 def _ended(state: State, event: Ended, work: Work) -> list[Input]:
+    quarantine.ended(state, work)
     if event.changed:
         effects.touch(state, work.task)
     del state.work[work.task]
     state.changed("task", work.task, None)
     for n in state.steps.pop(work.task, {}):
         state.changed("step", f"{work.task}/{n}", None)
-    if not work.parent:
+    if not work.parent or work.released:
         return []
     done = Done(event.state, event.text, event.value, event.reason, event.by, event.sources)
     return [Back(work.parent, work.step, work.agent, done)]

@@ -1,7 +1,7 @@
 """What a department decides about: the inputs of its decider. Pure."""
 
 from mai.agents.decider import Input
-from mai.agents.messages import Cancel, Fields, Recalled, Resolve, Result, Task, Thought, Used
+from mai.agents.messages import Cancel, Fields, Recalled, Release, Resolve, Result, Task, Thought, Used
 from mai.agents.state import Done
 
 
@@ -36,19 +36,35 @@ class Considered(Input, frozen=True):
     body: Thought
 
 
-class Stop(Input, frozen=True):
+class Order(Input, frozen=True):
+    """What orders.py decides about."""
+
+
+class Free(Order, frozen=True):
+    """Mai brings that a task is to leave the quarantine."""
+
+    body: Release
+
+
+class Poisoned(Order, frozen=True):
+    """The process has died so often while this task's code ran that it is not run again."""
+
+    task: str
+
+
+class Stop(Order, frozen=True):
     """Mai brings that a request is cancelled."""
 
     body: Cancel
 
 
-class Unwound(Input, frozen=True):
+class Unwound(Order, frozen=True):
     """All that can be undone of a cancelled request is undone."""
 
     request: str
 
 
-class Settled(Input, frozen=True):
+class Settled(Order, frozen=True):
     """Mai brings what a person has said of an effect in doubt."""
 
     body: Resolve

@@ -19,7 +19,7 @@ from mai.agents.organisation import Mandate
 from mai.agents.shell import Shell, now_ms
 from mai.sandbox.errors import LedgerFault, MaiError
 from mai.sandbox.ledger import Ledger
-from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
+from mai.sandbox.life import EX_CONFIG, Signals, keep_traceback, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
 from mai.sandbox.place import Place
@@ -52,6 +52,7 @@ class Loop:
         self.signals = Signals()
         self.notifier = Notifier()
         self.lock = Lock(self.home, "process of this name", LOCK_WAIT_S)
+        self.left = keep_traceback(self.home)
         reach("start.locked")
         self.mandate = read_mandate(self.home)
         self.organisation = self.mandate.organisation

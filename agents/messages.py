@@ -223,6 +223,25 @@ class Resolve(Body, frozen=True, tag="resolve"):
     note: str
 
 
+class Release(Body, frozen=True, tag="release"):
+    """A task is to leave the quarantine: to be run again, or to be dropped."""
+
+    id: str  # of the order
+    request: str
+    task: str
+    how: str  # retry, drop
+    by: str
+
+
+class Released(Body, frozen=True, tag="released"):
+    """The answer to Release."""
+
+    id: str
+    request: str
+    task: str
+    refused: str = ""
+
+
 class Complaint(Body, frozen=True, tag="complaint"):
     """What you sent was refused as a message: malformed, forged, or out of its place."""
 
@@ -231,7 +250,21 @@ class Complaint(Body, frozen=True, tag="complaint"):
 
 
 Numbered = (  # over the link, journaled on both sides
-    Task | Result | Recall | Remember | Recalled | Think | Thought | Use | Used | Cancel | Cancelled | Doubt | Resolve
+    Task
+    | Result
+    | Recall
+    | Remember
+    | Recalled
+    | Think
+    | Thought
+    | Use
+    | Used
+    | Cancel
+    | Cancelled
+    | Doubt
+    | Resolve
+    | Release
+    | Released
 )
 Any_Body = Numbered | Hello | Ack | Hop | Complaint
 

@@ -17,7 +17,7 @@ from mai.agents.messages import Hop
 from mai.agents.organisation import Department
 from mai.agents.runner import Runner
 from mai.agents.shell import Shell, now_ms
-from mai.agents.state import Cancelling, State, Step, Undo, Work
+from mai.agents.state import Cancelling, Quarantined, State, Step, Suspect, Undo, Work
 from mai.agents.table import Table
 from mai.sandbox import keys
 from mai.sandbox.ledger import Ledger
@@ -42,6 +42,10 @@ def load(state: State, ledger: Ledger) -> None:
         state.cancels[key] = msgspec.json.decode(data, type=Cancelling)
     for key, data in ledger.load("undo").items():
         state.undos[key] = msgspec.json.decode(data, type=Undo)
+    for key, data in ledger.load("quarantine").items():
+        state.quarantine[key] = msgspec.json.decode(data, type=Quarantined)
+    for key, data in ledger.load("suspect").items():
+        state.suspects[key] = msgspec.json.decode(data, type=Suspect)
 
 
 class DepartmentProcess(Linked):
@@ -52,7 +56,7 @@ class DepartmentProcess(Linked):
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
         self.decider = self._decider()
-        self.runner = Runner(self.decider, self.home)
+        self.runner = Runner(self.decider, self.home, self.left)
         self._prepare()
         self.dial()
         self.shell = Shell(

@@ -28,11 +28,12 @@ from mai.agents.decider import room_bytes
 from mai.agents.department import ATTEMPTS, DepartmentDecider
 from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.handlers import Broken, Handlers, run, show
-from mai.agents.inputs import Report
+from mai.agents.inputs import Poisoned, Report
 from mai.agents.messages import Outcome
 from mai.agents.organisation import Agent
 from mai.agents.pipes import Pipe
 from mai.agents.plain import NotPlain, plain, readable, said
+from mai.agents.quarantine import TRACE_CHARS, TaskReleased, TaskSuspected
 from mai.agents.shell import Shell
 from mai.agents.state import Done, Work
 from mai.agents.toolbox import Toolbox
@@ -70,8 +71,9 @@ class Running:
 class Runner:
     """All workers' code of one department."""
 
-    def __init__(self, decider: DepartmentDecider, home: Path) -> None:
-        self.decider, self.state, self.limits = decider, decider.state, decider.limits
+    def __init__(self, decider: DepartmentDecider, home: Path, left: str = "") -> None:
+        """`left`: the traceback that the last death of this process left, if it was one."""
+        self.decider, self.state, self.limits, self._left = decider, decider.state, decider.limits, left
         self.shell: Shell  # set by the process, which makes the shell after us
         self.files = home / "files"
         self.files.mkdir(mode=0o700, exist_ok=True)
@@ -85,6 +87,7 @@ class Runner:
         self.undoing = Undoing(self)
         self._ready: OrderedDict[str, None] = OrderedDict()  # tasks that can begin or go on, in order
         self._running: dict[str, Running] = {}
+        self._freed: list[str] = []  # from quarantine; they begin when that is on the disk
         self._gone: list[Running] = []  # ended from outside
         self._once_more: list[tuple[str, int]] = []  # steps whose effect, a person says, did not happen
         self._mark = _open_mark(home / "running")
@@ -100,6 +103,8 @@ class Runner:
                 self.wake(event.task)
             case Stepped(task=task) if task in self._running and self._turn_of is not self._running[task].context:
                 self.wake(task)
+            case TaskReleased(task=task, how="retry"):
+                self._freed.append(task)
             case Ended(task=task) if task in self._running:
                 self._gone.append(self._running.pop(task))
             case EffectResolved(happened=False):
@@ -117,24 +122,24 @@ class Runner:
     def resume(self) -> None:
         """Begin again all open tasks of workers; the one that was running when the process died is counted."""
         marked = bytes(self._mark).rstrip(b"\0")
+        trace = readable(self._left, TRACE_CHARS)
+        if marked and not any(marked == _marked(task) for task in self.state.work):
+            task = marked.decode(errors="replace")  # whose hop was not on the disk yet
+            self.shell.apply(TaskSuspected(request=task.partition("/")[0], task=task, traceback=trace))
         for work in list(self.state.work.values()):
             if self.decider.own.agent(work.agent) is None:
                 why = f"{work.agent} is no longer in the organisation"
                 self.shell.feed(Report(work.task, self._done(work, "failed", reason=why)))
             elif self.decider.coded(work.agent, work.contract):
-                self._resume(work, marked == _marked(work.task))
+                self._resume(work, marked == _marked(work.task), trace)
         reach("start.resumed")
         self.shell.commit(all_of_it=True)  # what the mark says is on record: it may go
         self._mark[:] = bytes(MARK_BYTES)
 
-    def _resume(self, work: Work, died: bool) -> None:
+    def _resume(self, work: Work, died: bool, trace: str) -> None:
         if died:
-            self.shell.apply(Interrupted(request=work.request, task=work.task, agent=work.agent))
-        if work.attempts >= ATTEMPTS:
-            why = f"the process died {work.attempts} times while {work.agent} worked on this; it is not tried again"
-            self.shell.feed(Report(work.task, self._done(work, "failed", reason=why)))
-        else:
-            self.wake(work.task)
+            self.shell.apply(Interrupted(request=work.request, task=work.task, agent=work.agent, traceback=trace))
+        self.wake(work.task)
 
     def run(self) -> None:
         """Give the tasks that can go on a turn each, for a while."""
@@ -151,6 +156,9 @@ class Runner:
                 self._begin(self.state.work[task])
         if not self._gone:
             self.undoing.turn()
+        for task in self._freed:
+            self.wake(task)
+        self._freed.clear()
 
     def _take_tools(self) -> None:
         """What tools that run beside the loop have given goes on record."""
@@ -178,6 +186,9 @@ class Runner:
     def _begin(self, work: Work) -> None:
         agent = self.decider.own.agent(work.agent)
         assert agent is not None, "a worker that the organisation does not know"
+        if work.attempts >= ATTEMPTS:
+            self.shell.feed(Poisoned(work.task))
+            return
         try:
             with self._at_work(work.task):  # to load a file may be the end of us
                 begin, code = self._code(agent, work)

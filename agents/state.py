@@ -54,7 +54,9 @@ class Work(msgspec.Struct, omit_defaults=True):
     watch: bool = False
     begun: bool = False
     code: str = ""  # the digest of the code that has begun it
-    attempts: int = 0
+    attempts: int = 0  # deaths of the process while its code ran
+    traces: tuple[str, ...] = ()  # what they left, the last few
+    released: bool = False  # from quarantine: nobody waits for its result
     children: int = 0  # how many tasks were handed on from here: their ids derive from it
     tried: tuple[str, ...] = ()  # agents that it was handed on to, by rank
     sources: tuple[str, ...] = ()
@@ -89,6 +91,23 @@ class Cancelling(msgspec.Struct, omit_defaults=True):
     undos: tuple[str, ...] = ()  # keys, in the order in which they are undone
 
 
+class Quarantined(msgspec.Struct, omit_defaults=True):
+    """A task that killed its process again and again, as it stood when it was put away."""
+
+    work: Work
+    steps: tuple[Step, ...]
+    traces: tuple[str, ...]
+    at_ms: int
+
+
+class Suspect(msgspec.Struct):
+    """A task that the process died of before anything of it was on the disk."""
+
+    task: str
+    deaths: int = 0
+    traces: tuple[str, ...] = ()
+
+
 class Done(msgspec.Struct):
     """How a task ended, for whoever handed it on."""
 
@@ -116,6 +135,8 @@ class State:
         self.work: dict[str, Work] = {}
         self.steps: dict[str, dict[int, Step]] = {}
         self.cancels: dict[str, Cancelling] = {}  # by request
+        self.quarantine: dict[str, Quarantined] = {}  # by task
+        self.suspects: dict[str, Suspect] = {}  # by task
         self.undos: dict[str, Undo] = {}  # by the effect's key
         self.changes: dict[Change, msgspec.Struct | None] = {}
 

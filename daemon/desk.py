@@ -6,7 +6,7 @@ import msgspec
 
 from mai.agents.decider import VIA_MAI, Input
 from mai.agents.effects import AGAIN
-from mai.agents.messages import Cancelled, Doubt, Recall, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.messages import Cancelled, Doubt, Recall, Released, Remember, Result, Task, Think, Thought, Use, Used
 from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.records import PartAnswer, PartPlan
@@ -73,6 +73,19 @@ class Doubtful(msgspec.Struct):
     doubt: Doubt
 
 
+class ReleaseOrder(msgspec.Struct):
+    """An operator's order to let a task out of quarantine, and what its department said."""
+
+    order: str  # its id
+    process: str
+    request: str
+    task: str
+    how: str
+    by: str
+    answered: bool = False
+    refused: str = ""
+
+
 class Holding(NamedTuple):
     """A task that Mai gave to a department, and that is open: who has it, for which request, until when."""
 
@@ -110,6 +123,7 @@ class MaiState(State):
         self.errands: dict[str, Errand] = {}
         self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
         self.doubts: dict[str, Doubtful] = {}  # by key
+        self.releases: dict[str, ReleaseOrder] = {}  # the last ones, by order
 
 
 class Asked(Input, frozen=True):
@@ -170,6 +184,19 @@ class Cancels(Input, frozen=True):
     reason: str
     order: str
     to: tuple[str, ...]
+
+
+class Releases(Input, frozen=True):
+    """An operator lets a task out of quarantine."""
+
+    order: ReleaseOrder
+
+
+class Freed(Input, frozen=True):
+    """A department answers that."""
+
+    peer: str
+    body: Released
 
 
 class Stopped(Input, frozen=True):

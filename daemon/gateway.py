@@ -22,7 +22,7 @@ from mai.agents.messages import Complaint, Envelope, Hop, Malformed, Result, Tas
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose, doubt_orders
+from mai.daemon import cancel, compose, doubt_orders, releasing
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
@@ -87,6 +87,7 @@ class Gateway(Loop):
         cancel.load(state, self.ledger.load("cancel"))
         for key, data in self.ledger.load("doubt").items():
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
+        releasing.load(state, self.ledger.load("release"))
         self.shell.restore()
         self.started()
         for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
@@ -197,16 +198,15 @@ class Gateway(Loop):
                     self._ask(caller, request)
                 case "history":
                     caller.answer({"history": self._history(request)})
-                case "cancel":
-                    self._operating.cancel(caller, request)
+                case "cancel" | "release" as do:
+                    self._operating.order(do, caller, request)
                 case "effects":
                     caller.answer(doubt_orders.shown(self, request))
                 case "resolve":
                     self._replies.append((caller, doubt_orders.resolve(self, caller, request), False))
                 case other:
-                    raise UsageFault(
-                        f"Mai's door does not know {other!r:.80}", "it knows ask, history, cancel, effects and resolve"
-                    )
+                    known = "it knows ask, history, cancel, effects, resolve and release"
+                    raise UsageFault(f"Mai's door does not know {other!r:.80}", known)
         except MaiError as error:
             caller.answer(refusal(error))
 

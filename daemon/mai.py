@@ -11,8 +11,6 @@ import msgspec
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, fold_link, sooner_ms, too_large
 from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import (
-    Cancelled,
-    Doubt,
     Fields,
     Outcome,
     Recall,
@@ -29,19 +27,21 @@ from mai.agents.messages import (
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose, doubts, errands, wording
+from mai.daemon import cancel, compose, doubts, errands, releasing, wording
 from mai.daemon.desk import (
     Answered,
     Asked,
     Cancels,
     Crossing,
     Errands,
+    Freed,
     Holding,
     MaiState,
     Memory,
     Passage,
     Planned,
     Raised,
+    Releases,
     Request,
     Resolving,
     Returned,
@@ -111,6 +111,8 @@ class MaiDecider:
                 found = doubts.raised(self, given, now_ms)
             case Resolving():
                 found = doubts.resolved(self, given, now_ms)
+            case Releases() | Freed():
+                found = releasing.decide(self, given)
             case Tick():
                 found = self._expire(now_ms)
         return found
@@ -322,6 +324,8 @@ class MaiDecider:
                 state.changed("errand", event.task, errands.fold(state.errands, event))
             case cancel.RequestCancelled() | cancel.CancelAnswered():
                 cancel.fold(state, event)
+            case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
+                releasing.fold(state, event)
             case Remembered():
                 state.changed("memory", f"client//{event.key}", Value(event.value))
             case doubts.DoubtRaised() | doubts.DoubtResolved():
@@ -355,10 +359,8 @@ class MaiDecider:
                 found = [Memory(peer, body)]
             case Think() | Use() | Thought() | Used():
                 found = [Errands(peer, body, received.deadline_ms)]
-            case Cancelled():
-                found = [Stopped(peer, body)]
-            case Doubt():
-                found = [Raised(peer, received.id, body)]
+            case _:
+                found = releasing.taken(received)
         return found
 
     def next_deadline_ms(self) -> int:

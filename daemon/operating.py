@@ -1,10 +1,12 @@
-"""What an operator orders at Mai's door: to cancel a request. Who orders is what the kernel says of the connection.
+"""What an operator orders at Mai's door: to cancel a request, to let a task out of quarantine.
 
-An order is on record before it is answered, has an id of its own, and may be repeated under it. Its last reply comes when
-all processes concerned have answered; until then the caller waits, and may leave.
+Who orders is what the kernel says of the connection. An order is on record before it is answered, has an id of its own, and
+may be repeated under it. Its last reply comes when all processes concerned have answered; until then the caller waits, and
+may leave.
 """
 
 import pwd
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,8 +14,9 @@ import msgspec
 from mai.agents.events import Sent, decode
 from mai.agents.messages import Cancel
 from mai.agents.plain import readable
-from mai.daemon.desk import Answered, Cancellation, Cancels
-from mai.daemon.door import Caller, Reply
+from mai.daemon.desk import Answered, Cancellation, Cancels, ReleaseOrder, Releases
+from mai.daemon.door import Caller, Reply, refusal
+from mai.daemon.releasing import MOST_OPEN
 from mai.sandbox.errors import Refused, UsageFault
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST_REASON: Final = 300  # characters
 LONGEST_ORDER: Final = 64
+LONGEST_TASK: Final = 4096
 
 
 def user(caller: Caller) -> str:
@@ -44,10 +48,13 @@ class Operating:
 
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
-        self._waiting: list[tuple[Caller, str]] = []  # who waits for the end of the cancelling of which request
+        self._waiting: list[tuple[Caller, Callable[[], Reply | None]]] = []  # who waits, and what there is to tell him
 
-    def cancel(self, caller: Caller, given: Reply) -> None:
-        """Cancel an open request. Raises UsageFault, Refused."""
+    def order(self, do: str, caller: Caller, given: Reply) -> None:
+        """Take an order. Raises UsageFault, Refused."""
+        self._waiting.append((caller, self._cancel(caller, given) if do == "cancel" else self._release(caller, given)))
+
+    def _cancel(self, caller: Caller, given: Reply) -> Callable[[], Reply | None]:
         request, order = text(given, "request", 64), text(given, "order", LONGEST_ORDER)
         shell, state = self._gateway.shell, self._gateway.decider.state
         before = self._cancellation(request)
@@ -58,7 +65,37 @@ class Operating:
             shell.feed(Cancels(request, user(caller), text(given, "reason", LONGEST_REASON), order, to))
         elif before is None or before.order != order or not order:
             raise self._ended(request)
-        self._waiting.append((caller, request))
+        return lambda: self._told(request)
+
+    def _told(self, request: str) -> Reply | None:
+        found = self._cancellation(request)
+        assert found is not None, "who waits has cancelled it"
+        return None if found.waits_for else {"cancelled": shown(found)}
+
+    def _release(self, caller: Caller, given: Reply) -> Callable[[], Reply | None]:
+        names = ("order", "process", "request", "task")
+        order, process, request, task = (text(given, name, LONGEST_TASK) for name in names)
+        how = text(given, "how", LONGEST_ORDER)
+        organisation, releases = self._gateway.organisation, self._gateway.decider.state.releases
+        if not order or how not in ("retry", "drop"):
+            raise UsageFault("an order to release has an id, and says retry or drop")
+        client, _, name = process.partition("/")
+        if client != self._gateway.client or organisation.department(name) is None:
+            raise UsageFault(f"there is no department {process!r:.80}", "look at: mai quarantine list")
+        if order not in releases:
+            if sum(not one.answered for one in releases.values()) >= MOST_OPEN:
+                raise Refused(f"{MOST_OPEN} orders of this kind are open, which is the limit", "try again later")
+            self._gateway.shell.feed(Releases(ReleaseOrder(order, process, request, task, how, user(caller))))
+        return lambda: self._released(order)
+
+    def _released(self, order: str) -> Reply | None:
+        found = self._gateway.decider.state.releases.get(order)
+        assert found is not None, "who waits has ordered it"
+        if not found.answered:
+            return None
+        if found.refused:
+            return refusal(Refused(found.refused, "look at: mai quarantine list"))
+        return {"released": msgspec.to_builtins(found)}
 
     def _ended(self, request: str) -> Refused:
         kept = self._gateway.shell.value("answer", request)
@@ -85,13 +122,13 @@ class Operating:
     def after(self) -> None:
         """The turn is committed: answer those whose order is done, or is on record."""
         waiting, self._waiting = self._waiting, []
-        for caller, request in waiting:
-            found = self._cancellation(request)
-            assert found is not None, "who waits has cancelled it"
-            if not found.waits_for:
-                caller.answer({"cancelled": shown(found)})
-            elif not caller.gone:
-                self._waiting.append((caller, request))
+        for caller, tell in waiting:
+            if caller.gone:
+                continue
+            if (reply := tell()) is not None:
+                caller.answer(reply)
+            else:
+                self._waiting.append((caller, tell))
 
 
 def shown(found: Cancellation) -> dict[str, Any]:

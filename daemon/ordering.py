@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from mai.daemon import trace
+from mai.daemon import quarantined, trace
 from mai.daemon.asking import AGAIN_S, AWAY_S, gone, new_id
 from mai.daemon.desk import Cancellation
 from mai.daemon.door import Door, Reply
@@ -47,3 +47,15 @@ def cancel(place: Place, name: str, reason: str, timeout_s: float) -> dict[str, 
         if not kept:
             raise
         return shown(msgspec.json.decode(kept[0]["value"], type=Cancellation))
+
+
+def release(place: Place, name: str, how: str, timeout_s: float) -> dict[str, Any]:
+    """Let a task out of quarantine, named by its id or a beginning of it. Raises NotFound, Refused, NotRunning, Expired."""
+    found = quarantined.named(place, name)
+    client = found["process"].partition("/")[0]
+    given = {"do": "release", "how": how, **{key: found[key] for key in ("process", "request", "task")}}
+    try:
+        return dict(order(place, client, given, timeout_s)["released"])
+    except Expired as fault:
+        hint = f"the order is carried out as soon as it works: mai status, mai quarantine show {found['task']}"
+        raise Expired(f"{found['process']} has not answered within {timeout_s:g} s", hint) from fault

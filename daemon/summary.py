@@ -75,6 +75,8 @@ def _message(body: Body) -> str:
         case "cancelled":
             undone = ", ".join(f"{one['tool']} {one['state']}" for one in inner["undone"])
             what = f"{inner['request']}: {len(inner['stopped'])} stopped" + (f"; {undone}" if undone else "")
+        case "release" | "released":
+            what = f"{inner.get('how', '')} {inner['task']} {inner.get('refused', '')}".strip()
         case "use":
             what = f"{short(inner['agent'])} uses {inner['tool']} {inputs(inner['input'])}"
         case "doubt":
@@ -158,6 +160,11 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "step": lambda b: f"{b['agent']}: {_step(b)}",
     "step.asked": lambda b: f"{b['agent']}: {b['call']} {asked(b['given'])}",
     "effect.intent": lambda b: f"{b['agent']}: {b['tool']} {inputs(b['given'].get('input'))} ({b['effect']}, key {b['key']})",
+    "task.quarantined": lambda b: f"{b['agent']} is not run again after {b['attempts']} deaths of the process",
+    "task.suspected": lambda b: f"the process died of {b['task']} before anything of it was on the disk",
+    "task.released": lambda b: f"{b['how']} of {b['agent']}'s task by {b['by']} {b.get('why', '')}".rstrip(),
+    "release.ordered": lambda b: f"{b['order']['how']} {b['order']['task']}, says {b['order']['by']}",
+    "release.answered": lambda b: f"{b['order']}: {b.get('refused') or 'done'}",
     "cancel.taken": lambda b: f"cancelled by {b['by']}, {len(b.get('stopped', ()))} open tasks stop",
     "task.cancelled": lambda b: f"{b['agent']} is stopped by {b['by']}: {b.get('reason') or 'no reason given'}",
     "undo.planned": lambda b: ", ".join(f"{e['tool']} ({e.get('state') or 'open'})" for e in b.get("effects", ())) or "nothing",

@@ -30,6 +30,7 @@ from mai.agents.events import (
     Stepped,
 )
 from mai.agents.messages import Result, Task
+from mai.agents.quarantine import TaskQuarantined, TaskReleased
 from mai.daemon.cancel import CancelAnswered, RequestCancelled
 from mai.daemon.reader import NotFound, Reader, chosen, listed, opened
 from mai.daemon.records import (
@@ -228,6 +229,13 @@ class _Fold:
                 node = self._node(event.task, at_ms)
                 node.crashes += 1
                 node.notes.append(Note(at_ms, f"the process died while {event.agent} worked on this"))
+            case TaskQuarantined():
+                said = f"put into quarantine after {event.attempts} deaths of the process"
+                self._node(event.task, at_ms).notes.append(Note(at_ms, said))
+            case TaskReleased():
+                node = self._node(event.task, at_ms)
+                node.notes.append(Note(at_ms, f"{event.how} from quarantine by {event.by}{': ' * bool(event.why)}{event.why}"))
+                node.steps = [step for step in node.steps if step.n not in event.again]
             case TaskCancelled():
                 self._node(event.task, at_ms).notes.append(Note(at_ms, f"stopped by {event.by}"))
             case UndoPlanned() | UndoIntent() | UndoDone() | UndoUnknown():

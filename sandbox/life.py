@@ -1,13 +1,17 @@
 """How a process lives and ends: with its parent, on a signal that its poll loop sees, and never without a traceback."""
 
+import contextlib
 import ctypes
 import faulthandler
 import os
 import signal
 import stat
+import sys
+from pathlib import Path
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+TRACEBACK_BYTES = 64 << 10  # of what a death has left
 EX_CONFIG = 78  # sysexits.h: a restart will not make it better
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,6 +32,22 @@ def die_with_parent(parent: int) -> None:
 def leave_traceback() -> None:
     """SIGABRT, and every fatal signal, writes the traceback of each thread on standard error before the process ends."""
     faulthandler.enable()
+
+
+def keep_traceback(home: Path) -> str:
+    """The traceback that the last death in this directory left, which now also goes to standard error; "" if it left none.
+
+    From now on they are left there, so that the next life can say what the last one died of. The directory has to be ours.
+    SIGKILL and os._exit leave none.
+    """
+    descriptor = os.open(home / "traceback", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    left = os.pread(descriptor, TRACEBACK_BYTES, 0).decode(errors="replace").strip()
+    if left:
+        with contextlib.suppress(OSError, ValueError):
+            print(f"the last life of this process ended so:\n{left}", file=sys.stderr, flush=True)
+        os.ftruncate(descriptor, 0)
+    faulthandler.enable(descriptor)
+    return left
 
 
 def stdin_to_watch() -> int | None:

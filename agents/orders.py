@@ -1,0 +1,48 @@
+"""What a department does on an operator's order, or about a task that kills it, by cancelling.py, effects.py and quarantine.py. Pure."""
+
+from typing import TYPE_CHECKING
+
+from mai.agents import cancelling, effects, quarantine
+from mai.agents.decider import Input, Send
+from mai.agents.events import Event
+from mai.agents.inputs import Free, Order, Poisoned, Settled, Stop, Unwound
+from mai.agents.messages import Cancel, Numbered, Release, Resolve
+from mai.agents.state import State
+
+if TYPE_CHECKING:
+    from mai.agents.department import DepartmentDecider
+
+
+def taken(body: Numbered) -> list[Input]:
+    """The inputs that an operator's order brings, which Mai has passed on."""
+    match body:
+        case Cancel():
+            return [Stop(body)]
+        case Release():
+            return [Free(body)]
+        case Resolve():
+            return [Settled(body)]
+    return []
+
+
+def decide(decider: "DepartmentDecider", given: Order, now_ms: int) -> list[Event | Send]:
+    """What follows from an order."""
+    match given:
+        case Stop(body=cancel):
+            return cancelling.stop(decider, cancel)
+        case Unwound(request=request):
+            return cancelling.unwound(decider, request)
+        case Free(body=release):
+            return quarantine.release(decider, release, now_ms)
+        case Settled(body=resolve):
+            return effects.settle(decider, resolve, now_ms)
+        case Poisoned(task=task) if work := decider.state.work.get(task):
+            return quarantine.quarantine(decider, work, now_ms)
+    return []
+
+
+def fold(state: State, event: Event) -> None:
+    """Fold a fact of any of these kinds."""
+    cancelling.fold(state, event)
+    effects.fold(state, event)
+    quarantine.fold(state, event)
