@@ -337,6 +337,11 @@ class Context:
         return Reply(step.value or {}, step.text, step.by, step.sources)
 
     @property
+    def work(self) -> Work:
+        """The task."""
+        return self._work
+
+    @property
     def overdue(self) -> bool:
         """Has this task's turn lasted so long that others should have theirs?"""
         return self._runner.overdue

@@ -111,6 +111,8 @@ class Loop:
                 self.signals.drain()
             if stdin is not None and stdin in ready and stdin_ended():
                 break
+            if 0 < self.decider.next_deadline_ms() <= now_ms():  # before what has just come: what is late ends as such
+                self.shell.feed(Tick())
             self.take(ready)
             more = self._turn()
 
@@ -124,8 +126,6 @@ class Loop:
         return max(0, min(beat_ms, deadline_ms - now_ms()) if deadline_ms else beat_ms)
 
     def _turn(self) -> bool:
-        if 0 < self.decider.next_deadline_ms() <= now_ms():
-            self.shell.feed(Tick())
         more = self.work()
         beat = time.monotonic() >= self._beat_s
         self.shell.commit(all_of_it=beat)

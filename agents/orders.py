@@ -1,4 +1,4 @@
-"""What a department does on an operator's order, or about a task that kills it, by cancelling.py, effects.py and quarantine.py. Pure."""
+"""What a department does on a person's order, or about a task that kills it: the way to those who decide it. Pure."""
 
 from typing import TYPE_CHECKING
 

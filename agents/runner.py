@@ -24,7 +24,7 @@ import msgspec
 from mai.agents.bounded import OURS, TooLong, bounded
 from mai.agents.command import Line, Programs, Seat
 from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Reply, Waiting
-from mai.agents.decider import room_bytes
+from mai.agents.decider import Tick, room_bytes
 from mai.agents.department import ATTEMPTS, DepartmentDecider
 from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.handlers import Broken, Handlers, run, show
@@ -34,7 +34,7 @@ from mai.agents.organisation import Agent
 from mai.agents.pipes import Pipe
 from mai.agents.plain import NotPlain, plain, readable, said
 from mai.agents.quarantine import TRACE_CHARS, TaskReleased, TaskSuspected
-from mai.agents.shell import Shell
+from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Done, Work
 from mai.agents.toolbox import Toolbox
 from mai.agents.undoing import Undoing
@@ -150,7 +150,11 @@ class Runner:
                 self._close(self._gone.pop())
                 continue
             task, _ = self._ready.popitem(last=False)
-            if task in self._running:
+            if task in self.state.work and self._late(self.state.work[task]):
+                self.shell.feed(Tick())  # it waited for others too long: it ends, and its code has no turn any more
+                if task in self.state.work:
+                    self.wake(task)  # the clock was set back just now
+            elif task in self._running:
                 self._turn(self._running[task])
             elif task in self.state.work:
                 self._begin(self.state.work[task])
@@ -161,7 +165,9 @@ class Runner:
         self._freed.clear()
 
     def _take_tools(self) -> None:
-        """What tools that run beside the loop have given goes on record."""
+        """What tools that run beside the loop have given goes on record; what waits for tasks that have ended does not begin."""
+        for running in self._gone:
+            running.context.tools.drop()
         self.toolbox.tend()
         for task, n, used in self.toolbox.finished():
             if task in self._running:
@@ -316,8 +322,11 @@ class Runner:
 
     @property
     def overdue(self) -> bool:
-        """Has the present turn lasted long?"""
-        return time.monotonic() - self._turn_s > OVERDUE_S
+        """Has the present turn lasted long, or beyond the deadline of its task?"""
+        return time.monotonic() - self._turn_s > OVERDUE_S or (self._turn_of is not None and self._late(self._turn_of.work))
+
+    def _late(self, work: Work) -> bool:
+        return work.deadline_ms <= now_ms()
 
     def has_field(self, contract: str, name: str) -> bool:
         """Does the request of a contract declare a field of this name?"""

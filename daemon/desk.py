@@ -166,6 +166,7 @@ class Memory(Input, frozen=True):
 
     peer: str
     body: Recall | Remember
+    deadline_ms: int = 0
 
 
 class Errands(Input, frozen=True):

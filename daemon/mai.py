@@ -102,7 +102,7 @@ class MaiDecider:
             case Returned():
                 found = self._returned(given, now_ms)
             case Memory():
-                found = self._memory(given)
+                found = self._memory(given, now_ms)
             case Errands():
                 found = errands.decide(self, given, now_ms)
             case Cancels() | Stopped():
@@ -148,7 +148,15 @@ class MaiDecider:
     def _later(self, plan: Planned, now_ms: int) -> list[Event | Send]:
         """The plan of a request that has waited for it, unless it has ended or was planned meanwhile."""
         request = self.state.requests.get(plan.request)
-        return [] if request is None or request.parts else self._planned(request, plan, request.accepted_ms, now_ms)
+        if request is None or request.parts:
+            return []
+        if request.deadline_ms <= now_ms:
+            return [self._too_late(request, now_ms)]
+        return self._planned(request, plan, request.accepted_ms, now_ms)
+
+    def _too_late(self, request: Request, now_ms: int) -> RequestEnded:
+        late_ms = now_ms - request.accepted_ms
+        return self._not_taken(request, "no department was found before the deadline", late_ms, "expired")
 
     def _task(self, of: Asked | Request, part: PartPlan, task: str) -> Task:
         return Task(task, of.request, of.asker, part.contract, part.text, part.input, self.limits.hops, of.watch, part.agents)
@@ -258,8 +266,10 @@ class MaiDecider:
             parts=parts, elapsed_ms=now_ms - request.accepted_ms, by=by,
         )  # fmt: skip
 
-    def _memory(self, memory: Memory) -> list[Event | Send]:
+    def _memory(self, memory: Memory, now_ms: int) -> list[Event | Send]:
         body = memory.body
+        if 0 < memory.deadline_ms <= now_ms:
+            return [Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, False, None, "it came after its deadline"))]
         if not body.agent.startswith(f"{memory.peer}/"):
             why = f"{memory.peer} asks in the name of {body.agent}"
             return [Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, False, None, why))]
@@ -282,8 +292,7 @@ class MaiDecider:
             if request.deadline_ms > now_ms:
                 continue
             if not request.parts:
-                late = now_ms - request.accepted_ms
-                events.append(self._not_taken(request, "no department was found before the deadline", late, "expired"))
+                events.append(self._too_late(request, now_ms))
             elif wording.errand_of(request.request) not in self.state.errands:
                 missing = {
                     task: PartAnswer(
@@ -356,7 +365,7 @@ class MaiDecider:
             case Result():
                 found = [Returned(peer, body)]
             case Recall() | Remember():
-                found = [Memory(peer, body)]
+                found = [Memory(peer, body, received.deadline_ms)]
             case Think() | Use() | Thought() | Used():
                 found = [Errands(peer, body, received.deadline_ms)]
             case _:

@@ -271,5 +271,5 @@ def test_the_commands_and_every_process_killed_in_the_middle(daemon: Daemon) -> 
     shown = daemon.mai("trace", "R-1").stdout
     assert "undo unpay" in shown and "cancelled by" in shown
     until(lambda: all(one["queue"] == 0 for one in daemon.status().values() if one.get("queue") is not None), "nothing is open")
-    verified = daemon.mai("verify", "--state")
+    verified = daemon.mai("verify", "--state", "--deep")
     assert verified.returncode == 0, verified.stdout

@@ -330,7 +330,7 @@ def test_the_commands_and_a_real_death(daemon: Daemon) -> None:
     gone = daemon.mai("quarantine", "drop", entry["task"])
     assert gone.returncode == 2 and "no task in quarantine" in gone.stderr
     assert "retry from quarantine by" in daemon.mai("trace", "R").stdout
-    verified = daemon.mai("verify", "--state")
+    verified = daemon.mai("verify", "--state", "--deep")
     assert verified.returncode == 0, verified.stdout
 
 
