@@ -224,7 +224,7 @@ def _is_verdict(item: Any) -> bool:
 def remember_twice(put: Put) -> None:
     """Mai writes what she is to remember twice."""
     memory = mai.MaiDecider._memory
-    put(mai.MaiDecider, "_memory", lambda self, given: [*memory(self, given)[:1], *memory(self, given)])
+    put(mai.MaiDecider, "_memory", lambda self, *given: [*memory(self, *given)[:1], *memory(self, *given)])
 
 
 @mutant
