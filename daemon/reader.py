@@ -80,9 +80,9 @@ class Reader:
             raise fault(self.path, error) from error
         return number or 0
 
-    def body(self, record: Record) -> str:
-        """The JSON text of a record's body, wherever it lies."""
-        return body_of(self.connection, record)
+    def body(self, record: Record, *, trust: bool = False) -> str:
+        """The JSON text of a record's body, wherever it lies; `trust`: its digest was looked at. Raises LedgerFault."""
+        return body_of(self.connection, record, trust=trust)
 
     def body_of(self, seq: int, body: str) -> str:
         """The same for a record of this number, of which only the body is at hand."""

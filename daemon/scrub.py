@@ -20,7 +20,7 @@ from mai.daemon.witness import Ends, Finding
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS, Record, chain
 from mai.sandbox.place import FORMAT, Place
-from mai.sandbox.schema import TABLES
+from mai.sandbox.schema import TABLES, crc
 
 LOOKED_AT = frozenset({Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind})  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
@@ -29,6 +29,7 @@ PAGE_BLOBS = 100  # in one SELECT
 RESTORE = "put the ledger back from a backup; `mai verify` on the backup tells whether it is sound"
 REBUILD = "keep the file as evidence; if its journal is sound, stop the process and make its state anew with `mai rebuild`"
 OTHER = "verify it with the version that wrote it"
+OLDER = "start the daemon once: each process brings its own ledger up to date"
 TAMPERED = "somebody has changed the file: keep it as evidence, and put the ledger back from a backup"
 
 Row = tuple[Any, ...]
@@ -51,6 +52,7 @@ class Scrub:
         self.readable = True  # no error of SQLite has ended the examination
         self.usable = True  # its messages can be compared with others'
         self.bad_seq = 0  # the first record that does not fit into the chain
+        self.format = FORMAT
         self.seq, self._head = 0, GENESIS  # of the last record that was read
         self._bad_what, self._bad_more = "", 0
         self._referred: dict[str, int] = {}  # blob -> the first record that points to it
@@ -75,10 +77,19 @@ class Scrub:
         db.execute("BEGIN")
         try:
             self.upto = self.reader.last()
+            self._check_values()
             rows = db.execute("SELECT noun, key, value FROM state WHERE ? OR noun = 'link'", (whole,)).fetchall()
         finally:
             db.execute("ROLLBACK")
         self.state = {(noun, key): value for noun, key, value in rows}
+
+    def _check_values(self) -> None:
+        """Hold every row of state against its check value; an older format has none."""
+        db = self.reader.connection
+        self.format = db.execute("PRAGMA user_version").fetchone()[0]
+        for noun, key, value, check in db.execute("SELECT noun, key, value, crc FROM state") if self.format == FORMAT else ():
+            if crc(noun, key, value) != check:
+                self.found(0, f"the row {noun} {key!r} of the state is not what was written: its check value differs", RESTORE)
 
     def file(self) -> None:
         """SQLite's own check, the format, whose ledger it is, and the tables and triggers.
@@ -89,9 +100,12 @@ class Scrub:
         said = [row[0] for row in db.execute("PRAGMA quick_check(5)")]
         if said != ["ok"]:
             self.found(0, f"the file is damaged: {'; '.join(said)}", RESTORE)
-        if (format_ := db.execute("PRAGMA user_version").fetchone()[0]) != FORMAT:
-            self.found(0, f"the ledger is of format {format_}, this version knows {FORMAT}", OTHER)
-        self._schema()
+        if self.format < FORMAT:
+            self.found(0, f"the ledger is of format {self.format}, this version writes {FORMAT}", OLDER)
+        elif self.format > FORMAT:
+            self.found(0, f"the ledger is of format {self.format}, this version knows {FORMAT}", OTHER)
+        else:
+            self._schema()
         owner = db.execute("SELECT value FROM meta WHERE key='process'").fetchone()
         self._owned(owner[0] if owner else "nobody", 0)
         if rotated := db.execute("SELECT upto, head FROM rotated").fetchone():
@@ -191,7 +205,7 @@ class Scrub:
                 self._referred.setdefault(msgspec.json.decode(body)["blob"], seq)
                 if kind not in LOOKED_AT and kind not in THOUGHTS:
                     return
-                body = self.reader.body(Record(*row))
+                body = self.reader.body(Record(*row), trust=True)
             if kind in THOUGHTS:
                 self._thought(seq, msgspec.json.decode(body))
             elif kind == ProcessStarted.kind:
@@ -220,7 +234,7 @@ class Scrub:
     def witnessed(self, seq: int) -> int:
         """The number of the sender's record that a received message of ours names."""
         (row,) = self.reader.portion(seq - 1, seq)
-        return int(msgspec.json.decode(self.reader.body(Record(*row)))["head_seq"])
+        return int(msgspec.json.decode(self.reader.body(Record(*row), trust=True))["head_seq"])
 
     def blob(self) -> None:
         """Every blob is what its address says, and every one that a record points to is there."""

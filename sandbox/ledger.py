@@ -2,7 +2,8 @@
 
 `append` and `save` collect what one turn of the loop brings; `commit` writes it all at once and makes it durable
 (group commit: the fsync is the whole cost). Nothing of a turn may leave the process before its commit. Records are
-chained by SHA-256 over every column. On any error of the disk the process ends: an fsync is never tried again.
+chained by SHA-256 over every column, and rows of state carry a check value, because SQLite's pages have none: both are
+looked at whenever they are read. On any error of the disk the process ends: an fsync is never tried again.
 
 One SQLite library in every process: pysqlite3 with SQLite 3.51.3 or later, because earlier ones can lose committed
 transactions in WAL mode (sqlite.org/wal.html#walresetbug). Two libraries on one file drop each other's POSIX locks.
@@ -22,13 +23,19 @@ import pysqlite3 as sqlite3
 from mai.sandbox.errors import DiskFault, LedgerFault
 from mai.sandbox.place import FORMAT
 from mai.sandbox.points import reach
-from mai.sandbox.schema import PRAGMAS, TABLES, TERM
+from mai.sandbox.schema import FROM_1, PRAGMAS, TABLES, TERM, crc
+from mai.sandbox.whole import gone
 
 OLDEST_SQLITE = (3, 51, 3)
 PASSING = ("full", "I/O", "locked", "readonly")  # in SQLite's words for what may be better at the next start
 BLOB_BYTES = 16 << 10  # a record's body above this is stored once, by its content
 GENESIS = bytes(32)  # what comes before the first record
+TAIL = 32  # records that are looked at when a ledger is opened
+ABANDONED = 10  # connections that are kept open after an error of the disk
+RESTORE = "put it back from a backup (mai restore); `mai verify` says what else is wrong"
+UPSERT = "INSERT INTO state VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value, crc=excluded.crc"
 _NUMBERS = struct.Struct(">QQQ")
+_abandoned: list[sqlite3.Connection] = []
 _COLUMNS = "seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest"
 
 
@@ -101,8 +108,9 @@ def fault(path: Path, error: sqlite3.Error) -> LedgerFault:
         "full": "make room on the disk and start again; nothing that was acknowledged is lost",
         "readonly": "give the user of the daemon the right to write there",
         "unable to open": "does the directory exist, and may the user of the daemon write there?",
-        "not a database": "put the file back from a backup",
-        "malformed": "put the file back from a backup",
+        "not a database": RESTORE,
+        "malformed": RESTORE,
+        "I/O": "look at the disk (dmesg); the daemon tries again, and reads then what is true",
         "locked": "another program holds the file: end it",
     }
     hint = next((hint for word, hint in hints.items() if word in text), "look at the disk, then start again")
@@ -118,6 +126,7 @@ class Ledger:
         self.process = process
         self.boot = os.urandom(6).hex()
         self.commits = 0
+        self._look()
         self._db = connect(path, write=True)
         self._records: list[tuple[object, ...]] = []
         self._blobs: dict[str, bytes] = {}
@@ -133,21 +142,54 @@ class Ledger:
         self.head: bytes = last[1]
         self.durable: tuple[int, bytes] = (self.seq, self.head)  # the last record that the disk has: what others may be told
 
-    def _create(self) -> None:
-        format_ = self._db.execute("PRAGMA user_version").fetchone()[0]
+    def _look(self) -> None:
+        """Is this our ledger, whole as far as that is quickly seen? Read-only: what is not stays as it is, its log too."""
+        if not self.path.exists():
+            return
+        db = connect(self.path, write=False)
+        try:
+            pages, page_bytes = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            if lacking := gone(self.path, page_bytes, pages):
+                raise LedgerFault(f"the ledger {self.path} was cut short: {lacking}", RESTORE)
+            if format_ := db.execute("PRAGMA user_version").fetchone()[0]:
+                self._ours(db, format_)
+                last = db.execute("SELECT COALESCE(MAX(seq), 0) FROM journal").fetchone()[0]
+                for record in read(db, max(0, last - TAIL)):
+                    sound(db, record)
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
+        finally:
+            db.close()
+
+    def _ours(self, db: sqlite3.Connection, format_: int) -> None:
         if format_ > FORMAT:
             raise LedgerFault(
                 f"the ledger {self.path} is of format {format_}, this version reads up to {FORMAT}",
                 "install the newer version again",
             )
+        owner = db.execute("SELECT value FROM meta WHERE key='process'").fetchone()
+        if (owner[0] if owner else "nobody") != self.process:
+            raise LedgerFault(
+                f"the ledger {self.path} belongs to {owner[0] if owner else 'nobody'}, not to {self.process}",
+                "put each ledger back in its place",
+            )
+
+    def _create(self) -> None:
+        """Make the tables, or bring those of an older format up to date: either is done whole or not at all."""
+        db, format_ = self._db, self._db.execute("PRAGMA user_version").fetchone()[0]
         if format_ == 0:
             meta = f"INSERT INTO meta VALUES('process', '{self.process}'), ('created_ns', '{time.time_ns()}')"
-            self._db.executescript(f"BEGIN IMMEDIATE; {TABLES} {meta}; PRAGMA user_version={FORMAT}; COMMIT")
-        owner = self._db.execute("SELECT value FROM meta WHERE key='process'").fetchone()[0]
-        if owner != self.process:
-            raise LedgerFault(
-                f"the ledger {self.path} belongs to {owner}, not to {self.process}", "put each ledger back in its place"
-            )
+            db.executescript(f"BEGIN IMMEDIATE; {TABLES} {meta}; PRAGMA user_version={FORMAT}; COMMIT")
+        elif format_ < FORMAT:
+            create, *rest = FROM_1
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(create)
+            rows = db.execute("SELECT noun, key, value FROM main.state")
+            db.executemany("INSERT INTO temp.kept VALUES(?,?,?,?)", ((*row, crc(*row)) for row in rows))
+            for statement in rest:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={FORMAT}")
+            db.execute("COMMIT")
 
     # -- writing: collected until commit
     def append(self, kind: str, body: bytes, *, request: str = "", task: str = "", agent: str = "") -> int:
@@ -210,9 +252,9 @@ class Ledger:
             )
         db.executemany("INSERT INTO journal VALUES(?,?,?,?,?,?,?,?,?,?,?)", self._records)
         gone = [key for key, value in self._saved.items() if value is None]
-        kept = [(*key, value) for key, value in self._saved.items() if value is not None]
+        kept = [(*key, value, crc(*key, value)) for key, value in self._saved.items() if value is not None]
         if kept:
-            db.executemany("INSERT INTO state VALUES(?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value", kept)
+            db.executemany(UPSERT, kept)
         if gone:
             db.executemany("DELETE FROM state WHERE noun=? AND key=?", gone)
         reach("commit.inside")
@@ -224,43 +266,61 @@ class Ledger:
         if (noun, key) in self._saved:
             value = self._saved[noun, key]
             return None if value is None else value.encode()
-        row: tuple[str] | None = self._db.execute("SELECT value FROM state WHERE noun=? AND key=?", (noun, key)).fetchone()
-        return row[0].encode() if row else None
+        rows = self._rows(noun, "key=?", key)
+        return rows[0][1] if rows else None
 
     def blob(self, address: str) -> bytes | None:
-        """The bytes at an address, also if they are not committed yet; None if there are none."""
+        """The bytes at an address, also if they are not committed yet; None if there are none. Raises LedgerFault."""
         if address in self._blobs:
             return self._blobs[address]
-        row = self._db.execute("SELECT value FROM blob WHERE address=?", (address,)).fetchone()
-        return bytes(row[0]) if row else None
+        try:
+            return blob_of(self._db, address)
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
 
     def load(self, noun: str) -> dict[str, bytes]:
-        """All committed state of one noun, in the order of its keys."""
-        return {
-            key: value.encode()
-            for key, value in self._db.execute("SELECT key, value FROM state WHERE noun=? ORDER BY key", (noun,))
-        }
+        """All committed state of one noun, in the order of its keys. Raises LedgerFault."""
+        return dict(self._rows(noun, "1 ORDER BY key"))
 
     def latest(self, noun: str, count: int) -> list[bytes]:
-        """The values with the greatest keys of one noun, oldest first."""
-        query = "SELECT value FROM state WHERE noun=? ORDER BY key DESC LIMIT ?"
-        return [value.encode() for (value,) in self._db.execute(query, (noun, count))][::-1]
+        """The values with the greatest keys of one noun, oldest first. Raises LedgerFault."""
+        return [value for _, value in self._rows(noun, "1 ORDER BY key DESC LIMIT ?", count)][::-1]
+
+    def _rows(self, noun: str, where: str, *given: object) -> list[tuple[str, bytes]]:
+        """Keys and values of committed state, each held against its check value."""
+        try:
+            rows = self._db.execute(f"SELECT key, value, crc FROM state WHERE noun=? AND {where}", (noun, *given)).fetchall()
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
+        for key, value, check in rows:
+            if crc(noun, key, value) != check:
+                raise damaged(self._db, f"the row {noun} {key!r} of its state is not what was written")
+        return [(key, value.encode()) for key, value, _ in rows]
 
     def records(self, after: int = 0, kind: str = "") -> Iterator[Record]:
-        """Committed records in order, blobs put back in their place."""
-        return read(self._db, after, "kind = ?" if kind else "", (kind,) if kind else ())
+        """Committed records in order; `body` puts blobs back in their place. Raises LedgerFault."""
+        try:
+            yield from read(self._db, after, "kind = ?" if kind else "", (kind,) if kind else ())
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
 
     def of_request(self, request: str) -> Iterator[Record]:
         """Committed records of one request, in order. `<> ''` lets SQLite use the index."""
         return read(self._db, 0, "request = ? AND request <> ''", (request,))
 
     def body(self, record: Record) -> str:
-        """The JSON text of a record's body."""
+        """The JSON text of a record's body. Raises LedgerFault."""
         return body_of(self._db, record)
 
     def close(self) -> None:
-        """Close the file; what was not committed is forgotten."""
-        self._db.close()
+        """Close the file; what was not committed is forgotten.
+
+        After an error of the disk it is only let go: to close it would write and sync once more (see `run_process`).
+        """
+        if self._fault and "I/O" in self._fault.sentence and len(_abandoned) < ABANDONED:
+            _abandoned.append(self._db)
+        else:
+            self._db.close()
 
 
 def read(db: sqlite3.Connection, after: int = 0, where: str = "", given: tuple[object, ...] = ()) -> Iterator[Record]:
@@ -270,12 +330,37 @@ def read(db: sqlite3.Connection, after: int = 0, where: str = "", given: tuple[o
         yield Record(*row)
 
 
-def body_of(db: sqlite3.Connection, record: Record) -> str:
-    """The JSON text of a record's body, fetched from its blob if it lies there."""
+def damaged(db: sqlite3.Connection, what: str) -> LedgerFault:
+    """The error for what is there and is not what was written."""
+    path = next((row[2] for row in db.execute("PRAGMA database_list") if row[1] == "main"), "")
+    return LedgerFault(f"the ledger {path} is damaged: {what}", RESTORE)
+
+
+def sound(db: sqlite3.Connection, record: Record) -> None:
+    """Is the record the one that was written? Raises LedgerFault if not."""
+    if digest_of(record) != record.digest:
+        raise damaged(db, f"record {record.seq} is not what was written, its digest does not fit")
+
+
+def blob_of(db: sqlite3.Connection, address: str, *, trust: bool = False) -> bytes | None:
+    """The bytes at an address; None if there are none. Raises LedgerFault if they are not those that were written."""
+    row = db.execute("SELECT value FROM blob WHERE address=?", (address,)).fetchone()
+    if row and not trust and hashlib.sha256(row[0]).hexdigest() != address:
+        raise damaged(db, f"the blob {address[:12]} is not what was written, its digest is not its address")
+    return bytes(row[0]) if row else None
+
+
+def body_of(db: sqlite3.Connection, record: Record, *, trust: bool = False) -> str:
+    """The JSON text of a record's body, fetched from its blob if it lies there.
+
+    Raises LedgerFault if either is not what was written, unless who asks has seen to that (`trust`).
+    """
+    if not trust:
+        sound(db, record)
     if not record.body.startswith('{"blob":'):
         return record.body
     address = record.body.split('"')[3]
-    row = db.execute("SELECT value FROM blob WHERE address=?", (address,)).fetchone()
-    if row is None:
+    data = blob_of(db, address, trust=trust)
+    if data is None:
         raise LedgerFault(f"record {record.seq} points to the blob {address[:12]}, which is missing", "run `mai verify`")
-    return bytes(row[0]).decode()
+    return data.decode()

@@ -27,7 +27,7 @@ from pathlib import Path
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.settings import setting
 
-FORMAT = 1  # of the layout above and of the ledgers in it
+FORMAT = 2  # of the layout above and of the ledgers in it
 SOCKET_PATH_LIMIT = 107  # bytes that fit into sockaddr_un.sun_path, unix(7)
 
 
@@ -54,13 +54,19 @@ class Place:
             self._find_run()
             for directory in (self.run, self.supervisor, self.watchdog, self.logs):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not (self.state / "format").exists():
-                (self.state / "format").write_text(f"{FORMAT}\n")
+            self._write_format()
         except OSError as error:
             raise UsageFault(
                 f"the state directory {self.state} cannot be used: {error.strerror}",
                 "name another with --state or MAI_STATE, or make room and set its rights",
             ) from error
+
+    def _write_format(self) -> None:
+        """From now on an older version refuses this directory; each process brings its own ledger up to date when it opens it."""
+        path, part = self.state / "format", self.state / "format.part"
+        if not path.exists() or path.read_text() != f"{FORMAT}\n":
+            part.write_text(f"{FORMAT}\n")
+            os.replace(part, path)
 
     def _find_run(self) -> None:
         """Sockets elsewhere (a service's /run/mai) are found through a link in the state directory."""

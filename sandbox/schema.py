@@ -5,6 +5,9 @@ processes hold. An insert trigger that demands the next number and the right pre
 which plain UPDATE and DELETE triggers let through (sqlite.org/lang_createtrigger.html, recursive_triggers).
 """
 
+import re
+import zlib
+
 TERM = 1  # the number of the active facility; stands in every record
 
 PRAGMAS = (  # per connection, then read back: (name, value to set, value to find)
@@ -19,7 +22,20 @@ PRAGMAS = (  # per connection, then read back: (name, value to set, value to fin
     ("journal_size_limit", str(64 << 20), 64 << 20),
 )
 
-TABLES = """
+STATE = """
+CREATE TABLE state(noun TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  crc INTEGER NOT NULL,  -- of the three others; SQLite's pages have no check value of their own
+  PRIMARY KEY(noun, key)) STRICT, WITHOUT ROWID;
+"""
+VIEWS = """
+CREATE VIEW task AS SELECT key AS task, value->>'request' AS request, value->>'agent' AS agent, value->>'contract' AS contract,
+  value->>'deadline_ms' AS deadline_ms FROM state WHERE noun = 'task';
+CREATE VIEW link AS SELECT key AS peer, value->>'sent' AS sent, value->>'acked' AS acked, value->>'received' AS received
+  FROM state WHERE noun = 'link';
+CREATE VIEW memory AS SELECT key, value FROM state WHERE noun = 'memory';
+"""
+TABLES = (
+    """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE rotated(one INTEGER PRIMARY KEY CHECK(one=1), upto INTEGER NOT NULL, head BLOB NOT NULL) STRICT;
 CREATE TABLE journal(
@@ -36,7 +52,6 @@ CREATE TABLE journal(
   digest  BLOB NOT NULL) STRICT;
 CREATE INDEX journal_request ON journal(request) WHERE request<>'';
 CREATE TABLE blob(address TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE state(noun TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(noun, key)) STRICT, WITHOUT ROWID;
 CREATE TRIGGER journal_insert BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'journal: not the next record')
   WHERE NEW.seq IS NOT (SELECT COALESCE(MAX(seq), (SELECT upto FROM rotated), 0) + 1 FROM journal)
      OR NEW.prev IS NOT COALESCE((SELECT digest FROM journal WHERE seq = NEW.seq - 1), (SELECT head FROM rotated), zeroblob(32));
@@ -47,10 +62,25 @@ CREATE TRIGGER journal_delete BEFORE DELETE ON journal WHEN OLD.seq > COALESCE((
 CREATE TRIGGER blob_update BEFORE UPDATE ON blob BEGIN SELECT RAISE(ABORT, 'blob: never changed'); END;
 CREATE TRIGGER blob_insert BEFORE INSERT ON blob WHEN EXISTS(SELECT 1 FROM blob WHERE address = NEW.address)
   BEGIN SELECT RAISE(ABORT, 'blob: is there'); END;
-CREATE VIEW task AS SELECT key AS task, value->>'request' AS request, value->>'agent' AS agent, value->>'contract' AS contract,
-  value->>'deadline_ms' AS deadline_ms FROM state WHERE noun = 'task';
-CREATE VIEW link AS SELECT key AS peer, value->>'sent' AS sent, value->>'acked' AS acked, value->>'received' AS received
-  FROM state WHERE noun = 'link';
-CREATE VIEW memory AS SELECT key, value FROM state WHERE noun = 'memory';
 """
+    + STATE
+    + VIEWS
+)
 TRIGGERS = ("blob_insert", "blob_update", "journal_delete", "journal_insert", "journal_update")
+
+FROM_1 = (  # what a ledger of format 1 lacks, but for its rows of state, which wait in `temp.kept` with their check values
+    "CREATE TEMP TABLE kept(noun TEXT, key TEXT, value TEXT, crc INTEGER)",
+    "DROP VIEW task",
+    "DROP VIEW link",
+    "DROP VIEW memory",
+    "DROP TABLE main.state",
+    STATE,
+    *filter(str.strip, re.split(r";\n", VIEWS)),
+    "INSERT INTO main.state SELECT noun, key, value, crc FROM temp.kept ORDER BY noun, key",
+    "DROP TABLE temp.kept",
+)
+
+
+def crc(noun: str, key: str, value: str) -> int:
+    """The check value of a row of state: finds what a disk has changed, not what somebody has who can compute it too."""
+    return zlib.crc32(f"{noun}\0{key}\0{value}".encode())

@@ -20,7 +20,7 @@ from mai.daemon.verify import Report, fields, render, verify
 from mai.daemon.witness import Finding, Strand
 from mai.sandbox.ledger import BLOB_BYTES, Ledger, chain
 from mai.sandbox.place import Place
-from mai.sandbox.schema import TRIGGERS
+from mai.sandbox.schema import TRIGGERS, crc
 from tests.wired import Wired, write
 
 Change = Callable[[sqlite3.Connection], object]
@@ -48,13 +48,15 @@ def place(finished: Place, tmp_path: Path) -> Place:
 
 @contextmanager
 def tampering(path: Path) -> Iterator[sqlite3.Connection]:
-    """The ledger for somebody who knows it: without its triggers, which are put back afterwards."""
+    """The ledger for somebody who knows it: without its triggers, which are put back, and with the check values made anew."""
     db = sqlite3.connect(str(path), isolation_level=None)
     triggers = db.execute("SELECT name, sql FROM sqlite_schema WHERE type='trigger'").fetchall()
     for name, _ in triggers:
         db.execute(f"DROP TRIGGER {name}")
     try:
         yield db
+        db.create_function("crc", 3, crc)
+        db.execute("UPDATE state SET crc = crc(noun, key, value)")
         for _, sql in triggers:
             db.execute(sql)
     finally:
@@ -495,10 +497,18 @@ def test_a_file_that_is_no_ledger_is_named(place: Place, data: bytes) -> None:
 def test_a_newer_format_is_named(place: Place) -> None:
     """What a newer version wrote is not judged as if it were ours."""
     tamper(place, SALES, "PRAGMA user_version=9")
-    first(verify(place), SALES, "of format 9, this version knows 1")
+    first(verify(place), SALES, "of format 9, this version knows 2")
 
 
 # -- the state
+def test_a_row_of_state_that_the_disk_has_changed_is_named(place: Place) -> None:
+    """Nobody recomputes the check value of a flipped bit, so it is seen even without --state."""
+    db = sqlite3.connect(str(place.ledger(SALES)), isolation_level=None)
+    db.execute("UPDATE state SET value = replace(value, 'received', 'receivee') WHERE noun='link'")
+    db.close()
+    first(verify(place), SALES, "the row link 'acme/mai' of the state is not what was written")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -507,7 +517,7 @@ def test_a_newer_format_is_named(place: Place) -> None:
             "memory 'agent/planner/last' {\"value\":7}, the journal gives",
         ),
         ("DELETE FROM state WHERE noun='memory'", "for memory 'agent/planner/last' nothing, the journal gives"),
-        ("INSERT INTO state VALUES('task', 'r9/1', '{}')", "for task 'r9/1' {}, the journal gives nothing"),
+        ("INSERT INTO state VALUES('task', 'r9/1', '{}', 0)", "for task 'r9/1' {}, the journal gives nothing"),
         ("UPDATE state SET value='garbage' WHERE noun='memory'", "garbage, the journal gives"),
         ("UPDATE state SET value=json_set(value, '$.oldest', 7) WHERE noun='link'", "for link 'acme/mai'"),
     ],
@@ -542,7 +552,7 @@ def test_a_link_that_the_journal_does_not_have_is_named(place: Place) -> None:
 
 def test_many_differences_are_counted(place: Place) -> None:
     """The first few rows are named, the others counted."""
-    tamper(place, MARKETING, "INSERT INTO state SELECT 'task', 'x' || seq, '{}' FROM journal WHERE seq <= 50")
+    tamper(place, MARKETING, "INSERT INTO state SELECT 'task', 'x' || seq, '{}', 0 FROM journal WHERE seq <= 50")
     report = verify(place, state=True)
     assert len(report.findings) == 11
     assert report.findings[-1].what == "40 more rows of state are not what the journal gives"
