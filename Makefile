@@ -36,7 +36,7 @@ test -n "$$python" || { \
 	echo "hint: install one (on Debian python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
 endef
 
-.PHONY: help venv test lint format demo demo-model simulate bench dist check-wheel install uninstall clean
+.PHONY: help venv test lint format demo demo-model simulate bench power dist check-wheel install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets (the default)
@@ -85,6 +85,9 @@ simulate: $(STAMP)  ## play seeded worlds with the production processes in them:
 
 bench: $(BASE)  ## measure start, answers and idle cost
 	@$(BIN)/mai bench
+
+power: $(STAMP)  ## cut the power under the ledger 200 times, with its syncs and without; ARGS=20 for fewer
+	@$(RUN) tests/power.py $(ARGS)
 
 # What is left of an earlier build would be shipped, hence the clearing.
 dist: $(STAMP)  ## build the sdist, and from it the wheel

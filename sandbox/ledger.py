@@ -144,8 +144,8 @@ class Ledger:
 
     def _look(self) -> None:
         """Is this our ledger, whole as far as that is quickly seen? Read-only: what is not stays as it is, its log too."""
-        if not self.path.exists():
-            return
+        if not self.path.exists() or self.path.with_name(f"{self.path.name}-journal").exists():
+            return  # not there yet, or the power went while it was made: only who may write can undo that
         db = connect(self.path, write=False)
         try:
             pages, page_bytes = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
@@ -338,7 +338,11 @@ def damaged(db: sqlite3.Connection, what: str) -> LedgerFault:
 
 def sound(db: sqlite3.Connection, record: Record) -> None:
     """Is the record the one that was written? Raises LedgerFault if not."""
-    if digest_of(record) != record.digest:
+    try:
+        fits = digest_of(record) == record.digest
+    except (struct.error, UnicodeEncodeError, TypeError):  # a number or a text that no ledger could have written
+        fits = False
+    if not fits:
         raise damaged(db, f"record {record.seq} is not what was written, its digest does not fit")
 
 

@@ -22,7 +22,7 @@ from mai.daemon.logs import Log, log_of
 from mai.daemon.reader import BATCH, NotFound, Reader, clock
 from mai.daemon.summary import SUMMARIES, clean, summary
 from mai.daemon.tail import Line, Tail, Wanted, json_line, text
-from mai.sandbox.ledger import Ledger, connect
+from mai.sandbox.ledger import Ledger, Record, connect, digest_of
 from mai.sandbox.place import Place
 from tests.wired import Wired, waited
 
@@ -61,9 +61,10 @@ def ledger(place: Place, process: str) -> Ledger:
 def note(ledger: Ledger, word: str, at_ns: int = 0, kind: str = "note") -> None:
     """One committed record, at a time of the test's choice."""
     ledger.append(kind, json.dumps({"text": word}).encode())
-    if at_ns:  # the digest does not matter here
-        seq, _, *rest = ledger._records[-1]
-        ledger._records[-1] = (seq, at_ns, *rest)
+    if at_ns:
+        made = Record(*ledger._records[-1])._replace(at_ns=at_ns)  # type: ignore[arg-type]
+        ledger.head = digest_of(made)
+        ledger._records[-1] = made._replace(digest=ledger.head)
     ledger.commit()
 
 
