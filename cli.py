@@ -37,12 +37,14 @@ SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTIN
 
 
 ELSEWHERE = {  # commands that lie beside what they show
+    "backup": "mai.daemon.backup_commands",
     "bench": "mai.daemon.bench_commands",
     "effects": "mai.daemon.effects_commands",
     "verify": "mai.daemon.verify_commands",
     "cancel": "mai.daemon.cancel_commands",
     "rebuild": "mai.daemon.rebuild_commands",
     "quarantine": "mai.daemon.quarantine_commands",
+    "restore": "mai.daemon.backup_commands",
 }
 
 
