@@ -146,7 +146,7 @@ def status(context: click.Context, json_: bool) -> None:
         as_json(found)
     else:
         width = shutil.get_terminal_size().columns if on_terminal() else 0
-        click.echo(render(found["processes"], colour=on_terminal(), width=width))
+        click.echo(render(found["processes"], colour=on_terminal(), width=width, disk=found.get("disk")))
 
 
 def _order(do: str, context: click.Context, name: str) -> None:

@@ -19,7 +19,7 @@ from mai.agents.organisation import Mandate
 from mai.agents.shell import Shell, now_ms
 from mai.sandbox.errors import LedgerFault, MaiError
 from mai.sandbox.ledger import Ledger
-from mai.sandbox.life import EX_CONFIG, Signals, keep_traceback, leave_traceback, stdin_ended, stdin_to_watch
+from mai.sandbox.life import EX_CONFIG, EX_TEMPFAIL, Signals, keep_traceback, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
 from mai.sandbox.place import Place
@@ -144,12 +144,17 @@ class Loop:
 
 
 def run_process(arguments: list[str], make: Callable[[Place, str], Loop]) -> int:
-    """Run one process, `STATE RUN NAME`, to its end; returns the exit status, 78 if a restart would not help."""
+    """Run one process, `STATE RUN NAME`, to its end; returns the exit status.
+
+    It is 78 if a restart would not help, 75 if the disk is in the way just now.
+    """
     leave_traceback()
     state, run, name = arguments
     try:
         make(Place(state, run), name).run()
     except MaiError as error:
         print(f"{name}: {error.sentence}; {error.hint}", file=sys.stderr, flush=True)
-        return EX_CONFIG if isinstance(error, LedgerFault) and error.lasting else 1
+        if isinstance(error, LedgerFault) and not error.lasting:
+            os._exit(EX_TEMPFAIL)  # not one more write or sync, not even that of closing a file
+        return EX_CONFIG if isinstance(error, LedgerFault) else 1
     return 0

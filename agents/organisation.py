@@ -33,6 +33,7 @@ class Limits(Part, frozen=True, kw_only=True):
     request_bytes: Bytes = 64 << 10  # a client's text
     turn_s: Seconds = 2.0  # a worker's code between two of its steps
     heartbeat_s: Seconds = 5.0  # a process silent for longer is hung
+    free_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 64 << 20  # room on the disk below which nothing new is accepted; 0: none
 
 
 class Server(Part, frozen=True, kw_only=True):

@@ -179,12 +179,11 @@ class Shell:
     def _hello(self, peer: str, received: int) -> None:
         self._acked(peer, received)
         if received < self.decider.state.link(peer).acked:
-            self.refuse(
-                peer,
-                "amnesia",
-                f"it says that it has received {received}, it had acknowledged {self.decider.state.link(peer).acked}",
-            )
-            self.complain(peer, "amnesia", "your ledger is an older copy of itself")
+            acked = self.decider.state.link(peer).acked
+            missing = f"it had acknowledged {acked} messages of {self.me} and says now that it has received {received}"
+            range_ = f"{received + 1} to {acked} are missing there, {self.me}'s journal has them"
+            self.refuse(peer, "amnesia", f"the ledger of {peer} is an older copy of itself: {missing}: {range_}")
+            self.complain(peer, "amnesia", f"your ledger is an older copy of itself: {missing}: {range_}")
             return
         self.decider.state.transit(peer).restart(received)
         if self._answers:
@@ -193,7 +192,10 @@ class Shell:
     def _acked(self, peer: str, received: int) -> None:
         link = self.decider.state.link(peer)
         if received > link.sent:
-            detail = f"{peer} has received {received} messages, {self.me} knows of {link.sent}"
+            detail = (
+                f"it ends at message {link.sent} to {peer}, which has received {received}: "
+                f"{link.sent + 1} to {received} are missing here, {peer}'s journal has them"
+            )
             self.refuse(peer, "amnesia", detail)
             self._write()
             raise Amnesia(

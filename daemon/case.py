@@ -23,6 +23,7 @@ ALIVE: tuple[State, ...] = ("starting", "replaying", "ready", "draining")
 PHASES: tuple[Phase, ...] = ("replaying", "ready", "draining")
 SHOWN: dict[State, str] = {"waiting": "starting", "stopping": "draining", "aborted": "draining"}  # the rest as they are
 EX_CONFIG = 78  # sysexits.h; mai.sandbox.life has it too, but is not pure
+EX_TEMPFAIL = 75  # likewise
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ from mai.sandbox import keys
 from mai.sandbox.errors import MaiError, Refused, UsageFault
 from mai.sandbox.place import Place
 from mai.sandbox.points import reach
+from mai.sandbox.room import Room
 
 HISTORY_BYTES = 4 << 20  # of earlier answers, shown at once
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -57,6 +58,7 @@ class Gateway(Loop):
         sockets, limit_bytes = place.sockets(self.client), self.organisation.limits.message_bytes
         self.router = Router(sockets / "mai.sock", keys.own(self.home), keys.known(self.home), limit_bytes)
         self.door = Doorkeeper(sockets / "door.sock", frozenset({os.getuid()}))
+        self.room = Room(place.state, self.organisation.limits.free_bytes)
         self.planning = Planning(self.organisation, place.run / "embedder.sock")
         for polled in (self.router.socket, self.router.zap, self.door, self.planning):
             self.poller.register(polled, zmq.POLLIN)
@@ -139,6 +141,8 @@ class Gateway(Loop):
     def _noticed(self, peer: str, body: Hop | Complaint) -> None:
         if isinstance(body, Complaint):
             self._refusals.note(peer, "complaint", f"{peer} says: {body.why}: {body.detail}")
+            if body.why == "amnesia":
+                self.halted = body.detail
         elif body.request in self.watchers:
             self._look(body.request, body.task, body.sender, body.receiver, body.note)
 
@@ -221,6 +225,8 @@ class Gateway(Loop):
         if isinstance(before, Answered):
             self._replies.append((caller, {"answer": shown(before)}, False))
             return
+        if open_ is None and self.room.low:
+            raise Refused(self.room.why(), "make room; what is under way goes on")
         if open_ is None and len(self.decider.state.requests) >= self.decider.limits.queue:
             raise Refused(f"{self.decider.limits.queue} requests are open, which is the limit", "ask again later")
         self.watchers.setdefault(request, []).append((caller, watch))
@@ -286,7 +292,11 @@ class Gateway(Loop):
         return len(state.requests) + len(state.passages) + len(state.errands)
 
     def close(self) -> None:
-        """Close the door, hang up."""
+        """Close the door, hang up; who still waits is told if the ledger is the reason."""
+        if self.ledger.failed:
+            waiting = [caller for watchers in self.watchers.values() for caller, _ in watchers]
+            for caller in dict.fromkeys([*waiting, *(caller for caller, _, _ in self._replies)]):
+                caller.answer(refusal(self.ledger.failed))
         self.door.close()
         self.planning.close()
         self.router.close()

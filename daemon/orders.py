@@ -94,7 +94,7 @@ class Orders:
     def _status(self, caller: Caller, order: Order, now_s: float) -> None:
         recent = self._watchdog.book.recent
         wards = [ward.describe(now_s, recent.get(ward.name, []), pss=order.pss) for ward in self._watchdog.wards.values()]
-        caller.answer({"processes": [*wards, *self._ourselves(now_s, pss=order.pss)]})
+        caller.answer({"processes": [*wards, *self._ourselves(now_s, pss=order.pss)], "disk": self._watchdog.room.describe()})
 
     def _ourselves(self, now_s: float, *, pss: bool) -> list[Reply]:
         facts = self._watchdog.facts

@@ -14,6 +14,7 @@ import msgspec
 from mai.daemon.case import (
     ALIVE,
     EX_CONFIG,
+    EX_TEMPFAIL,
     Beat,
     Case,
     Ended,
@@ -175,10 +176,12 @@ def _stale(case: Case, event: Event) -> bool:
 
 
 def _bury(case: Case, event: Ended, moment: Moment) -> tuple[Case, Note]:
-    """Count a death."""
+    """Count a death, unless the disk was the cause: that is not held against it."""
     deaths = (*(at_s for at_s in case.deaths if at_s > moment.now_s - moment.rules.period_s), moment.now_s)
     settled = bool(case.ready_s) and moment.now_s - case.ready_s >= moment.rules.settled_s
     text = f"process {event.pid} {event.how} while {'hung' if case.state == 'aborted' else case.state}"
+    if event.code == EX_TEMPFAIL:
+        return msgspec.structs.replace(case, attempt=max(1, case.attempt)), Note("death", text)
     counted = msgspec.structs.replace(
         case, deaths=deaths, early=0 if case.ready_s else case.early + 1, attempt=0 if settled else case.attempt
     )
@@ -189,6 +192,8 @@ def _hopeless(case: Case, event: Ended, rules: Rules) -> str:
     """Why it is given up; "" if it is not."""
     if event.code == EX_CONFIG:
         return event.how
+    if event.code == EX_TEMPFAIL:
+        return ""  # however often: the disk is full, and it comes back by itself when there is room
     if case.early >= rules.early_deaths:
         return f"died {case.early} times in a row before it was ready; last: {event.how}"
     if len(case.deaths) > rules.deaths:

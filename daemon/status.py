@@ -54,7 +54,7 @@ def _row(process: dict[str, Any], *, last: bool, alone: bool) -> tuple[str, ...]
     )
 
 
-def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0) -> str:
+def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0, disk: dict[str, Any] | None = None) -> str:
     """The whole table, with what is wrong below it; columns that a terminal of this width cannot hold are left out."""
     table = [HEADINGS, *rows(processes)]
     widths = [max(len(row[i]) for row in table if len(row) > i) for i in range(len(HEADINGS))]
@@ -68,4 +68,7 @@ def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0) -> 
         line = "  ".join(cells).rstrip()
         lines.append(painted(line, 1, colour) if not number else line)
     wrong = [f"{p['name']}: {p['status']}" for p in processes if p["state"] in ("failed", "backoff") and p["status"]]
+    if disk and disk["low"]:
+        left, floor = (f"{disk[name] / (1 << 20):.0f} MiB" for name in ("free_bytes", "floor_bytes"))
+        wrong.append(f"the disk has {left} left, the floor is {floor}: new requests are refused")
     return "\n".join(lines + (["", *wrong] if wrong else []))

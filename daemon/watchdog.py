@@ -32,6 +32,7 @@ from mai.sandbox.errors import MaiError, NotRunning
 from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
 from mai.sandbox.place import Place
+from mai.sandbox.room import Room
 
 TICK_S = 1.0
 COMPARE_S = 5.0  # with the supervisor's view; also our sign of life to it
@@ -50,6 +51,7 @@ class Watchdog:
         self.lock = Lock(place.watchdog, wait_s=5.0)
         self.book = Book(place.ledger(WATCHDOG))
         furnish(place, organisation)
+        self.room = Room(place.state, organisation.limits.free_bytes)
         self.control = Control(place.supervisor_socket)
         self.wards = {name: self._ward(name) for name in (*organisation.engines(), *organisation.processes())}
         self.facts: Facts | None = None
@@ -120,6 +122,8 @@ class Watchdog:
             self.apply(ward, Tick(), now_s)
         if now_s >= self._compared_s + COMPARE_S:
             self.compare(now_s)
+        if said := self.room.tend():
+            self.book.incident(WATCHDOG, "disk", said)
         if self.halting:
             self._halt_further(now_s)
         self._report()

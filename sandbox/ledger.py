@@ -216,6 +216,11 @@ class Ledger:
         self._saved[noun, key] = None if value is None else value.decode()
 
     @property
+    def failed(self) -> LedgerFault | None:
+        """Why nothing is written any more."""
+        return self._fault
+
+    @property
     def pending(self) -> bool:
         """Is there anything that a commit would write?"""
         return bool(self._records or self._saved or self._blobs)

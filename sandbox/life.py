@@ -13,6 +13,7 @@ from types import FrameType
 PR_SET_PDEATHSIG = 1  # prctl(2)
 TRACEBACK_BYTES = 64 << 10  # of what a death has left
 EX_CONFIG = 78  # sysexits.h: a restart will not make it better
+EX_TEMPFAIL = 75  # sysexits.h: the disk is in the way just now; a later start may find it better
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -25,9 +25,9 @@ from mai.daemon.door import LINE_BYTES, Door
 from mai.daemon.quarters import furnish
 from mai.sandbox import keys
 from mai.sandbox.errors import REFUSED, USAGE, MaiError
-from mai.sandbox.life import EX_CONFIG
+from mai.sandbox.life import EX_CONFIG, EX_TEMPFAIL
 from mai.sandbox.place import Place
-from tests.small import PATIENCE_S, Daemon, environment, until
+from tests.small import ORGANISATION, PATIENCE_S, Daemon, environment, until
 
 LIMIT_BYTES = 1 << 20
 WAIT_MS = int(PATIENCE_S * 1000)
@@ -36,8 +36,8 @@ WAIT_MS = int(PATIENCE_S * 1000)
 class Gateway:
     """Mai's process without a supervisor."""
 
-    def __init__(self, directory: Path) -> None:
-        self.daemon = Daemon(directory)
+    def __init__(self, directory: Path, organisation: str = ORGANISATION) -> None:
+        self.daemon = Daemon(directory, organisation)
         self.place: Place = self.daemon.place
         self.place.prepare()
         furnish(self.place, check.load(self.daemon.file))
@@ -498,17 +498,17 @@ def test_a_full_disk_ends_mai_and_nothing_accepted_is_lost(state: Path) -> None:
     if mounted.returncode:
         pytest.skip("mount is not allowed here")
     try:
-        gateway = Gateway(room)
+        gateway = Gateway(room, ORGANISATION.replace("[limits]", "[limits]\nfree_bytes = 0"))
         assert gateway.serves()
         accepted = []
         try:
             for number in range(3000):
                 gateway.door.call({"do": "ask", "request": f"R{number}", "text": f"{number} " + "sky " * 800})
                 accepted.append(f"R{number}")
-        except MaiError:
-            pass
+        except MaiError as error:
+            assert "is full" in error.sentence and "make room" in error.hint
         _, said = gateway.process.communicate(timeout=PATIENCE_S)
-        assert accepted and gateway.process.returncode == 1 and "full" in said and "Traceback" not in said
+        assert accepted and gateway.process.returncode == EX_TEMPFAIL and "full" in said and "Traceback" not in said
         subprocess.run(["mount", "-o", "remount,size=50m", str(room)], check=True)
         gateway.start()
         assert gateway.serves()

@@ -96,7 +96,7 @@ def test_a_sender_that_was_restored_from_an_older_copy_halts(wire: Wire) -> None
     """A peer that has received more than we know of having sent: Amnesia, on record, with what to do."""
     end = wire.department
     end.shell.feed(Say(MAI, "a"))
-    with pytest.raises(Amnesia, match="has received 2 messages, acme/sales knows of 1") as raised:
+    with pytest.raises(Amnesia, match="ends at message 1 to acme/mai, which has received 2: 2 to 2 are missing here") as raised:
         end.shell.receive(MAI, Envelope(MAI, DEPARTMENT, 0, "", "d", 0, 0, b"", Hello(2, "")))
     assert "newest copy" in raised.value.hint
     assert [event.why for event in end.of_kind(MessageRefused) if isinstance(event, MessageRefused)] == ["amnesia"]
