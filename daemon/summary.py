@@ -148,6 +148,7 @@ def _checked(body: Body) -> str:
 SUMMARIES: dict[str, Callable[[Body], str]] = {
     "process.started": lambda b: f"{b['process']}, version {b['version']}, organisation {b['organisation']}, pid {b['pid']}",
     "process.stopped": lambda b: b["why"],
+    "state.rebuilt": lambda b: f"{b['rows']} rows as the journal up to {b['upto']} gives them; {b['wrong']} were not so",
     "message.sent": lambda b: f"→ {short(b['to'])} {_message(b)}",
     "message.received": lambda b: f"← {short(b['sender'])} {_message(b)}",
     "message.acked": lambda b: f"{short(b['peer'])} has all up to #{b['received']}",
