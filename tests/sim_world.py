@@ -44,7 +44,6 @@ class World(Lives):
             home = self.place.home(name)
             home.mkdir(parents=True, exist_ok=True)
             (home / "mai.key").write_bytes(b"")
-            (home / "running").unlink(missing_ok=True)
         self.random_of_code = Random(seed + 1)
         self.clients = Clients(self.random, self.told, self.look)
         self.network = Network(self.random, self.told, self.left, self.names[1:])
@@ -145,6 +144,8 @@ class World(Lives):
         before = getattr(Outside, "now", None)
         with hosted(self):
             Outside.now = self.bank
+            for name in self.names:
+                (self.place.home(name) / "running").unlink(missing_ok=True)  # another world's
             try:
                 for _ in range(self.random.randrange(*FAULTY_STEPS)):
                     self.step()
