@@ -131,6 +131,8 @@ class Tasks(Invariant):
             return
         self.ended.add(event.task, seq)
         self.dues.settle(("back", event.task))
+        for n in task.asked:  # both were late at once: nobody waits any more
+            self.dues.settle(("step", event.task, str(n)))
         if (due := self.dues.settle(("ended", event.task))) and event.state != "refused":
             self.found(seq, f"record {seq}: {event.task} was {event.state}, it had to be refused", due.seq)
         if task.released:

@@ -11,6 +11,8 @@ from mai.agents import events
 from mai.agents.decider import Decider
 from mai.agents.department import DepartmentDecider
 from mai.agents.texts import PARCEL
+from mai.daemon.examination import Examination
+from mai.daemon.invariants import Fact
 from mai.daemon.mai import MaiDecider
 from mai.sandbox.ledger import GENESIS, Record, digest_of, read
 from tests import sim_company
@@ -39,9 +41,28 @@ def check(world: "World") -> int:
         *requests(world, facts[MAI]),
         *effects(world, facts),
         *answers(world, facts),
+        *deeply(journals),
     ):
         raise Violation(wrong)
     return sum(len(records) for records in journals.values())
+
+
+def deeply(journals: dict[str, list[Record]]) -> Iterator[str]:
+    """All that `mai verify --deep` knows, of journals at rest."""
+    examination = Examination()
+    facts = {
+        name: [
+            Fact(name, record.seq, events.decode(record.kind, record.body), record.at_ns, record.boot, record.term, record.kind)
+            for record in records
+        ]
+        for name, records in journals.items()
+    }
+    for name, told in facts.items():
+        for fact in told:
+            examination.journal(name).take(fact)
+    examination.fix()
+    for finding in examination.verdict(at_rest=True).findings:
+        yield f"verify --deep: {finding}"
 
 
 def chains(journals: dict[str, list[Record]]) -> Iterator[str]:

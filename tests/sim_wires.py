@@ -167,6 +167,16 @@ class Dealer:
         pipes[-1].frames.append(frame)
         return True
 
+    def burst(self, frames: list[bytes]) -> bool:
+        """Several, all or none."""
+        if not self.send(frames[0]):
+            return False
+        full, self.network.faults.full = self.network.faults.full, 0
+        for frame in frames[1:]:
+            self.send(frame)
+        self.network.faults.full = full
+        return True
+
     def receive(self) -> list[bytes]:
         """From the wire."""
         return self.network.arrived(self.wire.down_frames)
@@ -198,6 +208,14 @@ class Router(router.Router):
             name, route, frames = self.network.chance.choice(arrived)
             found.append(Parcel(name, route, frames.popleft()))
         return found
+
+    def burst(self, name: str, frames: list[bytes]) -> None:
+        """Several, all or none."""
+        self.send(name, frames[0])
+        full, self.network.faults.full = self.network.faults.full, 0
+        for frame in frames[1:]:
+            self.send(name, frame)
+        self.network.faults.full = full
 
     def answer(self, route: bytes, frame: bytes) -> None:
         """Onto the wire that something came from."""

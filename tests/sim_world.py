@@ -228,7 +228,7 @@ class World(Lives):
         process = life.process
         process.take(ALL_READY)
         process._turn()
-        if 0 < process.decider.next_deadline_ms() <= self.now_ns // 1_000_000:
+        if 0 < process.decider.next_deadline_ms() < self.now_ns // 1_000_000:  # a part's may be now
             self.violated(f"{life.name} leaves something open after its deadline")
         if process.halted:
             raise Violation(f"{life.name} halts: {process.halted}")
