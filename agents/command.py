@@ -14,6 +14,8 @@ nothing that it is not asked for. A line may name its `task`: one that names ano
 not taken for the present one's.
 """
 
+import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
@@ -26,7 +28,7 @@ from mai.agents.context import Answer, Assignment, Context, Refusal, Reply
 from mai.agents.organisation import Agent
 from mai.agents.pipes import Pipe
 from mai.agents.plain import readable
-from mai.agents.program import Program
+from mai.agents.program import Program, located
 
 CALLS = "ask, tool, recall, remember, conclude"
 
@@ -78,6 +80,7 @@ class Programs:
         self._busy: dict[str, Program] = {}  # by task
         self._asking: set[str] = set()  # tasks of programs that wait for others
         self._seeking: deque[str] = deque()  # tasks that wait for a seat
+        self._files_seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by path, as many as the commands name
 
     def at_work(self) -> list[Program]:
         """Programs that have a task and do not wait for others: what they say is to be read."""
@@ -130,6 +133,25 @@ class Programs:
                 program.write({"refused": refusal.reason})
             finally:
                 self._asking.discard(given.task)
+
+    def digest(self, agent: Agent) -> str:
+        """Of a command: its words, and the files below the base that they name."""
+        digest = hashlib.sha256()
+        for word, part in zip(agent.command, located(agent.command, self._base), strict=True):
+            digest.update(f"{word}\0{self._file(part) if part != word else ''}\0".encode())
+        return digest.hexdigest()[:16]
+
+    def _file(self, path: str) -> str:
+        """The digest of a file, which is read again only when it has changed."""
+        try:
+            stat = os.stat(path)
+            version = stat.st_mtime_ns, stat.st_size, stat.st_ino
+            if self._files_seen.get(path, ("", ()))[1] != version:
+                with open(path, "rb") as file:
+                    self._files_seen[path] = hashlib.file_digest(file, "sha256").hexdigest(), version
+            return self._files_seen[path][0]
+        except OSError:
+            return ""  # it cannot be started either, which says why
 
     def _take(self, agent: Agent, task: str) -> Program:
         idle = self._idle.get(agent.name, [])

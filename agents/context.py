@@ -1,11 +1,16 @@
 """What an agent's code sees: `ctx`, and what it may return. Each call is a numbered step in the journal.
 
 A task that was interrupted runs again from its beginning. A step that is on record is not done again: it gives the
-recorded result. A step that differs from the record stops the task, because its code has changed under it.
+recorded result. A step that differs from the record stops the task, and so does an end before the last recorded one.
+
+A step takes its number and begins when it is called, not when it is awaited: `ctx.all(ctx.tool(...), ctx.ask(...))` lets
+them work beside each other, and the order of the calls alone gives the numbers. Where a turn has been long what was called
+waits for the next one, in the order of the numbers, and begins with the next await.
 """
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from random import random
@@ -13,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from mai.agents import differing
 from mai.agents.bounded import lets_in
 from mai.agents.events import Claimed, Remembered, Stepped
 from mai.agents.inputs import Call
@@ -40,11 +46,13 @@ class Answer(msgspec.Struct, frozen=True):
 class Refusal(Exception):
     """A task or a step that was not done, and why. Raise it to refuse a task; a step that was not done raises it.
 
-    `state` says how it ended: refused, failed or expired.
+    `state` says how it ended: refused, failed or expired. If `ctx.all` raises it, `answers` holds what came of each, in
+    order: the answer, or the Refusal.
     """
 
     reason, state = "it gives no reason", "refused"  # for a subclass that does not call us
     changed = False  # of what was handed on: something was changed for it before it came back
+    answers: Sequence[Any] = ()
 
     def __init__(self, reason: str, state: str = "refused") -> None:
         super().__init__(reason)
@@ -87,35 +95,28 @@ class Waiting:
         self.context, self.n = context, n
 
     def __await__(self) -> Generator["Waiting", None, Any]:
+        self.context.begin_due()
         while not self.ready() or self.context.overdue:
             yield self
+            self.context.begin_due()
         return self.context.outcome(self.n)
 
     def ready(self) -> bool:
-        """Is the outcome on record?"""
+        """Is there something to go on with: the outcome, or a step that has not begun?"""
         step = self.context.recorded(self.n)
-        return step is not None and step.done
-
-
-class Breath(Waiting):
-    """Lets the others have a turn, if this one was long; await it."""
-
-    def __await__(self) -> Generator[Waiting, None, None]:
-        if self.context.overdue:
-            yield self
-
-    def ready(self) -> bool:
-        """There is nothing to wait for."""
-        return True
+        return bool(self.context.due) or (step is not None and step.done)
 
 
 class Context:
     """One task's way to everything outside its own code."""
 
-    def __init__(self, runner: "Runner", work: Work, changed: bool = False) -> None:
-        """`changed`: the code is not the one that this task began with."""
-        self._runner, self._work, self._changed = runner, work, changed
+    def __init__(self, runner: "Runner", work: Work, code: str) -> None:
+        """`code`: the digest of the code that goes on with this task; the work knows that of the code that was there before."""
+        self._runner, self._work = runner, work
+        self._codes = work.code, code
         self._n = 0
+        self.diverged = ""  # why this task cannot go on
+        self.due: deque[Callable[[], None]] = deque()  # steps whose number is taken and which have not begun
         self.tools = ToolSteps(runner, work)
 
     # -- asking others
@@ -174,10 +175,23 @@ class Context:
 
     @lets_in
     async def all(self, *asked: Any) -> list[Any]:
-        """Await several at once; their answers in the same order."""
-        answers = []
+        """Await several at once; their answers in the same order.
+
+        Each has its end first, also where another is refused. Then the first Refusal is raised: its `answers` are all of
+        them. Steps have begun with their calls, beside each other; coroutines of your own are awaited one after the
+        other, for what they call has to be numbered the same way each time.
+        """
+        answers: list[Any] = []
+        first: Refusal | None = None
         for one in asked:
-            answers.append(await one)  # in a comprehension it would be a frame that bounded.py does not know
+            try:
+                answers.append(await one)  # in a comprehension it would be a frame that bounded.py does not know
+            except Refusal as refusal:
+                answers.append(refusal)
+                first = first or refusal
+        if first is not None:
+            first.answers = tuple(answers)
+            raise first
         return answers
 
     async def escalate(self, reason: str) -> None:
@@ -185,26 +199,31 @@ class Context:
         raise Escalation(reason)
 
     # -- tools
-    async def tool(self, name: str, /, **values: Any) -> Any:
-        """Call a tool of this agent's scope; returns what it returns. Raises Refusal."""
-        await Breath(self, 0)
+    def tool(self, name: str, /, **values: Any) -> Waiting:
+        """Call a tool of this agent's scope. Await what it returns. Raises Refusal."""
         name = _name("a tool", name)
         given = self._plain({"tool": name, "input": values})
         n, step = self._next("tool", given)
         if step is None or not step.done:
-            self.tools.use(n, name, given, step)
-        return await Waiting(self, n)
+            self.due.append(lambda: self.tools.use(n, name, given, step))
+            self.begin_due()
+        return Waiting(self, n)
 
-    async def describe_tools(self) -> list[dict[str, Any]]:
+    def begin_due(self) -> None:
+        """Begin the steps that were called and have not begun, until the others should have their turn."""
+        while self.due and not self.overdue:
+            self.due.popleft()()
+
+    def describe_tools(self) -> Waiting:
         """The tools of this agent's scope: {"name", "about", "schema", "effect"} each, and a "fault" where one cannot be used.
 
+        Await the list.
         What an MCP server says of its tools is the server's word, and no more than that.
         """
         n, step = self._next("tools", None)
         if step is None:
             self.tools.describe(n)
-        described: list[dict[str, Any]] = await Waiting(self, n)
-        return described
+        return Waiting(self, n)
 
     def reply_fault(self, value: Fields, text: str = "") -> str:
         """What is wrong with these as the reply under this task's contract, if it has one; "" if nothing is."""
@@ -218,8 +237,8 @@ class Context:
         return ""
 
     # -- memory
-    async def recall(self, key: str, level: str = "agent") -> Any:
-        """A remembered value of this agent, its department or the client; None if there is none."""
+    def recall(self, key: str, level: str = "agent") -> Waiting:
+        """Await a remembered value of this agent, its department or the client; None if there is none."""
         key, level = _name("a key", key), _level(level)
         given = {"key": key, "level": level}
         n, step = self._next("recall", given)
@@ -227,10 +246,10 @@ class Context:
             self._runner.shell.feed(Call(self._work.task, n, "recall", given))
         elif step is None:
             self._record(n, "recall", given, self._runner.remembered(level, self._work.agent, key))
-        return await Waiting(self, n)
+        return Waiting(self, n)
 
-    async def remember(self, key: str, value: Any, level: str = "agent") -> None:
-        """Keep a value for this agent, its department or the client."""
+    def remember(self, key: str, value: Any, level: str = "agent") -> Waiting:
+        """Keep a value for this agent, its department or the client. Await it to know that it is kept."""
         key, level = _name("a key", key), _level(level)
         given = {"key": key, "level": level, "value": self._plain(value)}
         n, step = self._next("remember", given)
@@ -241,12 +260,12 @@ class Context:
             written = Remembered(request=work.request, task=work.task, agent=owner, level=level, key=key, value=given["value"])
             self._runner.shell.apply(written)
             self._record(n, "remember", given)
-        await Waiting(self, n)
+        return Waiting(self, n)
 
-    async def conclude(
+    def conclude(
         self, subject: str, attribute: str, value: Any, *, confidence: float = 1.0, grounds: list[str] | tuple[str, ...] = ()
-    ) -> None:
-        """Put a conclusion on record, with what it rests on."""
+    ) -> Waiting:
+        """Put a conclusion on record, with what it rests on. Await it."""
         given: Fields = self._plain(
             {
                 "subject": _name("a subject", subject),
@@ -262,7 +281,7 @@ class Context:
             on_record = {**given, "grounds": tuple(given["grounds"])}
             self._runner.shell.apply(Claimed(request=work.request, task=work.task, agent=work.agent, **on_record))
             self._record(n, "conclude", given)
-        await Waiting(self, n)
+        return Waiting(self, n)
 
     # -- what changes from run to run
     def now(self) -> float:
@@ -289,18 +308,22 @@ class Context:
         """The number of this step, and its record if it was made before. Raises Divergence."""
         if not self._runner.has_turn(self):
             raise RuntimeError("a ctx may be used by its own task alone, while that runs, in the main thread")
+        if self.diverged:
+            raise Divergence(self.diverged)  # also of code that has caught the first one
         if self._n >= MOST_STEPS:
             raise Refusal(f"the task has made {MOST_STEPS} steps, which is the limit", "failed")
         self._n += 1
         step = self.recorded(self._n)
         if step is not None and (step.call, step.given) != (call, given):
-            raise Divergence(self._differs(step, call, given))
+            self.diverged = differing.other(step, call, given, self._codes)
+            raise Divergence(self.diverged)
         return self._n, step
 
-    def _differs(self, step: Step, call: str, given: Any) -> str:
-        before, now = (readable(repr(one), 300) for one in (step.given, given))
-        why = "its code has changed since then" if self._changed else "its code does not do the same each time"
-        return f"step {step.n} was {step.call} {before} before the interruption and is {call} {now} now: {why}"
+    def missed(self) -> str:
+        """What the record has after the last step that was made now, which is a difference as well; "" if there is nothing."""
+        later = [n for n in self._runner.state.steps.get(self._work.task, ()) if n > self._n]
+        step = self.recorded(min(later)) if later else None
+        return differing.missing(step, self._codes) if step else ""
 
     def _record(self, n: int, call: str, given: Any, value: Any = None, *, refused: str = "", state: str = "") -> None:
         """Journal the outcome of a step; `state` if it is another than refused."""

@@ -201,7 +201,7 @@ class Runner:
         except Broken as fault:
             self.shell.feed(Report(work.task, self._done(work, "failed", reason=f"{work.agent}: {fault.sentence}")))
             return
-        context = Context(self, work, changed=work.code not in ("", code))
+        context = Context(self, work, code)
         given = Assignment(work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms)
         coroutine = begin(context, given)
         self.shell.apply(Begun(request=work.request, task=work.task, agent=work.agent, attempt=work.attempts + 1, code=code))
@@ -214,7 +214,7 @@ class Runner:
             function, code = self.handlers.function(agent.handler)
             return (lambda context, given: run(function, context, given)), code
         if agent.command:
-            return (lambda context, given: self.programs.work(agent, context, given)), _digest(*agent.command)
+            return (lambda context, given: self.programs.work(agent, context, given)), self.programs.digest(agent)
         from mai.agents import leader, talk, thinker  # only a department with such agents needs them
 
         brief = talk.brief(self.decider, work, agent)
@@ -244,9 +244,9 @@ class Runner:
         try:
             awaited = bounded(self.limits.turn_s, running.coroutine.send, None)
         except StopIteration as stop:
-            return self._answered(running.work, stop.value)
+            return self._same(running, self._answered(running.work, stop.value))
         except BaseException as error:  # a worker's fault is an answer; a fault of the ledger comes again at the commit
-            return self._failed(running.work, error)
+            return self._same(running, self._failed(running.work, error))
         if running.owns(awaited):
             running.waiting = awaited
             return None
@@ -289,6 +289,15 @@ class Runner:
             return self._done(work, "failed", reason=f"{work.agent} returned what cannot be an answer: {error}")
         return self._done(work, "answered", kept.text, kept.value)
 
+    def _same(self, running: Running, done: Done) -> Done:
+        """How the code ended, unless it did other things than before the interruption: then nobody can rely on that."""
+        if running.context.diverged:
+            return self._done(running.work, "escalated", reason=running.context.diverged)
+        missed = running.context.missed()
+        if missed and done.state != "failed":
+            return self._done(running.work, "escalated", reason=f"it has {done.state} too early: {missed}")
+        return msgspec.structs.replace(done, reason=f"{done.reason}; {missed}") if missed else done
+
     def _leads(self, work: Work) -> bool:
         """Is it our own code that works on this, which returns another's reply as it was? A user's code signs its own."""
         agent = self.decider.own.agent(work.agent)
@@ -305,7 +314,7 @@ class Runner:
             case Escalation():
                 state, reason = "escalated", str(error)
             case Divergence():
-                reason = str(error)
+                state, reason = "escalated", str(error)
             case TooLong():
                 reason = f"{work.agent} worked {self.limits.turn_s:g} s without a step, which is its limit"
             case _:

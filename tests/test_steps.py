@@ -112,7 +112,7 @@ def test_changed_code_stops_the_task_and_says_so(tmp_path: Path) -> None:
     lone = lone.again()
     lone.settle()
     result = lone.result()
-    assert result.state == "failed"
+    assert result.state == "escalated"
     assert "'old'" in result.reason and "'new'" in result.reason and "its code has changed since then" in result.reason
     lone.check()
     lone.close()
