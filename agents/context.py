@@ -8,7 +8,6 @@ them work beside each other, and the order of the calls alone gives the numbers.
 waits for the next one, in the order of the numbers, and begins with the next await.
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -21,6 +20,7 @@ import msgspec
 from mai.agents import differing
 from mai.agents.bounded import lets_in
 from mai.agents.events import Claimed, Remembered, Stepped
+from mai.agents.given import Divergence, Escalation, Refusal, a_level, a_name, a_share, a_text
 from mai.agents.inputs import Call
 from mai.agents.messages import Fields
 from mai.agents.plain import NotPlain, plain, readable
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from mai.agents.model_steps import ModelSteps
     from mai.agents.runner import Runner
 
-LEVELS: Final = ("agent", "department", "client")
+__all__ = ("Answer", "Assignment", "Context", "Divergence", "Escalation", "Refusal", "Reply", "Waiting")
+
 MOST_STEPS: Final = 10_000  # of one task
-LONGEST_NAME: Final = 200  # of a receiver, a key, a subject, an attribute
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -41,30 +41,6 @@ class Answer(msgspec.Struct, frozen=True):
 
     text: str = ""
     value: Fields = {}
-
-
-class Refusal(Exception):
-    """A task or a step that was not done, and why. Raise it to refuse a task; a step that was not done raises it.
-
-    `state` says how it ended: refused, failed or expired. If `ctx.all` raises it, `answers` holds what came of each, in
-    order: the answer, or the Refusal.
-    """
-
-    reason, state = "it gives no reason", "refused"  # for a subclass that does not call us
-    changed = False  # of what was handed on: something was changed for it before it came back
-    answers: Sequence[Any] = ()
-
-    def __init__(self, reason: str, state: str = "refused") -> None:
-        super().__init__(reason)
-        self.reason, self.state = reason, state
-
-
-class Escalation(BaseException):  # a worker's `except Exception` must not keep it
-    """A worker gives its task up to those above it."""
-
-
-class Divergence(BaseException):
-    """A step differs from what this task did before it was interrupted."""
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -132,7 +108,7 @@ class Context:
 
     def asked(self, to: str, text: str, values: Fields) -> Waiting:
         """The same, with the request's fields by themselves."""
-        given = self._plain({"to": _name("an address", to), "text": _text("the text of a question", text), "input": values})
+        given = self._plain({"to": a_name("an address", to), "text": a_text("the text of a question", text), "input": values})
         n, step = self._next("ask", given)
         if step is None:
             self._runner.shell.feed(Call(self._work.task, n, "ask", given))
@@ -140,7 +116,7 @@ class Context:
 
     def hand(self, to: str) -> Waiting:
         """Hand this very task on to an agent that the table allows: its contract, its text, its asker. Await the Reply."""
-        given = {"to": _name("an agent", to)}
+        given = {"to": a_name("an agent", to)}
         n, step = self._next("hand", given)
         if step is None:
             self._runner.shell.feed(Call(self._work.task, n, "hand", given))
@@ -201,7 +177,7 @@ class Context:
     # -- tools
     def tool(self, name: str, /, **values: Any) -> Waiting:
         """Call a tool of this agent's scope. Await what it returns. Raises Refusal."""
-        name = _name("a tool", name)
+        name = a_name("a tool", name)
         given = self._plain({"tool": name, "input": values})
         n, step = self._next("tool", given)
         if step is None or not step.done:
@@ -239,7 +215,7 @@ class Context:
     # -- memory
     def recall(self, key: str, level: str = "agent") -> Waiting:
         """Await a remembered value of this agent, its department or the client; None if there is none."""
-        key, level = _name("a key", key), _level(level)
+        key, level = a_name("a key", key), a_level(level)
         given = {"key": key, "level": level}
         n, step = self._next("recall", given)
         if step is None and level == "client":
@@ -250,7 +226,7 @@ class Context:
 
     def remember(self, key: str, value: Any, level: str = "agent") -> Waiting:
         """Keep a value for this agent, its department or the client. Await it to know that it is kept."""
-        key, level = _name("a key", key), _level(level)
+        key, level = a_name("a key", key), a_level(level)
         given = {"key": key, "level": level, "value": self._plain(value)}
         n, step = self._next("remember", given)
         if step is None and level == "client":
@@ -268,11 +244,11 @@ class Context:
         """Put a conclusion on record, with what it rests on. Await it."""
         given: Fields = self._plain(
             {
-                "subject": _name("a subject", subject),
-                "attribute": _name("an attribute", attribute),
+                "subject": a_name("a subject", subject),
+                "attribute": a_name("an attribute", attribute),
                 "value": value,
-                "confidence": _share("a confidence", confidence),
-                "grounds": [_text("a ground", one) for one in grounds],
+                "confidence": a_share("a confidence", confidence),
+                "grounds": [a_text("a ground", one) for one in grounds],
             }
         )
         n, step = self._next("conclude", given)
@@ -375,31 +351,3 @@ class Context:
             return plain(value, self._runner.value_bytes)
         except NotPlain as fault:
             raise Refusal(str(fault), "failed") from None
-
-
-# -- what may be given; to a Refusal
-def _text(what: str, text: str) -> str:
-    if not isinstance(text, str):
-        raise Refusal(f"{what} has to be a str, not {type(text).__name__}", "failed")
-    return str.__str__(text)  # of a subclass, too
-
-
-def _name(what: str, name: str) -> str:
-    """A text that stands in sentences and keys."""
-    name = _text(what, name)
-    if len(name) > LONGEST_NAME or readable(name) != name:
-        raise Refusal(f"{what} has to be a text of at most {LONGEST_NAME} characters", "failed")
-    return name
-
-
-def _level(level: str) -> str:
-    level = _text("a memory level", level)
-    if level not in LEVELS:
-        raise Refusal(f"there is no memory level {readable(level, 40)!r}; the levels are {', '.join(LEVELS)}", "failed")
-    return level
-
-
-def _share(what: str, share: float) -> float:
-    if isinstance(share, bool) or not isinstance(share, int | float) or not (math.isfinite(share) and 0 <= share <= 1):
-        raise Refusal(f"{what} has to be a number from 0 to 1", "failed")
-    return float(share)

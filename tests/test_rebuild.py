@@ -19,6 +19,7 @@ from mai.daemon.verify import verify
 from mai.sandbox.errors import LedgerFault, UsageFault
 from mai.sandbox.lock import Lock
 from mai.sandbox.place import Place
+from mai.sandbox.schema import crc
 from tests.test_verify import MAI, MARKETING, SALES, anew, tamper
 from tests.wired import Wired
 
@@ -27,7 +28,7 @@ DAMAGES = [
     "DELETE FROM state WHERE noun='link'",
     "UPDATE state SET value='garbage'",
     "UPDATE state SET value=json_set(value, '$.oldest', 7) WHERE noun='link'",
-    "INSERT INTO state VALUES('task', 'r9/1', '{}')",
+    "INSERT INTO state VALUES('task', 'r9/1', '{}', 0)",
 ]
 PROCESSES = (MAI, MARKETING, SALES)
 
@@ -128,7 +129,7 @@ def test_texts_on_their_way_stay(place: Place) -> None:
     """No journal holds them: a parcel whose texts are what their addresses say is kept, another is not."""
     good = '{"texts":{"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824":"hello"}}'
     for key, value in (("good", good), ("bad", good.replace("hello", "hallo")), ("worse", "garbage")):
-        tamper(place, SALES, "INSERT INTO state VALUES('parcel', ?, ?)", key, value)
+        tamper(place, SALES, "INSERT INTO state VALUES('parcel', ?, ?, ?)", key, value, crc("parcel", key, value))
     rebuild(place, SALES, count)
     assert [row for row in rows(place, SALES) if row[0] == "parcel"] == [("parcel", "good", good)]
 
