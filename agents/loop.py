@@ -23,7 +23,7 @@ from mai.sandbox.life import EX_CONFIG, EX_TEMPFAIL, Signals, keep_traceback, le
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
 from mai.sandbox.place import Place
-from mai.sandbox.points import reach
+from mai.sandbox.points import obey, reach
 from mai.sandbox.version import VERSION
 
 HEARTBEAT_S = 1.0
@@ -150,6 +150,7 @@ def run_process(arguments: list[str], make: Callable[[Place, str], Loop]) -> int
     """
     leave_traceback()
     state, run, name = arguments
+    obey(name)
     try:
         make(Place(state, run), name).run()
     except MaiError as error:

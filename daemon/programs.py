@@ -13,6 +13,7 @@ from pathlib import Path
 from mai.agents.organisation import Organisation
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.place import Place, short
+from mai.sandbox.points import SETTING as POINTS
 
 WATCHDOG = "watchdog"
 SUPERVISOR = "supervisor"
@@ -25,7 +26,7 @@ MODULES = {  # process, or the last part of its name -> the module that it runs;
     "models": "mai.daemon.models",
     "tools": "mai.daemon.tools",
 }
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")  # of the environment; the rest is not the company's business
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", POINTS)  # of the environment; the rest is not the company's business
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 WAYS_OUT = (*PROXIES, *map(str.upper, PROXIES), "SSL_CERT_FILE", "SSL_CERT_DIR")
 OF_SERVICE = {  # what only a client's service finds in its environment

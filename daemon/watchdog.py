@@ -32,6 +32,7 @@ from mai.sandbox.errors import MaiError, NotRunning
 from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
 from mai.sandbox.place import Place
+from mai.sandbox.points import obey
 from mai.sandbox.room import Room
 
 TICK_S = 1.0
@@ -312,6 +313,7 @@ def alive(pid: int) -> bool:
 def main(arguments: list[str]) -> int:
     """The exit status: 0 asked to stop, 78 a restart will not help."""
     leave_traceback()
+    obey(WATCHDOG)
     place = Place(*arguments)
     try:
         data = (place.supervisor / "organisation").read_bytes()

@@ -4,9 +4,12 @@ A process that nobody has armed pays one look at a variable for each. What is pr
 of them; `make chaos` sees to it that each was reached.
 """
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
+SETTING: Final = "MAI_POINTS"  # for tests: a directory, see traps.py
 POINTS: Final = {
     "start.locked": "the directory is ours, the ledger not opened yet",
     "start.opened": "the ledger is open, no state loaded",
@@ -42,3 +45,11 @@ def arm(trap: Callable[[str], None] | None) -> None:
     """From now on `trap` is told of each point; None disarms. One for a process."""
     global _armed  # noqa: PLW0603  # the one switch of a process, as its signal handlers are
     _armed = trap
+
+
+def obey(process: str) -> None:
+    """Arm this process if it was started by a test that wants to strike it, see traps.py."""
+    if directory := os.environ.get(SETTING):
+        from mai.sandbox.traps import Trap
+
+        arm(Trap(Path(directory), process))
