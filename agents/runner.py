@@ -8,8 +8,6 @@ that after such a death the next start knows which it was.
 
 import contextlib
 import hashlib
-import mmap
-import os
 import sys
 import threading
 import time
@@ -29,6 +27,7 @@ from mai.agents.department import ATTEMPTS, DepartmentDecider
 from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.handlers import Broken, Handlers, run, show
 from mai.agents.inputs import Poisoned, Report
+from mai.agents.mark import Mark
 from mai.agents.messages import Outcome
 from mai.agents.organisation import Agent
 from mai.agents.pipes import Pipe
@@ -40,7 +39,6 @@ from mai.agents.toolbox import Toolbox
 from mai.agents.undoing import Undoing
 from mai.sandbox.points import reach
 
-MARK_BYTES: Final = 512
 OVERDUE_S: Final = 0.05  # a task's turn that lasted so long ends at its next step
 ROUND_S: Final = 0.1  # all turns between two commits, with them; the last may be longer
 STACK: Final = 200  # frames that a step of a worker's may need of us
@@ -90,7 +88,7 @@ class Runner:
         self._freed: list[str] = []  # from quarantine; they begin when that is on the disk
         self._gone: list[Running] = []  # ended from outside
         self._once_more: list[tuple[str, int]] = []  # steps whose effect, a person says, did not happen
-        self._mark = _open_mark(home / "running")
+        self._mark = Mark(home / "running")
         self._turn_of: Context | None = None
         self._turn_s = 0.0  # when it began
         self._thread = threading.get_ident()
@@ -121,20 +119,19 @@ class Runner:
 
     def resume(self) -> None:
         """Begin again all open tasks of workers; the one that was running when the process died is counted."""
-        marked = bytes(self._mark).rstrip(b"\0")
+        marked = self._mark.task
         trace = readable(self._left, TRACE_CHARS)
-        if marked and not any(marked == _marked(task) for task in self.state.work):
-            task = marked.decode(errors="replace")  # whose hop was not on the disk yet
-            self.shell.apply(TaskSuspected(request=task.partition("/")[0], task=task, traceback=trace))
+        if marked and not any(map(self._mark.names, self.state.work)):  # its hop was not on the disk yet
+            self.shell.apply(TaskSuspected(request=marked.partition("/")[0], task=marked, traceback=trace))
         for work in list(self.state.work.values()):
             if self.decider.own.agent(work.agent) is None:
                 why = f"{work.agent} is no longer in the organisation"
                 self.shell.feed(Report(work.task, self._done(work, "failed", reason=why)))
             elif self.decider.coded(work.agent, work.contract):
-                self._resume(work, marked == _marked(work.task), trace)
+                self._resume(work, self._mark.names(work.task), trace)
         reach("start.resumed")
         self.shell.commit(all_of_it=True)  # what the mark says is on record: it may go
-        self._mark[:] = bytes(MARK_BYTES)
+        self._mark.clear()
 
     def _resume(self, work: Work, died: bool, trace: str) -> None:
         if died:
@@ -352,13 +349,13 @@ class Runner:
     @contextlib.contextmanager
     def _at_work(self, task: str, context: Context | None = None) -> Iterator[None]:
         """While this lasts, the task's code is running: should the process die, it was this one."""
-        self._mark[:] = _marked(task).ljust(MARK_BYTES, b"\0")
+        self._mark.set(task)
         self._turn_of, self._turn_s = context, time.monotonic()
         try:
             yield
         finally:
             self._turn_of = None
-            self._mark[:] = bytes(MARK_BYTES)
+            self._mark.clear()
 
 
 def _near(frame: FrameType | None) -> bool:
@@ -381,19 +378,5 @@ def _deep(frames: int) -> None:
         _deep(frames - 1)
 
 
-def _marked(task: str) -> bytes:
-    return task.encode()[:MARK_BYTES]
-
-
 def _digest(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
-
-
-def _open_mark(path: Path) -> mmap.mmap:
-    """A few bytes that survive the death of this process without a system call for each change."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.truncate(descriptor, MARK_BYTES)
-        return mmap.mmap(descriptor, MARK_BYTES)
-    finally:
-        os.close(descriptor)
