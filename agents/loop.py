@@ -111,10 +111,14 @@ class Loop:
                 self.signals.drain()
             if stdin is not None and stdin in ready and stdin_ended():
                 break
-            if 0 < self.decider.next_deadline_ms() <= now_ms():  # before what has just come: what is late ends as such
-                self.shell.feed(Tick())
-            self.take(ready)
-            more = self._turn()
+            more = self._round(ready)
+
+    def _round(self, ready: Ready) -> bool:
+        """One round of the loop after the poll; true if there is more to do at once."""
+        if 0 < self.decider.next_deadline_ms() <= now_ms():  # before what has just come: what is late ends as such
+            self.shell.feed(Tick())
+        self.take(ready)
+        return self._turn()
 
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
         """Wait for something to happen."""

@@ -6,12 +6,21 @@ What one was told of an id must stay true: the same answer each time, and once a
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from mai.daemon.plan import Plan
 from tests import sim_company
 
 MOST_REPLIES = 1000
+
+
+class Caller(Protocol):
+    """Who is at Mai's door."""
+
+    gone: bool
+
+    def answer(self, reply: dict[str, Any], more: bool = False) -> None:
+        """Mai says something."""
 
 
 class Line:
@@ -45,7 +54,7 @@ class Clients:
 
     def __init__(self, chance: Random, told: Callable[[str, str], None], look: Callable[[str, str], None]) -> None:
         self.chance, self.told, self.look = chance, told, look
-        self.knocking: deque[tuple[Line, dict[str, Any]]] = deque()
+        self.knocking: deque[tuple[Caller, dict[str, Any]]] = deque()
         self.wrong: list[str] = []
         self.wishes = [self._wish(number) for number in range(chance.randrange(2, 7))]
 
@@ -116,7 +125,7 @@ class Knocking:
         """What is polled."""
         return "door"
 
-    def turn(self) -> list[tuple[Line, dict[str, Any]]]:
+    def turn(self) -> list[tuple[Caller, dict[str, Any]]]:
         """The requests that came."""
         found = list(self.clients.knocking)
         self.clients.knocking.clear()

@@ -31,8 +31,9 @@ def _agents(*workers: tuple[str, str, tuple[str, ...]]) -> tuple[Agent, ...]:
     return (*ranks, *made)
 
 
-def _tool(name: str, effect: str, kind: str) -> Tool:
-    return Tool(name=name, handler=f"{CODE}:{name}", effect=effect, timeout_s=GUARD_S)  # type: ignore[arg-type]  # a Literal
+def _tool(name: str, effect: str) -> Tool:
+    asked_by = f"{CODE}:whether" if effect == "queryable" else ""
+    return Tool(name=name, handler=f"{CODE}:{name}", effect=effect, timeout_s=GUARD_S, asked_by=asked_by)  # type: ignore[arg-type]  # a Literal
 
 
 @cache
@@ -51,8 +52,8 @@ def company() -> Organisation:
         name="reserve", about="", served_by="keeper", may_ask=("sales",), request={"items": "int"}, reply={"items": "int"}
     )
     ways = ("opaque", "keyed", "asked", "look")
-    effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "opaque", "look": "none"}
-    tools = tuple(_tool(name, effects[name], name) for name in ways)
+    effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none"}
+    tools = tuple(_tool(name, effects[name]) for name in ways)
     return Organisation(
         name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
         limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40),
@@ -66,7 +67,7 @@ def company() -> Organisation:
                 agents=_agents(("cashier", "specialist", ways), ("teller", "operator", ways)),
             ),
             Department(
-                name="stock", charter="Gives goods.", contracts=(reserve,), tools=(_tool("fetch", "idempotent", "keyed"),),
+                name="stock", charter="Gives goods.", contracts=(reserve,), tools=(_tool("fetch", "idempotent"),),
                 agents=_agents(("keeper", "operator", ("fetch",))),
             ),
         ),

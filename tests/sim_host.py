@@ -176,6 +176,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
         (gateway, "Doorkeeper", lambda *_: host.door()),
         (gateway, "Planning", lambda *_: host.planning()),
         (gateway, "keys", SimpleNamespace(own=quiet, known=quiet)),
+        (gateway, "Room", lambda *_: SimpleNamespace(low=False)),
         (gateway, "Contracts", sim_company.contracts),
         (gateway, "Table", sim_company.table),
         (process, "Contracts", sim_company.contracts),

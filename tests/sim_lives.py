@@ -17,6 +17,7 @@ from mai.daemon.policy import decide
 from mai.sandbox.place import Place
 from tests.sim_clients import Clients
 from tests.sim_host import Host
+from tests.sim_person import Person
 from tests.sim_wires import Network
 
 MAI = "acme/mai"
@@ -50,6 +51,7 @@ class Lives(Host):
     place: Place
     network: Network
     clients: Clients
+    person: Person
     faulty: bool
     kill_share: float
 
@@ -162,6 +164,7 @@ class Lives(Host):
         self.network.gone(life.name)
         if life.name == MAI:
             self.clients.mai_gone()
+            self.person.mai_gone()
         raise Crash(where)
 
     def bury(self, life: Life) -> None:

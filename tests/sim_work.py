@@ -85,6 +85,14 @@ def asked(files: Path, cents: int, *, key: str) -> int:
     return _acted(key, "customer", "till", cents, once=False)
 
 
+def whether(files: Path, key: str) -> int | None:
+    """What `asked` has taken under this key."""
+    how = Outside.now.mishap()
+    if how:
+        raise RuntimeError("the bank does not answer")
+    return Outside.now.amounts[key] if Outside.now.moved[key] else None
+
+
 def look(files: Path, cents: int) -> int:
     """Changes nothing."""
     return cents

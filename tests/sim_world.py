@@ -22,6 +22,7 @@ from tests.sim_clients import Clients, Knocking, Plans
 from tests.sim_host import hosted
 from tests.sim_lives import MAI, RULES, Crash, Life, Lives, Violation
 from tests.sim_outside import Outside
+from tests.sim_person import Person
 from tests.sim_wires import Dealer, Network, Router
 
 FAULTY_STEPS = (40, 260)
@@ -48,6 +49,7 @@ class World(Lives):
         self.clients = Clients(self.random, self.told, self.look)
         self.network = Network(self.random, self.told, self.left, self.names[1:])
         self.bank = Outside(self.reached, self.mishap, self.intended)
+        self.person = Person(self.random, self.bank, self.clients, self.look)
         self.plans = Plans(self.random)
         self.faulty, self.steps, self.records = True, 0, 0
         self.heads: dict[str, str] = {}  # of the journals, at the end
@@ -122,9 +124,12 @@ class World(Lives):
 
     def look(self, what: str, request: str) -> None:
         """A client is told something: it has to be on Mai's disk."""
-        kind = "request.accepted" if what == "accepted" else "request.ended"
-        if not self.committed(MAI, "SELECT count(*) FROM journal WHERE request=? AND kind=?", request, kind):
-            self.violated(f"the client is told that {request} is {what}, which is not on Mai's disk")
+        kind = {"accepted": "request.accepted", "resolved": "doubt.resolved", "cancelled": "request.cancelled"}.get(
+            what, "request.ended"
+        )
+        query = "SELECT count(*) FROM journal WHERE kind=? AND " + ("body->>'key'=?" if what == "resolved" else "request=?")
+        if not self.committed(MAI, query, kind, request):
+            self.violated(f"somebody is told that {request} is {what}, which is not on Mai's disk")
         self.told(what, request)
 
     def intended(self, key: str) -> None:
@@ -180,6 +185,7 @@ class World(Lives):
         random = self.random
         if random.random() < 0.15:
             self.clients.act()
+        self.person.act()
         if random.random() < self.kill_share and self.counts["die"] < MOST_DEATHS:
             for _ in range(random.choice([1, 1, 1, 2])):
                 if life := self.lives.get(random.choice(self.names)):
@@ -226,8 +232,7 @@ class World(Lives):
     def turn(self, life: Life) -> None:
         """One turn of the process's own loop."""
         process = life.process
-        process.take(ALL_READY)
-        process._turn()
+        process._round(ALL_READY)
         if 0 < process.decider.next_deadline_ms() < self.now_ns // 1_000_000:  # a part's may be now
             self.violated(f"{life.name} leaves something open after its deadline")
         if process.halted:
@@ -269,6 +274,8 @@ class World(Lives):
         for _ in range(MOST_STEPS):
             self.step()
             self.clients.insist()
+            if any(life.name == MAI and life.process and life.process.decider.state.doubts for life in self.lives.values()):
+                self.person.resolve()
             if self.now_s > until_s:
                 raise Violation(f"it comes to rest by deadlines alone: {self.open()}")
             if not self.clients.knocking and self.at_rest():
@@ -301,4 +308,4 @@ class World(Lives):
         return found
 
 
-NOUNS = ("requests", "passages", "errands", "work")
+NOUNS = ("requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos")
