@@ -50,8 +50,8 @@ class Disk:
         return sqlite3.connect(f"file:/{self.number}.{name.replace('/', '.')}?vfs=memdb", uri=True, isolation_level=None)
 
     def keep_empty(self, name: str) -> None:
-        """This ledger was just made: the next world copies it."""
-        if name not in _templates:
+        """If this ledger was just made, and nothing is in it yet: the next world copies it."""
+        if name not in _templates and not self.anchors[name].execute("SELECT count(*) FROM journal").fetchone()[0]:
             _templates[name] = sqlite3.connect(":memory:", isolation_level=None)
             self.anchors[name].backup(_templates[name])
 

@@ -82,6 +82,8 @@ class Lives(Host):
         life = self.acting
         assert life is not None, "code runs that belongs to no process"
         self.points[point] += 1
+        if point == "start.opened":
+            self.disk.keep_empty(life.name)
         if life.dead:
             raise Crash(life.dead)
         if point == "die":
@@ -131,7 +133,6 @@ class Lives(Host):
     def _make(self, life: Life) -> None:
         kind = Gateway if life.name == MAI else DepartmentProcess
         life.process = kind(self.place, life.name)
-        self.disk.keep_empty(life.name)
 
     def act(self, life: Life, does: Callable[[], object]) -> None:
         """Let a process do something, to its end if that comes."""
