@@ -137,7 +137,11 @@ def verdicts(mai: list[tuple[Record, dict[str, Any]]]) -> Iterator[str]:
     back = Counter(b["body"]["task"] for r, b in mai if r.kind == "message.sent" and b["body"]["is"] == "result")
     if back != checked:
         yield f"an ask is answered {dict(back - checked)}, another is not {dict(checked - back)}"
-    told = Counter(b["body"]["id"] for r, b in mai if r.kind == "message.received" and b["body"]["is"] == "remember")
+    told = Counter(
+        b["body"]["id"]
+        for r, b in mai
+        if r.kind == "message.received" and b["body"]["is"] == "remember" and not 0 < b["deadline_ms"] <= r.at_ns // 1_000_000
+    )  # what is late is refused
     kept = [r for r, b in mai if r.kind == "memory.written"]
     if kept and len(kept) != sum(told.values()):
         yield f"{sum(told.values())} values were to be remembered, {len(kept)} were"
