@@ -5,7 +5,9 @@ nothing, so Mai never writes to a name but to the routing id from which that nam
 number that nobody else can guess (wire.py): another process can neither take it first nor be sent what is not its own.
 
 ZeroMQ keeps what a dead process has sent, and reads in turn from all who have sent something: words of a process's last
-life may come between those of its present one. They count for nothing, because all of it that matters is sent again.
+life may come between those of its present one. They count for nothing, because all of it that matters is sent again. Where
+Mai reads the present life's first word before the last words of another, which she has not heard yet either, she takes that
+one for the newer: she finds out when she writes to it, because by then ZeroMQ knows that nobody is there.
 """
 
 from collections import deque
@@ -112,23 +114,45 @@ class Router:
 
     def send(self, name: str, frame: bytes) -> None:
         """Hand a frame to ZeroMQ. Raises zmq.Again if the peer takes none now, another zmq.ZMQError if it is away."""
-        if name not in self._routes:
-            raise zmq.ZMQError(zmq.EHOSTUNREACH)
-        self.answer(self._routes[name], frame)
+        self.burst(name, [frame])
 
     def burst(self, name: str, frames: list[bytes]) -> None:
         """The same for several, all or none."""
         if name not in self._routes:
             raise zmq.ZMQError(zmq.EHOSTUNREACH)
-        self.socket.send(self._routes[name], MORE)  # it raises here or nowhere: then all its parts are taken
-        for frame in frames[:-1]:
-            self.socket.send(frame, MORE)
-        self.socket.send(frames[-1], NOBLOCK)
+        try:
+            self._hand(self._routes[name], frames)
+        except zmq.Again:
+            raise
+        except zmq.ZMQError:
+            if not self._fall_back(name, frames):
+                raise
+
+    def _fall_back(self, name: str, frames: list[bytes]) -> bool:
+        """The connection last heard is gone: is it an earlier one that is there? Then that is the present one."""
+        past = self._past.get(name, deque())
+        for route in reversed(past):
+            try:
+                self._hand(route, frames)
+            except zmq.Again:
+                return False  # it is there; whoever sends tries again after its next word
+            except zmq.ZMQError:
+                continue
+            past.remove(route)
+            past.append(self._routes[name])
+            self._routes[name] = route
+            return True
+        return False
 
     def answer(self, route: bytes, frame: bytes) -> None:
         """The same, to the connection that something came from, whoever that is."""
-        self.socket.send(route, MORE)
-        self.socket.send(frame, NOBLOCK)
+        self._hand(route, [frame])
+
+    def _hand(self, route: bytes, frames: list[bytes]) -> None:
+        self.socket.send(route, MORE)  # it raises here or nowhere: then all its parts are taken
+        for frame in frames[:-1]:
+            self.socket.send(frame, MORE)
+        self.socket.send(frames[-1], NOBLOCK)
 
     def close(self) -> None:
         """Hang up on all."""

@@ -77,6 +77,6 @@ class Person:
             self.wrong.append(f"what was said of {key} was not taken: {reply}")
             return
         self.look("resolved", key)
-        if key in self.said and self.said[key]:
+        if self.said.get(key):
             self.wrong.append(f"{key} was resolved twice")
         self.said[key] = happened

@@ -209,20 +209,13 @@ class Router(router.Router):
             found.append(Parcel(name, route, frames.popleft()))
         return found
 
-    def burst(self, name: str, frames: list[bytes]) -> None:
-        """Several, all or none."""
-        self.send(name, frames[0])
-        full, self.network.faults.full = self.network.faults.full, 0
-        for frame in frames[1:]:
-            self.send(name, frame)
-        self.network.faults.full = full
-
-    def answer(self, route: bytes, frame: bytes) -> None:
-        """Onto the wire that something came from."""
+    def _hand(self, route: bytes, frames: list[bytes]) -> None:
+        """Onto the wire with this end, all or none."""
         wire = next((wire for wire in self.network.wires.values() if wire.route == route and wire.up), None)
         if self.network.router is not self or wire is None:
             raise zmq.ZMQError(zmq.EHOSTUNREACH)
         if self.network.full():
             raise zmq.Again
-        self.network.left("acme/mai", wire.department, frame)
-        wire.down_frames.append(frame)
+        for frame in frames:
+            self.network.left("acme/mai", wire.department, frame)
+            wire.down_frames.append(frame)

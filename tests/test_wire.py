@@ -9,7 +9,7 @@ import zmq
 
 from mai.agents.link import BURST
 from mai.agents.wire import Dealer
-from mai.daemon.router import Router
+from mai.daemon.router import Parcel, Router
 from mai.sandbox import keys
 from tests.wired import waited
 
@@ -63,3 +63,32 @@ def test_a_burst_to_nobody_is_refused(ends: tuple[Router, Dealer]) -> None:
     router.burst(NAME, [b"a", b"b"])
     dealer.socket.poll(10_000)
     assert dealer.receive() == [b"a", b"b"]
+
+
+def test_the_last_words_of_a_dead_life_do_not_hide_the_next_one(tmp_path: Path) -> None:
+    """Read after the first word of the present life, they lead nowhere: Mai writes to the present one, and hears it."""
+    for name in ("mai", "sales"):
+        (tmp_path / name).mkdir()
+    mai, own = keys.ensure(tmp_path / "mai"), keys.ensure(tmp_path / "sales")
+    path = tmp_path / "m.sock"
+    with closing(Router(path, mai, {own.public: NAME}, 1 << 20)) as router:
+        with closing(Dealer(NAME, path, own, mai.public, 1 << 20)) as dead:
+            waited(lambda: bool(router.authenticate() or dead.send(b"dead")), "the handshake")
+            router.socket.poll(10_000)
+        with closing(Dealer(NAME, path, own, mai.public, 1 << 20)) as present:
+            waited(lambda: bool(router.authenticate() or present.send(b"present")), "the next handshake")
+            came = dict[bytes | None, Parcel]()
+
+            def both() -> bool:
+                came.update({one.frame: one for one in router.receive()})
+                return len(came) == 2
+
+            waited(both, "both words")
+            for word in (b"present", b"dead"):
+                assert router.heard(came[word])
+            assert router.stale(came[b"present"])
+            router.burst(NAME, [b"to", b"you"])
+            assert present.socket.poll(10_000)
+            assert present.receive() == [b"to", b"you"]
+            assert not router.stale(came[b"present"])
+            assert router.stale(came[b"dead"])
