@@ -345,7 +345,7 @@ def sound(db: sqlite3.Connection, record: Record) -> None:
     """Is the record the one that was written? Raises LedgerFault if not."""
     try:
         fits = digest_of(record) == record.digest
-    except (struct.error, UnicodeEncodeError, TypeError):  # a number or a text that no ledger could have written
+    except (struct.error, UnicodeEncodeError, TypeError, AttributeError):  # a number or a text that no ledger could have written
         fits = False
     if not fits:
         raise damaged(db, f"record {record.seq} is not what was written, its digest does not fit")

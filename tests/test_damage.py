@@ -147,6 +147,21 @@ def test_a_flipped_bit_in_a_record_is_found(ledger: Path) -> None:
         Ledger(ledger, ME)
 
 
+@pytest.mark.parametrize("value", [None, 7, b"x"])
+def test_a_column_of_another_kind_is_found(ledger: Path, value: object) -> None:
+    """A text that reads as nothing, a number or bytes (a torn page can say so) is damage with a name, no traceback."""
+    db = sqlite3.connect(str(ledger), isolation_level=None)
+    db.execute("PRAGMA writable_schema=ON")
+    db.execute("UPDATE sqlite_schema SET sql = replace(replace(sql, ' NOT NULL', ''), 'STRICT', '') WHERE name = 'journal'")
+    db.close()
+    db = sqlite3.connect(str(ledger), isolation_level=None)
+    db.execute("DROP TRIGGER IF EXISTS journal_update")
+    db.execute("UPDATE journal SET body = ? WHERE seq = 190", (value,))
+    db.close()
+    with pytest.raises(LedgerFault, match="damaged: record 190 "):
+        Ledger(ledger, ME)
+
+
 def test_a_flipped_bit_in_a_blob_is_found(ledger: Path) -> None:
     """A blob is held against its address, which is the digest of what was written."""
     flipped(ledger, b"xxxxxxxxxxxxxxxxxxxxxxxxxx")
