@@ -79,6 +79,10 @@ class Loop:
         """How much is waiting or in work."""
         return 0
 
+    def status(self) -> str:
+        """How it is, in a few words."""
+        return f"{self.queue()} open"
+
     def close(self) -> None:
         """Give back what the subclass holds."""
 
@@ -138,7 +142,7 @@ class Loop:
             self._beat_s = time.monotonic() + HEARTBEAT_S
             queue, commits = self.queue(), self.ledger.commits
             told = {"queue": queue, "done": self.done, "progress_ms": self.progress_ms, "commits": commits}
-            self.notifier.beat("ready", **told, status=f"{queue} open")
+            self.notifier.beat("ready", **told, status=self.status())
         return more
 
     def _stop(self) -> None:

@@ -43,7 +43,8 @@ class Shell:
     `send(peer, frame) -> bool` hands a frame to the wire (False: not now), `seen(event)` is told of each event before
     it is folded, `noticed(peer, body)` of the messages outside a link. Where there is a `burst(peer, frames) -> bool`, it takes
     several frames, all or none: that wakes the other end once. A shell that `answers` (Mai's) replies to Hello, one
-    that `keeps` (a department's) stores the texts that come with messages.
+    that `keeps` (a department's) stores the texts that come with messages. `accused(peer, detail) -> bool` is asked whether a
+    peer is to be believed that says our ledger is an older copy; without it every peer is.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Shell:
         seen: Callable[[Event], None],
         noticed: Callable[[str, Hop | Complaint], None],
         burst: Callable[[str, list[bytes]], bool] | None = None,
+        accused: Callable[[str, str], bool] = lambda peer, detail: True,
         answers: bool = False,
         keeps: bool = False,
     ) -> None:
@@ -63,6 +65,7 @@ class Shell:
         self._send, self._seen, self._noticed, self._answers = send, seen, noticed, answers
         self._burst = burst or (lambda peer, frames: send(peer, frames[0]))
         self._most = BURST if burst else 1
+        self._accused = accused
         self.texts = Texts(ledger, decider.state, keeps=keeps)
         self.notices: list[tuple[str, Hop]] = []  # for who looks on; they leave before the turn's messages
         self._urgent = False  # something is to be committed that is more than an acknowledgement
@@ -177,7 +180,8 @@ class Shell:
         transit.owes_hello = True
 
     def _hello(self, peer: str, received: int) -> None:
-        self._acked(peer, received)
+        if not self._acked(peer, received):
+            return
         if received < self.decider.state.link(peer).acked:
             acked = self.decider.state.link(peer).acked
             missing = f"it had acknowledged {acked} messages of {self.me} and says now that it has received {received}"
@@ -189,13 +193,16 @@ class Shell:
         if self._answers:
             self.greet(peer)
 
-    def _acked(self, peer: str, received: int) -> None:
+    def _acked(self, peer: str, received: int) -> bool:
+        """Fold how far a peer has received; false if it cannot be, and the peer is not believed. Raises Amnesia if it is."""
         link = self.decider.state.link(peer)
         if received > link.sent:
             detail = (
                 f"it ends at message {link.sent} to {peer}, which has received {received}: "
                 f"{link.sent + 1} to {received} are missing here, {peer}'s journal has them"
             )
+            if not self._accused(peer, detail):
+                return False
             self.refuse(peer, "amnesia", detail)
             self._write()
             raise Amnesia(
@@ -205,6 +212,7 @@ class Shell:
             self.apply(Acked(peer=peer, received=received))
             self.texts.settle(peer, received)
             reach("ack.received")
+        return True
 
     def refuse(self, peer: str, why: str, detail: str) -> None:
         """Journal that something from a peer was not taken."""

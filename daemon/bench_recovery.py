@@ -59,7 +59,7 @@ def run(file: Path, progress: Callable[[str], None], records: int = RECORDS) -> 
         empty = Place(directory / "empty")
         for process in FOLDED:
             empty.home(process).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(sub.place.home(process), empty.home(process), ignore=shutil.ignore_patterns("ledger.db*"))
+            shutil.copytree(sub.place.home(process), empty.home(process), ignore=shutil.ignore_patterns("ledger.*"))
             yield from _process(sub.place, empty, process, records, progress)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

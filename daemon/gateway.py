@@ -18,11 +18,12 @@ from mai.agents import messages
 from mai.agents.contracts import Contracts
 from mai.agents.events import Event, Received, Sent
 from mai.agents.loop import Loop, Ready, run_process
-from mai.agents.messages import Complaint, Envelope, Hop, Malformed, Result, Task
+from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Result, Task
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
 from mai.daemon import cancel, compose, doubt_orders, releasing
+from mai.daemon.accused import Accused
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
@@ -70,11 +71,13 @@ class Gateway(Loop):
             seen=self._seen,
             noticed=self._noticed,
             burst=self._burst,
+            accused=self._believed,
             answers=True,
         )
         self.watchers: dict[str, list[tuple[Caller, bool]]] = {}  # by request: who waits, and whether with the hops
         self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
-        self._refusals = Refusals()
+        self._refusals, self._accused = Refusals(), Accused()
+        self._young = self.ledger.seq == 0  # it holds no earlier start
         self._operating = Operating(self)
         self._restore()
 
@@ -141,10 +144,20 @@ class Gateway(Loop):
     def _noticed(self, peer: str, body: Hop | Complaint) -> None:
         if isinstance(body, Complaint):
             self._refusals.note(peer, "complaint", f"{peer} says: {body.why}: {body.detail}")
-            if body.why == "amnesia":
+            if body.why == "amnesia" and self._believed(peer, body.detail):
                 self.halted = body.detail
         elif body.request in self.watchers:
             self._look(body.request, body.task, body.sender, body.receiver, body.note)
+
+    def _believed(self, peer: str, detail: str) -> bool:
+        """A peer says that our ledger is an older copy: halt, or shut the peer out."""
+        new = self._young and not self.decider.state.link(peer).received
+        if self._accused.accuse(peer, detail, new=new):
+            return True
+        self.decider.state.transit(peer).connected = False
+        self._refusals.note(peer, "amnesia", self._accused.says(peer))
+        self.shell.complain(peer, "shut out", self._accused.says(peer))
+        return False
 
     def _answer(self, ended: RequestEnded) -> None:
         for caller, _ in self.watchers.pop(ended.request, []):
@@ -180,6 +193,9 @@ class Gateway(Loop):
             return
         if self.router.heard(parcel):
             self.decider.state.transit(name).connected = False  # until its Hello, which this should be
+        if name in self._accused.shut and not isinstance(envelope.body, Hello):
+            return  # it was told; a Hello is judged anew
+        self._accused.hello(name)
         self.shell.receive(name, envelope)
 
     def _opened(self, parcel: Parcel) -> Envelope:
@@ -285,6 +301,10 @@ class Gateway(Loop):
         self._operating.after()
         for request, waiting in list(self.watchers.items()):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
+
+    def status(self) -> str:
+        """The open work, and who is shut out."""
+        return "; ".join(filter(None, (super().status(), self._accused.status())))
 
     def queue(self) -> int:
         """Open requests, passages and errands."""

@@ -68,6 +68,7 @@ def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0, dis
         line = "  ".join(cells).rstrip()
         lines.append(painted(line, 1, colour) if not number else line)
     wrong = [f"{p['name']}: {p['status']}" for p in processes if p["state"] in ("failed", "backoff") and p["status"]]
+    wrong += [f"{p['name']}: {p['status']}" for p in processes if p["state"] == "ready" and " is shut out: " in p["status"]]
     if disk and disk["low"]:
         left, floor = (f"{disk[name] / (1 << 20):.0f} MiB" for name in ("free_bytes", "floor_bytes"))
         wrong.append(f"the disk has {left} left, the floor is {floor}: new requests are refused")

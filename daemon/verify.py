@@ -18,6 +18,7 @@ from mai.daemon.scrub import OTHER, REBUILD, Scrub
 from mai.daemon.status import painted
 from mai.daemon.summary import clean
 from mai.daemon.witness import Finding
+from mai.sandbox import made
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import fault
 from mai.sandbox.place import Place
@@ -89,6 +90,7 @@ def _examine(place: Place, scrubs: list[Scrub], state: bool, progress: Progress)
         for scrub in scrubs:
             _guarded(scrub, work)
     _links(place, scrubs)
+    _vanished(place, scrubs)
     if state:
         for scrub in scrubs:
             _guarded(scrub, lambda scrub: _state(place, scrub))
@@ -115,9 +117,12 @@ def _guarded(scrub: Scrub, work: Callable[[Scrub], None]) -> None:
 def _links(place: Place, scrubs: list[Scrub]) -> None:
     usable = {scrub.process: scrub for scrub in scrubs if scrub.usable}
     for scrub in usable.values():
-        for peer in sorted(scrub.ends.peers()):
+        for peer, (sent, _, received) in sorted(scrub.ends.counts().items()):
             if not place.ledger(peer).exists():
-                text = f"the ledger of {peer} is gone: {scrub.process} has exchanged messages with it"
+                text = (
+                    f"the ledger of {peer} is gone: {scrub.process} has exchanged messages with it "
+                    f"and has {received} of its messages and {sent} to it"
+                )
                 scrub.findings.append(Finding(peer, 0, text, "put it back from a backup"))
     for sender, receiver in permutations(usable.values(), 2):
         if sender.process in receiver.ends.peers() or receiver.process in sender.ends.peers():
@@ -127,6 +132,13 @@ def _links(place: Place, scrubs: list[Scrub]) -> None:
                 told = f"{sender.process} was told (its record {by_seq}) that {far} of its messages had come"
                 text = f"the journal ends with record {receiver.seq} and holds {has}, but {told}: it was cut, or is an older copy"
                 receiver.found(receiver.seq + 1, text)
+
+
+def _vanished(place: Place, scrubs: list[Scrub]) -> None:
+    """Ledgers that are not there, and were: nobody but the file beside them may know."""
+    for process in place.processes(made.NAME) if scrubs else []:
+        if lost := made.lost(place.ledger(process)):
+            scrubs[0].findings.append(Finding(process, 0, lost, made.way_out(place.ledger(process))))
 
 
 def _claimed(sender: Scrub, receiver: Scrub, claim: witness.Claim) -> None:

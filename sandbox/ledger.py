@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import pysqlite3 as sqlite3
 
+from mai.sandbox import made
 from mai.sandbox.errors import DiskFault, LedgerFault
 from mai.sandbox.place import FORMAT
 from mai.sandbox.points import reach
@@ -141,9 +142,12 @@ class Ledger:
         self.seq: int = last[0]
         self.head: bytes = last[1]
         self.durable: tuple[int, bytes] = (self.seq, self.head)  # the last record that the disk has: what others may be told
+        self._remember()
 
     def _look(self) -> None:
         """Is this our ledger, whole as far as that is quickly seen? Read-only: what is not stays as it is, its log too."""
+        if lost := made.lost(self.path):
+            raise LedgerFault(lost, made.way_out(self.path))
         if not self.path.exists() or self.path.with_name(f"{self.path.name}-journal").exists():
             return  # not there yet, or the power went while it was made: only who may write can undo that
         db = connect(self.path, write=False)
@@ -156,10 +160,24 @@ class Ledger:
                 last = db.execute("SELECT COALESCE(MAX(seq), 0) FROM journal").fetchone()[0]
                 for record in read(db, max(0, last - TAIL)):
                     sound(db, record)
+            elif made.had(self.path) is not None:
+                raise LedgerFault(f"the ledger {self.path} is empty, and was not", made.way_out(self.path))
         except sqlite3.Error as error:
             raise fault(self.path, error) from error
         finally:
             db.close()
+
+    def _remember(self) -> None:
+        """Leave word that there is a ledger. Who has no peers has no other witness of how far it had come."""
+        had = made.had(self.path) or 0
+        if "/" not in self.process and had > self.seq:
+            self._db.close()
+            raise LedgerFault(
+                f"the ledger {self.path} is an older copy of itself: it ends with record {self.seq} and had {had} at its "
+                f"last start, {self.seq + 1} to {had} are missing here",
+                made.way_out(self.path),
+            )
+        made.remember(self.path, self.seq)
 
     def _ours(self, db: sqlite3.Connection, format_: int) -> None:
         if format_ > FORMAT:

@@ -6,10 +6,10 @@ STATE/organisation.toml           a copy of the running organisation file
 STATE/organisation.path           where it was read from
 STATE/log/acme.support.log        what a process printed
 STATE/supervisor/                 its pid, what it printed, the organisation as it was checked
-STATE/watchdog/                   ledger.db
+STATE/watchdog/                   ledger.db, ledger.made
 STATE/local-model/, embedder/     settings of the host's processes that hold a model's weights
 STATE/credentials/                keys of model providers, put there by the operator; read by no process but models
-STATE/clients/acme/support/       lock, ledger.db, mandate, key, files/ (the department's own data), pycache/
+STATE/clients/acme/support/       lock, ledger.db, ledger.made, mandate, key, files/ (the department's own data), pycache/
 STATE/run                         the sockets, or a link to where they are
 RUN/door.sock                     the watchdog's door, for operators
 RUN/notify.sock                   READY and heartbeats of every process
@@ -107,11 +107,11 @@ class Place:
         """The directory of a client's sockets."""
         return self.run / client
 
-    def processes(self) -> list[str]:
-        """Every process that has a ledger here, Mai first within a client, the watchdog last."""
-        found = [f"{p.parent.parent.name}/{p.parent.name}" for p in (self.state / "clients").glob("*/*/ledger.db")]
+    def processes(self, file: str = "ledger.db") -> list[str]:
+        """Every process that has a ledger (or another file) here, Mai first within a client, the watchdog last."""
+        found = [f"{p.parent.parent.name}/{p.parent.name}" for p in (self.state / "clients").glob(f"*/*/{file}")]
         found.sort(key=lambda name: (name.split("/")[0], not name.endswith("/mai"), name))
-        return found + (["watchdog"] if self.ledger("watchdog").exists() else [])
+        return found + (["watchdog"] if (self.watchdog / file).exists() else [])
 
 
 def short(path: Path) -> str:

@@ -110,7 +110,7 @@ def forge(source: Place, directory: Path, edit: Callable[[History], object]) -> 
     said = history(source)
     edit(said)
     place = Place(directory / "state", directory / "run")
-    shutil.copytree(source.state, place.state, ignore=shutil.ignore_patterns("ledger.db*", "run"))
+    shutil.copytree(source.state, place.state, ignore=shutil.ignore_patterns("ledger.*", "run"))
     sent: dict[Whose, tuple[Sent, int, bytes]] = {}
     forgers = {process: Forger(place, process, list(events_), sent) for process, events_ in said.items()}
     while sum(forger.write(forgers) for forger in forgers.values()):  # not `any`: each has its turn
