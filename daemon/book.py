@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from mai.sandbox import made
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
 
@@ -79,6 +80,7 @@ class Book:
             for entry in self._unwritten:
                 self._write(self._ledger, *entry)
             self._ledger.commit()
+            made.remember(self.path, self._ledger.seq)
         except LedgerFault as error:
             return self._give_way(error, now_s)
         self.fault = ""

@@ -81,7 +81,7 @@ def open_gate(case: Case, event: Event, moment: Moment) -> Verdict:
 def retry(case: Case, event: Event, moment: Moment) -> Verdict:
     if moment.now_s < case.retry_s:
         return Verdict(case)
-    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0), ("spawn",))
+    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0, why=""), ("spawn",))
 
 
 def put_off(case: Case, event: Event, moment: Moment) -> Verdict:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
-from supervisor import supervisord
+from supervisor import loggers, supervisord
 from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.options import ProcessConfig, ServerOptions, decode_wait_status, signame
 from supervisor.process import Subprocess
@@ -274,6 +274,7 @@ def _options(place: Place, organisation: Organisation, how: Command) -> Options:
     """supervisord's options, realized; from here on our own environment is what the children get."""
     children = functools.partial(environment, place, organisation.limits.heartbeat_s, dict(os.environ))
     place.supervisor_socket.unlink(missing_ok=True)  # we hold the lock: it is stale, and supervisord would wait 0.3 s
+    loggers.Handler.handleError = lambda handler: None  # a line that no disk takes is lost: a traceback would want room too
     options = Options(place, render(organisation, place, how), children)
     options.realize([], doc=__doc__)
     options.first, options.test = True, False

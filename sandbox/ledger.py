@@ -173,8 +173,8 @@ class Ledger:
         if "/" not in self.process and had > self.seq:
             self._db.close()
             raise LedgerFault(
-                f"the ledger {self.path} is an older copy of itself: it ends with record {self.seq} and had {had} at its "
-                f"last start, {self.seq + 1} to {had} are missing here",
+                f"the ledger {self.path} is an older copy of itself: it ends with record {self.seq} and had {had}, "
+                f"{self.seq + 1} to {had} are missing here",
                 made.way_out(self.path),
             )
         made.remember(self.path, self.seq)

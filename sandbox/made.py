@@ -1,4 +1,5 @@
-"""That there was a ledger: a small file beside it, `ledger.made`, with how many records it had when it was last opened.
+"""That there was a ledger: a small file beside it, `ledger.made`, with how many records it had when it was last opened; the
+watchdog, whom nobody else could tell, writes it anew with every commit.
 
 A process that finds no ledger would begin a new one, as at its first start, and all that it ever promised were forgotten. Its
 peers see that, if it has any and they have a reason to speak; this file shows it at the first touch. It is written after

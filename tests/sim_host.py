@@ -18,7 +18,7 @@ import zmq
 
 from mai.agents import context, handlers, linked, loop, process, runner, shell
 from mai.daemon import gateway
-from mai.sandbox import ledger, points
+from mai.sandbox import ledger, made, points
 from tests import sim_company
 
 LOAD = handlers.load
@@ -163,6 +163,8 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
         *((module, "time", clock) for module in (ledger, shell, loop, runner, context)),
         (ledger, "os", _like(os, urandom=host.noise)),
         (ledger, "connect", host.disk.connect),
+        (made, "had", quiet),  # there are no files
+        (made, "remember", quiet),
         (context, "random", host.chance),
         (loop, "os", _like(os, getpid=lambda: host.pid)),
         (loop, "Signals", lambda: SimpleNamespace(stop_asked=False)),
