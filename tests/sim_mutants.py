@@ -156,6 +156,7 @@ def resend_under_a_new_number(put: Put) -> None:
 def write_to_the_dead(put: Put) -> None:
     """A word that an earlier life of a process has left in the wire makes Mai write to that life."""
     put(Router, "stale", lambda self, parcel: False)
+    put(Router, "_fall_back", lambda self, name, frames: False)  # which heals it by itself
 
 
 # -- requests, and what crosses between departments
