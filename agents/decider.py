@@ -110,6 +110,15 @@ def sooner_ms(now_ms: int, deadline_ms: int) -> int:
     return min(deadline_ms - 1, now_ms + (deadline_ms - now_ms) * 97 // 100)
 
 
+def crowded(state: State, peer: str, queue: int) -> str:
+    """Why nothing new may be sent to a peer that does not take what waits for it; "" if it may.
+
+    Twice what may be open: a burst that is on its way is no fault. What is owed to what is open already goes all the same.
+    """
+    waiting = len(state.transit(peer).waiting)
+    return f"{waiting} messages wait for {peer}, which does not take them; ask again later" if waiting >= 2 * queue else ""
+
+
 def room_bytes(message_bytes: int) -> int:
     """How large a value may be so that a message with it is within the limit, whatever else it says."""
     return message_bytes - ENVELOPE_BYTES

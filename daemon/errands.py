@@ -7,7 +7,7 @@ themselves only pass through.
 
 from typing import TYPE_CHECKING
 
-from mai.agents.decider import Send, sooner_ms
+from mai.agents.decider import Send, crowded, sooner_ms
 from mai.agents.events import Event, MessageRefused
 from mai.agents.messages import Outcome, Think, Thought, Use, Used
 from mai.agents.organisation import Agent, Service
@@ -90,7 +90,7 @@ def _why_not(mai: "MaiDecider", peer: str, body: Asking) -> str:
             return f"{body.agent} may not use the tool {body.tool[:80]!r}"
     if len(mai.state.errands) >= mai.limits.queue:
         return f"{mai.limits.queue} questions to models and tools are open, which is the limit; ask again later"
-    return ""
+    return crowded(mai.state, f"{mai.mandate.client}/{service_of(body)}", mai.limits.queue)
 
 
 def refusal(body: Asking | Errand, state: Outcome, reason: str) -> Answer:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from mai.agents.decider import VIA_MAI, Input, Send, Tick, fold_link, sooner_ms, too_large
+from mai.agents.decider import VIA_MAI, Input, Send, Tick, crowded, fold_link, sooner_ms, too_large
 from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import (
     Fields,
@@ -141,7 +141,7 @@ class MaiDecider:
             Send(f"{self.mandate.client}/{part.department}", task, until_ms, self._task(of, part, task))
             for part, task in zip(plan.parts, tasks(plan.request, plan.parts), strict=True)
         ]
-        if why := next((why for send in sends if (why := too_large(send.body, self.limits.message_bytes))), ""):
+        if why := next((why for send in sends if (why := self._unsendable(send))), ""):
             return [planned, self._not_taken(of, why, now_ms - accepted_ms)]
         return [planned, *sends]
 
@@ -197,7 +197,10 @@ class MaiDecider:
             return f"the request was handed on {self.limits.hops} times, which is its limit"
         if len(self.state.passages) >= self.limits.queue:
             return f"{self.limits.queue} requests between departments are open, which is the limit; ask again later"
-        return ""
+        return crowded(self.state, self._server(body.contract), self.limits.queue)
+
+    def _unsendable(self, send: Send) -> str:
+        return too_large(send.body, self.limits.message_bytes) or crowded(self.state, send.to, self.limits.queue)
 
     def _hops(self, body: Task) -> int:
         """How often a task may still be handed on: as it says, but never more than its way so far leaves."""

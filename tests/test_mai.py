@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Input, Send, Tick
-from mai.agents.events import Event, MessageRefused, Received, Remembered
+from mai.agents.events import Acked, Event, MessageRefused, Received, Remembered, Sent
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, mandate
 from mai.agents.state import Value
@@ -104,6 +104,37 @@ def mai() -> Mai:
     fresh = Mai()
     fresh.asked()
     return fresh
+
+
+# -- a department that takes nothing
+def silent(mai: Mai, peer: str, count: int) -> None:
+    """So many messages wait for a peer that does not acknowledge."""
+    link = mai.state.link(peer)
+    for _ in range(count):
+        body = Recalled("i", False, None)
+        mai.seq += 1
+        mai.decider.evolve(Sent(to=peer, lseq=link.sent + 1, id="i", request="", task="", deadline_ms=0, body=body), mai.seq)
+
+
+def test_what_waits_for_a_department_that_takes_nothing_is_bounded() -> None:
+    """It may be away for days: new requests for it are refused at once, with the reason, until it takes them; others go on."""
+    mai = Mai()
+    silent(mai, "acme/support", 2 * LIMITS.queue - 1)
+    assert len(mai.asked("R1")) == 1
+    silent(mai, "acme/support", 1)
+    assert mai.asked("R2") == [] and "R2" not in mai.state.requests
+    _, _, ended = mai.feed(Asked("R3", "", "text", UNTIL_MS, False, (PartPlan("support", "", "", {}, ""),)))[0]
+    assert isinstance(ended, RequestEnded) and ended.state == "refused"
+    assert ended.answer.endswith("16 messages wait for acme/support, which does not take them; ask again later")
+    assert [send.to for send in mai.asked("R4", "finance")] == ["acme/finance"]
+    mai.decider.evolve(Acked(peer="acme/support", received=1), mai.seq + 1)
+    assert len(mai.asked("R5")) == 1
+
+
+def test_no_contract_is_asked_of_who_takes_nothing(mai: Mai) -> None:
+    """Who asks is told so."""
+    silent(mai, "acme/finance", 2 * LIMITS.queue)
+    assert mai.refused().startswith("16 messages wait for acme/finance")
 
 
 # -- requests
