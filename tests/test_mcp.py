@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
@@ -216,3 +217,17 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     said, tools, _ = told(tmp_path, at("honest", "add"), ("add", {"a": 1}))
     assert said[0].startswith("failed: tool servers need the package mcp: pip install 'mai-company[mcp]'")
     assert "pip install 'mai-company[mcp]'" in tools[0]["fault"]
+
+
+@pytest.mark.parametrize(("asked_by", "said", "calls"), [("died", "1", 1), ("nothing", "it did not happen, 3 times in a row", 3)])
+def test_a_queryable_tool_is_asked_by_another_of_its_server(tmp_path: Path, asked_by: str, said: str, calls: int) -> None:
+    """The server ends in the middle of a call: its successor is asked by the key, and the call made again only after a no."""
+    (tool,) = at("honest", "die", effect="queryable")
+    lone = Lone(tmp_path, place(tmp_path, msgspec.structs.replace(tool, asked_by=asked_by)))
+    code = SAID.replace('"tools": await ctx.describe_tools()', '"tools": []')
+    (tmp_path / "w.py").write_text("from mai.agents.context import Answer, Refusal\n" + code)
+    (heard,) = lone.ask(given={"calls": [["die", {}]]}).value["said"]
+    assert said in heard and (tmp_path / "files" / "died").read_text() == "x" * calls
+    if asked_by == "died":
+        assert (tmp_path / "files" / "asked").read_text() == "r/1.1.1/1"
+    lone.close()

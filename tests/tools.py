@@ -49,6 +49,18 @@ def honest() -> None:
             file.write("x")
         os._exit(3)
 
+    @server.tool(structured_output=False)
+    def died(key: str) -> str | None:
+        """How often it has ended in the middle, for whatever key."""
+        with open("asked", "a") as asked:
+            asked.write(key)
+        return str(os.stat("died").st_size) if os.path.exists("died") else None
+
+    @server.tool()
+    def nothing(key: str) -> int | None:
+        """It never happened."""
+        return None
+
     @server.tool()
     async def hang() -> str:
         """Block the whole server."""
