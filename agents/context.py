@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from random import random
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -159,12 +160,17 @@ class Context:
         """
         answers: list[Any] = []
         first: Refusal | None = None
-        for one in asked:
-            try:
-                answers.append(await one)  # in a comprehension it would be a frame that bounded.py does not know
-            except Refusal as refusal:
-                answers.append(refusal)
-                first = first or refusal
+        try:
+            for one in asked:
+                try:
+                    answers.append(await one)  # in a comprehension it would be a frame that bounded.py does not know
+                except Refusal as refusal:
+                    answers.append(refusal)
+                    first = first or refusal
+        finally:
+            for one in asked:
+                if isinstance(one, CoroutineType):
+                    one.close()  # the task has ended before its turn came
         if first is not None:
             first.answers = tuple(answers)
             raise first
