@@ -8,6 +8,8 @@ hearing the real one (ZeroMQ ignores the second connection of an id) nor be sent
 """
 
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import zmq
@@ -17,6 +19,7 @@ from mai.sandbox.place import short
 
 RECONNECT_MS = 20
 MOST_FRAMES = 1000  # taken in one turn
+TURN_S = 0.004  # after which a turn takes no more: others would have nothing to do until its commit
 NOBLOCK = int(zmq.NOBLOCK)  # each look at an enumeration costs as much as a decode
 MORE = int(zmq.SNDMORE) | NOBLOCK
 
@@ -65,15 +68,16 @@ class Dealer:
             return False
         return True
 
-    def receive(self) -> list[bytes]:
-        """The frames that have come, up to a bound."""
-        frames: list[bytes] = []
+    def receive(self) -> Iterator[bytes]:
+        """The frames that have come, up to a bound in number and in the time that is spent on them."""
+        end_s = time.monotonic() + TURN_S
         try:
-            while len(frames) < MOST_FRAMES:
-                frames.append(self.socket.recv(NOBLOCK))
+            for _ in range(MOST_FRAMES):
+                yield self.socket.recv(NOBLOCK)
+                if time.monotonic() > end_s:
+                    return
         except zmq.Again:
             pass
-        return frames
 
     def connections(self) -> tuple[bool, bool]:
         """Since the last time: was a connection lost, was one made?"""

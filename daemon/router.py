@@ -10,7 +10,9 @@ Mai reads the present life's first word before the last words of another, which 
 one for the newer: she finds out when she writes to it, because by then ZeroMQ knows that nobody is there.
 """
 
+import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ import zmq
 from zmq.utils import z85
 
 from mai.agents.link import BURST
-from mai.agents.wire import MORE, MOST_FRAMES, NOBLOCK, name_of
+from mai.agents.wire import MORE, MOST_FRAMES, NOBLOCK, TURN_S, name_of
 from mai.sandbox import keys
 from mai.sandbox.place import short
 
@@ -80,22 +82,31 @@ class Router:
             pass
         return unknown
 
-    def receive(self) -> list[Parcel]:
-        """What has come, up to a bound."""
+    def receive(self) -> Iterator[Parcel]:
+        """What has come, up to a bound in number and in the time that is spent on it."""
+        end_s, found = time.monotonic() + TURN_S, 0
+        while found < MOST_FRAMES and time.monotonic() < end_s:
+            parcels = self._message()
+            if not parcels:
+                return
+            found += len(parcels)
+            yield from parcels
+
+    def _message(self) -> list[Parcel]:
+        """The parcels of the next message, none if there is no message."""
         found: list[Parcel] = []
         try:
-            while len(found) < MOST_FRAMES:
-                first = part = self.socket.recv(NOBLOCK, copy=False)
-                name, route, count = str(first.get("User-Id")), first.bytes, 0
-                while part.more:
-                    part = self.socket.recv(NOBLOCK, copy=False)
-                    count += 1
-                    if count <= BURST:
-                        found.append(Parcel(name, route, part.bytes))
-                if not 0 < count <= BURST:
-                    found.append(Parcel(name, route, None))
+            first = part = self.socket.recv(NOBLOCK, copy=False)
         except zmq.Again:
-            pass
+            return found
+        name, route, count = str(first.get("User-Id")), first.bytes, 0
+        while part.more:  # the parts of a message come together
+            part = self.socket.recv(NOBLOCK, copy=False)
+            count += 1
+            if count <= BURST:
+                found.append(Parcel(name, route, part.bytes))
+        if not 0 < count <= BURST:
+            found.append(Parcel(name, route, None))
         return found
 
     def stale(self, parcel: Parcel) -> bool:

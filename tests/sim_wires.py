@@ -5,7 +5,7 @@ up to some point. A Hello is never overtaken: it is the first word on a connecti
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
 
@@ -177,9 +177,9 @@ class Dealer:
         self.network.faults.full = full
         return True
 
-    def receive(self) -> list[bytes]:
+    def receive(self) -> Iterator[bytes]:
         """From the wire."""
-        return self.network.arrived(self.wire.down_frames)
+        yield from self.network.arrived(self.wire.down_frames)
 
     def connections(self) -> tuple[bool, bool]:
         """Lost, made."""
@@ -197,17 +197,15 @@ class Router(router.Router):
         self._listen()
         network.router = self
 
-    def receive(self) -> list[Parcel]:
+    def receive(self) -> Iterator[Parcel]:
         """From all wires."""
         arrived: list[tuple[str, bytes, deque[bytes]]] = []
         for wire in self.network.wires.values():
             arrived += [(wire.department, pipe.route, deque(self.network.arrived(pipe.frames))) for pipe in wire.pipes]
             wire.pipes = [pipe for pipe in wire.pipes if pipe.frames or pipe.route == wire.route]
-        found = []
         while arrived := [one for one in arrived if one[2]]:
             name, route, frames = self.network.chance.choice(arrived)
-            found.append(Parcel(name, route, frames.popleft()))
-        return found
+            yield Parcel(name, route, frames.popleft())
 
     def _hand(self, route: bytes, frames: list[bytes]) -> None:
         """Onto the wire with this end, all or none."""

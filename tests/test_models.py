@@ -140,7 +140,7 @@ class Office:
         self.router.authenticate()
         while select.select([self.notes], [], [], 0)[0]:
             self.heard += self.notes.recv(4096).decode() + "\n"
-        for parcel in self.router.receive():
+        for parcel in list(self.router.receive()):
             assert parcel.frame is not None
             envelope = messages.decode(parcel.frame, BYTES)
             if self.router.heard(parcel) and envelope.lseq:

@@ -39,11 +39,11 @@ def test_a_burst_comes_frame_by_frame(ends: tuple[Router, Dealer], count: int) -
     frames = [b"%d" % n * 100 for n in range(count)]
     assert dealer.burst(frames)
     router.socket.poll(10_000)
-    came = router.receive()
+    came = list(router.receive())
     assert [(parcel.name, parcel.frame) for parcel in came] == [(NAME, frame) for frame in frames]
     router.burst(NAME, frames)
     dealer.socket.poll(10_000)
-    assert dealer.receive() == frames
+    assert list(dealer.receive()) == frames
 
 
 def test_more_than_a_burst_is_no_message(ends: tuple[Router, Dealer]) -> None:
@@ -51,7 +51,7 @@ def test_more_than_a_burst_is_no_message(ends: tuple[Router, Dealer]) -> None:
     router, dealer = ends
     dealer.socket.send_multipart([b"x"] * (3 * BURST))
     router.socket.poll(10_000)
-    came = router.receive()
+    came = list(router.receive())
     assert [parcel.frame for parcel in came] == [b"x"] * BURST + [None]
 
 
@@ -62,7 +62,7 @@ def test_a_burst_to_nobody_is_refused(ends: tuple[Router, Dealer]) -> None:
         router.burst("acme/finance", [b"lost", b"lost"])
     router.burst(NAME, [b"a", b"b"])
     dealer.socket.poll(10_000)
-    assert dealer.receive() == [b"a", b"b"]
+    assert list(dealer.receive()) == [b"a", b"b"]
 
 
 def test_the_last_words_of_a_dead_life_do_not_hide_the_next_one(tmp_path: Path) -> None:
@@ -89,6 +89,6 @@ def test_the_last_words_of_a_dead_life_do_not_hide_the_next_one(tmp_path: Path) 
             assert router.stale(came[b"present"])
             router.burst(NAME, [b"to", b"you"])
             assert present.socket.poll(10_000)
-            assert present.receive() == [b"to", b"you"]
+            assert list(present.receive()) == [b"to", b"you"]
             assert not router.stale(came[b"present"])
             assert router.stale(came[b"dead"])
