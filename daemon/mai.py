@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from mai.agents.decider import VIA_MAI, Input, Send, Tick, crowded, fold_link, sooner_ms, too_large
+from mai.agents.decider import VIA_MAI, Input, Send, Tick, crowded, sooner_ms, too_large
 from mai.agents.events import Event, MessageRefused, Received, Remembered
 from mai.agents.messages import (
     Fields,
@@ -27,9 +27,8 @@ from mai.agents.messages import (
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose, doubts, errands, releasing, wording
+from mai.daemon import cancel, compose, doubts, errands, mai_folding, releasing, wording
 from mai.daemon.desk import (
-    Answered,
     Asked,
     Cancels,
     Crossing,
@@ -45,7 +44,6 @@ from mai.daemon.desk import (
     Request,
     Resolving,
     Returned,
-    Said,
     Stopped,
     origin,
     tasks,
@@ -53,8 +51,6 @@ from mai.daemon.desk import (
 from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
-    ErrandChecked,
-    ErrandEnded,
     MemoryRead,
     PartAnswer,
     PartEnded,
@@ -309,55 +305,7 @@ class MaiDecider:
     # -- evolve
     def evolve(self, event: Event, seq: int) -> list[Input]:
         """Fold one fact."""
-        state = self.state
-        if fold_link(state, event, seq):
-            return []
-        match event:
-            case RequestAccepted():
-                open_ = Request(event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch)
-                state.requests[event.request] = open_
-                state.changed("request", event.request, open_)
-            case RequestPlanned(request=request) if request in state.requests:
-                state.requests[request].parts = event.parts
-                state.changed("request", request, state.requests[request])
-            case PartEnded(request=request) if request in state.requests:
-                state.requests[request].answers[event.task] = event.answer
-                state.changed("request", request, state.requests[request])
-            case RequestEnded(request=request) if request in state.requests:
-                self._fold_end(event, state.requests.pop(request), seq)
-            case ContractChecked(allowed=True):
-                passage = Passage(event.task, event.request, event.asking, event.contract, event.deadline_ms)
-                state.passages[event.task] = passage
-                state.changed("passage", event.task, passage)
-            case ContractEnded(task=task) if task in state.passages:
-                del state.passages[task]
-                state.changed("passage", task, None)
-            case ErrandChecked(allowed=True) | ErrandEnded():
-                state.changed("errand", event.task, errands.fold(state.errands, event))
-            case cancel.RequestCancelled() | cancel.CancelAnswered():
-                cancel.fold(state, event)
-            case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
-                releasing.fold(state, event)
-            case Remembered():
-                state.changed("memory", f"client//{event.key}", Value(event.value))
-            case doubts.DoubtRaised() | doubts.DoubtResolved():
-                doubts.fold(state, event, seq)
-        return []
-
-    def _fold_end(self, event: RequestEnded, request: Request, seq: int) -> None:
-        answered = Answered(
-            request.request,
-            request.asker,
-            request.text,
-            request.accepted_ms,
-            event.state,
-            event.answer,
-            event.parts,
-            event.elapsed_ms,
-        )
-        self.state.changed("request", request.request, None)
-        self.state.changed("answer", request.request, answered)
-        self.state.changed("said", f"{seq:012}", Said(request.request))
+        return mai_folding.evolve(self.state, event, seq)
 
     def taken(self, received: Received) -> list[Input]:
         """The inputs that a department's message brings."""

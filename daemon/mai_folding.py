@@ -1,0 +1,73 @@
+"""What Mai's facts do to her state: the other half of mai.py, which decides them. Pure.
+
+Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
+"""
+
+from mai.agents.decider import Input, fold_link
+from mai.agents.events import Event, Remembered
+from mai.agents.state import Value
+from mai.daemon import cancel, doubts, errands, releasing
+from mai.daemon.desk import Answered, MaiState, Passage, Request, Said
+from mai.daemon.records import (
+    ContractChecked,
+    ContractEnded,
+    ErrandChecked,
+    ErrandEnded,
+    PartEnded,
+    RequestAccepted,
+    RequestEnded,
+    RequestPlanned,
+)
+
+
+def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
+    """Fold one fact; returns what has to be decided because of it."""
+    if fold_link(state, event, seq):
+        return []
+    match event:
+        case RequestAccepted():
+            open_ = Request(event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch)
+            state.requests[event.request] = open_
+            state.changed("request", event.request, open_)
+        case RequestPlanned(request=request) if request in state.requests:
+            state.requests[request].parts = event.parts
+            state.changed("request", request, state.requests[request])
+        case PartEnded(request=request) if request in state.requests:
+            state.requests[request].answers[event.task] = event.answer
+            state.changed("request", request, state.requests[request])
+        case RequestEnded(request=request) if request in state.requests:
+            _fold_end(state, event, state.requests.pop(request), seq)
+        case ContractChecked(allowed=True):
+            passage = Passage(event.task, event.request, event.asking, event.contract, event.deadline_ms)
+            state.passages[event.task] = passage
+            state.changed("passage", event.task, passage)
+        case ContractEnded(task=task) if task in state.passages:
+            del state.passages[task]
+            state.changed("passage", task, None)
+        case ErrandChecked(allowed=True) | ErrandEnded():
+            state.changed("errand", event.task, errands.fold(state.errands, event))
+        case cancel.RequestCancelled() | cancel.CancelAnswered():
+            cancel.fold(state, event)
+        case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
+            releasing.fold(state, event)
+        case Remembered():
+            state.changed("memory", f"client//{event.key}", Value(event.value))
+        case doubts.DoubtRaised() | doubts.DoubtResolved():
+            doubts.fold(state, event, seq)
+    return []
+
+
+def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) -> None:
+    answered = Answered(
+        request.request,
+        request.asker,
+        request.text,
+        request.accepted_ms,
+        event.state,
+        event.answer,
+        event.parts,
+        event.elapsed_ms,
+    )
+    state.changed("request", request.request, None)
+    state.changed("answer", request.request, answered)
+    state.changed("said", f"{seq:012}", Said(request.request))
