@@ -7,6 +7,7 @@ what happens meanwhile is kept in memory, up to a bound, and written when the le
 import sys
 import time
 from collections import deque
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ class Book:
         if wanted == (process not in self.unwanted):
             return
         (self.unwanted.discard if wanted else self.unwanted.add)(process)
-        self._enter("wanted", {"process": process, "wanted": wanted, "by": by}, ("unwanted", process, None if wanted else True))
+        entry = {"process": process, "wanted": "run" if wanted else "stop", "by": by}
+        self._enter("wanted", entry, ("unwanted", process, None if wanted else True))
 
     def give_up(self, process: str, why: str, boot: str) -> None:
         """A process is failed, under this start of the supervisor; the next start of everything tries it again."""
@@ -67,6 +69,23 @@ class Book:
     def started(self, **facts: Any) -> None:
         """The watchdog has begun its work."""
         self._enter("started", facts)
+
+    @property
+    def seq(self) -> int:
+        """The last record that is durable; 0 while there is no ledger."""
+        return self._ledger.durable[0] if self._ledger else 0
+
+    def entries(self, after: int, most: int) -> list[tuple[int, int, str, Json]]:
+        """Durable records after a number: number, milliseconds since 1970, kind, body. Raises LedgerFault."""
+        ledger = self._ledger
+        if ledger is None or ledger.durable[0] <= after:
+            return []
+        records = islice(ledger.records(after), most)
+        return [(one.seq, one.at_ns // 1_000_000, one.kind, msgspec.json.decode(ledger.body(one))) for one in records]
+
+    def desired(self) -> dict[str, str]:
+        """What operators want of a process, where that is not that it runs."""
+        return dict.fromkeys(sorted(self.unwanted), "stop")
 
     def _enter(self, kind: str, body: Json, *state: tuple[str, str, Any]) -> None:
         self._unwritten.append((kind, body, list(state)))

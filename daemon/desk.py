@@ -10,6 +10,7 @@ from mai.agents.messages import Cancelled, Doubt, Recall, Released, Remember, Re
 from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.records import PartAnswer, PartPlan
+from mai.daemon.told import Watched
 
 LONGEST_ID = 4096  # of a task; each hop adds a little
 
@@ -124,6 +125,7 @@ class MaiState(State):
         self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
         self.doubts: dict[str, Doubtful] = {}  # by key
         self.releases: dict[str, ReleaseOrder] = {}  # the last ones, by order
+        self.watched = Watched()  # what the watchdog has told
 
 
 class Asked(Input, frozen=True):

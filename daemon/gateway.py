@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import sys
+import time
 
 import msgspec
 import zmq
@@ -22,9 +23,10 @@ from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Resu
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose, doubt_orders, releasing
+from mai.daemon import cancel, compose, doubt_orders, releasing, told
 from mai.daemon.accused import Accused
 from mai.daemon.asking import LONGEST_S
+from mai.daemon.bridge import Bridge
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.mai import MaiDecider
@@ -61,8 +63,6 @@ class Gateway(Loop):
         self.door = Doorkeeper(sockets / "door.sock", frozenset({os.getuid()}))
         self.room = Room(place.state, self.organisation.limits.free_bytes)
         self.planning = Planning(self.organisation, place.run / "embedder.sock")
-        for polled in (self.router.socket, self.router.zap, self.door, self.planning):
-            self.poller.register(polled, zmq.POLLIN)
         self.shell = Shell(
             self.ledger,
             self.decider,
@@ -80,6 +80,9 @@ class Gateway(Loop):
         self._young = self.ledger.seq == 0  # it holds no earlier start
         self._operating = Operating(self)
         self._restore()
+        self.bridge = Bridge(place.door, self.client, self.decider.state.watched.seq)
+        for polled in (self.router.socket, self.router.zap, self.door, self.planning, self.bridge):
+            self.poller.register(polled, zmq.POLLIN)
 
     def _restore(self) -> None:
         state = self.decider.state
@@ -93,6 +96,7 @@ class Gateway(Loop):
         for key, data in self.ledger.load("doubt").items():
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
         releasing.load(state, self.ledger.load("release"))
+        told.load(state, self.ledger.load("watched"))
         self.shell.restore()
         self.started()
         for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
@@ -174,6 +178,8 @@ class Gateway(Loop):
                 self._receive(parcel)
         if self.planning.fileno() in ready:
             self.planning.turn()
+        if self.bridge.fileno() in ready:
+            self.shell.feed(*(told.heard(said) for said in self.bridge.turn()))
         if self.door.fileno() in ready:
             for caller, request in self.door.turn():
                 self._serve(caller, request)
@@ -287,6 +293,7 @@ class Gateway(Loop):
         """Plan what has waited for that, and put on record what was refused, as far as it is due."""
         for request, plan in self.planning.due():
             self.shell.feed(Planned(request, *plan))
+        self.bridge.look(time.monotonic())
         for refused in self._refusals.due(now_ms()):
             self.shell.apply(refused)
         return False
@@ -319,6 +326,7 @@ class Gateway(Loop):
                 caller.answer(refusal(self.ledger.failed))
         self.door.close()
         self.planning.close()
+        self.bridge.close()
         self.router.close()
 
 

@@ -27,7 +27,7 @@ from mai.agents.messages import (
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose, doubts, errands, mai_folding, releasing, wording
+from mai.daemon import cancel, compose, doubts, errands, mai_folding, releasing, told, wording
 from mai.daemon.desk import (
     Asked,
     Cancels,
@@ -109,6 +109,8 @@ class MaiDecider:
                 found = doubts.resolved(self, given, now_ms)
             case Releases() | Freed():
                 found = releasing.decide(self, given)
+            case told.Told() | told.Standing():
+                found = [*told.decide(self, given)]
             case Tick():
                 found = self._expire(now_ms)
         return found

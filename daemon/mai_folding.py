@@ -6,7 +6,7 @@ Every change of a row is noted on the state, for the shell to write in the trans
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, Remembered
 from mai.agents.state import Value
-from mai.daemon import cancel, doubts, errands, releasing
+from mai.daemon import cancel, doubts, errands, releasing, told
 from mai.daemon.desk import Answered, MaiState, Passage, Request, Said
 from mai.daemon.records import (
     ContractChecked,
@@ -46,15 +46,24 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("passage", task, None)
         case ErrandChecked(allowed=True) | ErrandEnded():
             state.changed("errand", event.task, errands.fold(state.errands, event))
-        case cancel.RequestCancelled() | cancel.CancelAnswered():
-            cancel.fold(state, event)
-        case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
-            releasing.fold(state, event)
         case Remembered():
             state.changed("memory", f"client//{event.key}", Value(event.value))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
             doubts.fold(state, event, seq)
+        case _:
+            _fold_aside(state, event)
     return []
+
+
+def _fold_aside(state: MaiState, event: Event) -> None:
+    """What is no step of a request's way."""
+    match event:
+        case cancel.RequestCancelled() | cancel.CancelAnswered():
+            cancel.fold(state, event)
+        case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
+            releasing.fold(state, event)
+        case told.WatchdogTold() | told.WatchdogStands():
+            told.fold(state, event)
 
 
 def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) -> None:

@@ -15,6 +15,7 @@ import psutil
 from mai.daemon.case import SHOWN, Event, Reset, Restart, Start, State, Stop
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG
+from mai.daemon.stream import Follower
 from mai.daemon.ward import Ward, memory
 from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
 
@@ -33,6 +34,8 @@ class Order(msgspec.Struct):
     name: str = ""
     pss: bool = False
     timeout_s: float = 600.0  # of wait_ready
+    client: str = ""  # whose records to follow; "" for all
+    after: int = -1  # the last record that the caller has
 
 
 class Vigil:
@@ -58,11 +61,13 @@ class Orders:
         self.keeper = keeper
         self._watchdog = watchdog
         self._vigils: list[Vigil] = []
+        self._followers: list[Follower] = []
         self._leaving: list[Caller] = []  # who asked for the end
         self._table: dict[str, Callable[[Caller, Order, float], None]] = {
             "status": self._status,
             "wait_ready": self._wait_ready,
             "down": self._down,
+            "follow": self._follow,
             **dict.fromkeys(EVENTS, self._command),
         }
 
@@ -74,6 +79,13 @@ class Orders:
             except MaiError as error:
                 caller.answer(refusal(error))
         self._vigils = [vigil for vigil in self._vigils if not vigil.over(now_s)]
+
+    def tell(self) -> bool:
+        """Tell those who follow what has become durable; true if there is more to tell at once."""
+        for follower in self._followers:
+            follower.step()
+        self._followers = [follower for follower in self._followers if not follower.caller.gone]
+        return any(follower.behind for follower in self._followers)
 
     def _take(self, caller: Caller, request: Reply, now_s: float) -> None:
         try:
@@ -172,6 +184,9 @@ class Orders:
             return Expired(f"not ready within {order.timeout_s:g} s: {self._watchdog.summary()[1]}", "look at: mai status")
 
         self._vigils.append(Vigil(caller, now_s + order.timeout_s, step, late))
+
+    def _follow(self, caller: Caller, order: Order, now_s: float) -> None:
+        self._followers.append(Follower(self._watchdog.book, caller, order.client, order.after))
 
     def _down(self, caller: Caller, order: Order, now_s: float) -> None:
         self._watchdog.control.down()

@@ -123,6 +123,13 @@ def _errand(body: Body) -> str:
     return f"{short(body['agent'])} {verdict} ask {body['service']} for {body['what']}: {body['rule']}"
 
 
+def _told(body: Body) -> str:
+    """A record of the watchdog in the words that its own journal is shown in."""
+    said = {**body["body"], "process": body["process"]}
+    known = SUMMARIES.get(body["what"])
+    return known(said) if known else plain(said)
+
+
 def _attempt(body: Body) -> str:
     return f"attempt {body['n']} {body.get('why') or 'has an answer'} {cost(body.get('usage'))}".rstrip()
 
@@ -205,8 +212,12 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "tool.queried": lambda b: f"{short(b['agent'])}: {b['tool']} says that it {happened(b['found'])} (key {b['key']})",
     "tool.ended": lambda b: f"{short(b['agent'])}: {b['tool']} → {b.get('refused') or plain(b.get('value'))}",
     "call.ended": lambda b: f"{outcome(b)} {b.get('by', '')} {cost(b.get('usage'))}".rstrip(),
+    "watchdog.told": _told,
+    "watchdog.stands": lambda b: (
+        f"at its record {b['seq']}; not to run: {', '.join(b['wanted']) or 'none'}; given up: {', '.join(b['failed']) or 'none'}"
+    ),
     "incident": lambda b: f"{b['process']} {b['what']}: {b['text']}",
-    "wanted": lambda b: f"{b['process']} is {'to run' if b['wanted'] else 'to stay stopped'}, says {b['by']}",
+    "wanted": lambda b: f"{b['process']} is {'to stay stopped' if b['wanted'] in (False, 'stop') else 'to run'}, says {b['by']}",
     "given_up": lambda b: f"{b['process']} is given up: {b['why']}",
     "revived": lambda b: f"{b['process']} is tried again",
     "started": lambda b: f"the watchdog started, pid {b['pid']}",

@@ -62,6 +62,7 @@ class Watchdog:
         self.orders = Orders(self, Doorkeeper(place.door))
         self._compared_s = self._turned_s = self.started_s = time.monotonic()
         self._reported = (False, "")
+        self._behind = False  # who follows has not been told all
         self._forgers: set[int] = set()
 
     def _ward(self, name: str) -> Ward:
@@ -105,9 +106,12 @@ class Watchdog:
         self.orders.turn(now_s)
         self._tick(now_s)
         self.book.flush(now_s)
+        self._behind = self.orders.tell()
 
     def _timeout_s(self) -> float:
         now_s = time.monotonic()
+        if self._behind:
+            return 0.0
         due = min((due_s(ward.case, self.rules) for ward in self.wards.values()), default=now_s + TICK_S)
         return min(max(due - now_s, 0.0), TICK_S) + 0.001
 

@@ -12,7 +12,7 @@ from mai.agents import department, folding, link, linked, shell
 from mai.agents.decider import Tick, fold_link
 from mai.agents.events import Received, Sent
 from mai.agents.messages import Ack
-from mai.daemon import gateway, mai, policy
+from mai.daemon import gateway, mai, mai_folding, policy
 from mai.daemon.case import Beat, Case, Verdict
 from mai.daemon.case import Tick as PolicyTick
 from mai.daemon.router import Router
@@ -58,7 +58,7 @@ def forget_the_cursor(put: Put) -> None:
         return fold_link(state, event, seq)
 
     put(folding, "fold_link", fold)
-    put(mai, "fold_link", fold)
+    put(mai_folding, "fold_link", fold)
 
 
 @mutant

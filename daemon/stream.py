@@ -1,0 +1,58 @@
+"""The watchdog's records, told to who follows them at its door: first how things stand, then each record as it becomes durable.
+
+    {"do": "follow", "client": "acme", "after": 17}
+ -> {"standing": {"seq": 40, "wanted": {"acme/sales": "stop"}, "failed": {"acme/web": "died 5 times ..."}}}
+ -> {"record": {"seq": 18, "at_ms": ..., "kind": "incident", "process": "acme/sales", "what": "death", "text": "..."}}
+    ...
+
+`after` is the last record that the caller has; -1 asks for new ones only. A caller who has more than there is (the ledger was
+put back to an older copy, or made anew) is told what comes from now on. Records about a client's processes are for that
+client, those about the host's processes for all.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from mai.daemon.door import Caller, Reply
+from mai.sandbox.errors import LedgerFault
+
+if TYPE_CHECKING:
+    from mai.daemon.book import Book
+
+AT_ONCE: Final = 500  # records to one caller in one turn; the rest in the next ones
+
+
+def concerns(process: str, client: str) -> bool:
+    """Is a record about this process for this client? For "" all are."""
+    owner, slash, _ = process.partition("/")
+    return not client or not slash or owner == client
+
+
+class Follower:
+    """One caller, and how far it has been told."""
+
+    def __init__(self, book: "Book", caller: Caller, client: str, after: int) -> None:
+        self.caller = caller
+        self._book, self._client = book, client
+        self._told = book.seq if after < 0 or 0 < book.seq < after else after
+        caller.answer({"standing": self._standing()}, more=True)
+
+    def _standing(self) -> Reply:
+        wanted = {name: how for name, how in self._book.desired().items() if concerns(name, self._client)}
+        failed = {name: str(one["why"]) for name, one in self._book.failed.items() if concerns(name, self._client)}
+        return {"seq": self._book.seq, "wanted": wanted, "failed": failed}
+
+    def step(self) -> None:
+        """Tell what is new."""
+        try:
+            entries = self._book.entries(self._told, AT_ONCE)
+        except LedgerFault:
+            return  # the book says so itself; what it holds is told when it can be read again
+        for seq, at_ms, kind, body in entries:
+            if concerns(body.get("process", ""), self._client):
+                self.caller.answer({"record": {**body, "seq": seq, "at_ms": at_ms, "kind": kind}}, more=True)
+            self._told = seq
+
+    @property
+    def behind(self) -> bool:
+        """Is there more to tell at once?"""
+        return self._told < self._book.seq
