@@ -408,11 +408,12 @@ class Foreground:
 
 
 def own_terminal() -> None:
-    """Make standard input the controlling terminal, so that Ctrl-C in it comes as SIGINT."""
+    """Make standard input the controlling terminal: Ctrl-C comes as SIGINT, and SIGHUP is heeded, also if we run under nohup."""
     import fcntl
     import termios
 
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
