@@ -18,6 +18,7 @@ from tests.chaos_books import Audit
 from tests.chaos_company import Company
 from tests.chaos_faults import KINDS
 from tests.chaos_person import Person
+from tests.chaos_world import INSIDE, write
 from tests.small import until
 
 MIXED = "of all kinds"
@@ -70,7 +71,8 @@ def play(kind: str, seed: str, directory: Path, enough: Callable[[Round], bool],
     turns = itertools.cycle(chance.sample(kinds, len(kinds)) if kind == MIXED else [kind])
     directory.mkdir(parents=True)
     with running() as provider:
-        company = Company(directory, provider.url)
+        (directory / "bank").touch()
+        company = Company(directory, write(directory / "o", directory / "bank", provider.url), INSIDE)
         try:
             until(company.ready, "the company is ready")
             askers, person = Askers(company, seed, ASKERS, PAUSE_S), Person(company)

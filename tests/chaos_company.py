@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -16,7 +17,6 @@ from mai.daemon.door import Door
 from mai.sandbox import points
 from mai.sandbox.errors import MaiError
 from mai.sandbox.place import Place
-from tests.chaos_world import INSIDE, write
 from tests.conftest import alive, running_for
 from tests.small import MAI as COMMAND
 from tests.small import MODULES, environment, until
@@ -30,14 +30,17 @@ MODULES.setdefault("mai.daemon.tools", "")
 
 
 class Company:
-    """One daemon in one directory. `deaths`: of the supervisor; `resets`: of processes that were given up."""
+    """One daemon in one directory. `deaths`: of the supervisor; `resets`: of processes that were given up.
 
-    def __init__(self, directory: Path, url: str) -> None:
+    `inside`: the processes that the watchdog starts; `operated`: what it has given up is reset, as an operator would.
+    """
+
+    def __init__(self, directory: Path, file: Path, inside: Sequence[str], *, operated: bool = True) -> None:
         self.directory, self.place = directory, Place(directory / "s")
-        self.bank, self.points = directory / "bank", directory / "p"
-        self.bank.touch()
+        self.points, self.inside = directory / "p", tuple(inside)
+        self.bank = directory / "bank"  # what stands outside, if the organisation has such a thing
         self.points.mkdir()
-        self.file = write(directory / "o", self.bank, url)
+        self.file, self._operated = file, operated
         self.deaths = self.resets = 0
         self.faults: list[str] = []
         self.noted: list[str] = []
@@ -62,14 +65,14 @@ class Company:
                 self.deaths += 1
                 self._gone()
                 self._supervisor = self._spawn()
-            elif time.monotonic() > tend_s:
+            elif self._operated and time.monotonic() > tend_s:
                 self._revive()
                 tend_s = time.monotonic() + TEND_S
 
     def _gone(self) -> None:
         """Nothing may outlive the supervisor."""
         end_s = time.monotonic() + PATIENCE_S
-        while left := inside(self.directory):
+        while left := inhabitants(self.directory):
             if time.monotonic() > end_s:
                 self.faults.append(f"orphans: {[process.pid for process in left]}")
                 return
@@ -106,12 +109,12 @@ class Company:
     def ready(self) -> bool:
         """Are all processes ready?"""
         status = self.status()
-        return all(status[name]["state"] == "ready" for name in INSIDE)
+        return all(status[name]["state"] == "ready" for name in self.inside)
 
     def idle(self) -> bool:
         """Has everybody done what there was to do?"""
         status = self.status()
-        return all(status[name]["state"] == "ready" and not status[name]["queue"] for name in INSIDE)
+        return all(status[name]["state"] == "ready" and not status[name]["queue"] for name in self.inside)
 
     # -- the command line
     def mai(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -128,10 +131,10 @@ class Company:
             self.faults.append(f"mai down: {ran.stderr}")
             self._supervisor.kill()
         self._supervisor.wait(PATIENCE_S)
-        until(lambda: not inside(self.directory), "no orphan")
+        until(lambda: not inhabitants(self.directory), "no orphan")
 
 
-def inside(directory: Path) -> list[psutil.Process]:
+def inhabitants(directory: Path) -> list[psutil.Process]:
     """All processes that name a directory in their arguments, or work in it: also what a tool has started."""
     found = {process.pid: process for process in running_for(directory)}
     for process in psutil.process_iter():

@@ -1,0 +1,148 @@
+"""`make storm`: a day of misfortunes in five minutes, over the reference organisation under load, with nobody at the keyboard.
+
+    make storm                     300 seconds
+    make storm SECONDS=60 SEED=7   a short one, with these draws
+
+Kills, hangs, slow and sick agents, a provider that is away, poison, a bad reload, a full disk, the supervisor's death, a
+department that is given up; in between clients ask all the time. Afterwards: did every request have its answer or refusal in
+time, does `mai sla` say what the clients' log says, was anybody paged whom the script does not have paged, does
+`mai verify --deep` find anything. Prints a table; exit status 1 if not.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mai.daemon import deep
+from mai.daemon.scripted import running
+from tests.chaos_campaign import rest
+from tests.chaos_company import Company
+from tests.small import until
+from tests.storm_askers import Askers
+from tests.storm_company import CLIENT, Storm, lay_out, processes
+from tests.storm_scenes import SCENES, Day, provider, small_disk
+
+ASKERS = 4
+PAUSE_S = 0.25  # of an asker between two requests
+GOOD = ("answered",)
+
+
+@dataclass
+class Told:
+    """What came of a day."""
+
+    seconds: float = 0.0
+    requests: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    availability: tuple[float, float] = (0.0, 0.0)  # by the clients' log, and as `mai sla` computes it
+    remedies: Counter[str] = field(default_factory=Counter)
+    pages: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+def play(directory: Path, seconds: float, seed: str) -> Told:
+    """One day. `directory` has to be new, its path short."""
+    chance, begun_s, told = random.Random(seed), time.monotonic(), Told()
+    directory.mkdir(parents=True)
+    port = free_port()
+    with running() as second, small_disk(directory / "s"):
+        storm = lay_out(directory / "o", f"http://127.0.0.1:{port}/v1", second.url)
+        with provider(storm.switches, port):
+            company = Company(directory, storm.file, processes(storm.file), operated=False)
+            try:
+                until(company.ready, "the company is ready")
+                askers = Askers(company.place, seed, ASKERS, PAUSE_S)
+                day = Day(company, storm, askers, chance, port)
+                for scene in SCENES:
+                    say(f"{time.monotonic() - begun_s:4.0f} s  {scene.name}")
+                    scene.play(day, seconds * scene.share)
+                askers.end()
+                rest(company)
+                examine(told, company, storm, day)
+            finally:
+                company.down()
+    told.seconds = time.monotonic() - begun_s
+    told.faults += [*company.faults, *day.faults]
+    return told
+
+
+def examine(told: Told, company: Company, storm: Storm, day: Day) -> None:
+    """All that has to be true at the end of the day."""
+    log = day.askers.log
+    told.requests, told.states = len(log), Counter(one.state for one in log)
+    told.counts, told.skipped = day.counts, day.skipped
+    told.faults += [f"late or lost: {one}" for one in day.askers.late()]
+    told.faults += [f"mai verify --deep: {one.process}: {one.what}" for one in deep.check(company.place, at_rest=True).findings]
+    told.pages = len(storm.pages.read_text().splitlines())
+    accepted = [one for one in log if one.accepted]
+    good = sum(one.state in GOOD for one in accepted)
+    told.availability = (good / max(1, len(accepted)), sla(company, told))
+
+
+def sla(company: Company, told: Told) -> float:
+    """The availability that `mai sla` computes."""
+    ran = company.mai("sla", CLIENT, "--json")
+    if ran.returncode not in (0, 1):
+        told.faults.append(f"mai sla: {ran.stderr}")
+        return 0.0
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return float(found["clients"][0]["availability"])
+
+
+def table(told: Told) -> str:
+    """What is printed."""
+    by_log, by_journal = told.availability
+    lines = [
+        f"{told.requests} requests in {told.seconds:.0f} s: "
+        + ", ".join(f"{n} {state}" for state, n in told.states.most_common()),
+        "done to it: " + ", ".join(f"{n} {what}" for what, n in told.counts.items()),
+        *(f"left out: {what}: {why}" for what, why in told.skipped.items()),
+        f"availability: {by_log:.4%} by the clients' log, {by_journal:.4%} by mai sla",
+        "remedies: " + (", ".join(f"{n} {what}" for what, n in told.remedies.most_common()) or "none") + f"; {told.pages} pages",
+        *(f"FAULT  {fault}" for fault in told.faults),
+    ]
+    return "\n".join(lines)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def say(line: str) -> None:
+    """Progress, on a terminal."""
+    if sys.stderr.isatty():
+        print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(prog="make storm")
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--seed", default="1")
+    given = parser.parse_args()
+    room = Path(tempfile.mkdtemp(prefix="mai-", dir="/tmp"))
+    told = play(room / "d", given.seconds, given.seed)
+    print(table(told))
+    if not told.faults:
+        shutil.rmtree(room, ignore_errors=True)
+    else:
+        print(f"what is left lies in {room}")
+    return 1 if told.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
