@@ -6,8 +6,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mai.daemon import bench_messages, bench_recovery, rebuild, relay
+import pytest
+
+from mai.daemon import bench_messages, bench_recovery, bench_restart, rebuild, relay
 from mai.daemon.bench_messages import NAMES, Sub
+from mai.daemon.example import company
 from mai.daemon.reader import Reader
 from mai.daemon.verify import verify
 from tests.small import MAI, PATIENCE_S, environment
@@ -61,6 +64,21 @@ def test_a_grown_journal_is_one_that_could_have_been_written(tmp_path: Path) -> 
         assert rebuild.rebuild(sub.place, process, lambda *_: None).records == written
         report = verify(sub.place, [process], state=True)
         assert report.sound, report.findings
+
+
+def test_the_restart_bench(tmp_path: Path) -> None:
+    """A killed department answers, the imports are timed beside it, stock supervisord's child speaks again."""
+    with bench_restart.stock(tmp_path) as kill:
+        assert kill() > 0
+    shown = list(bench_restart.figures([100.0, 300.0, 200.0], [100.0, 100.0, 100.0], [1000.0, 2000.0]))
+    assert [one.value for one in shown] == [200.0, 200.0, 100.0, 1500.0] and "2.00 times" in shown[0].note
+
+
+@pytest.mark.seconds(240)
+def test_the_restart_bench_on_the_reference_organisation() -> None:
+    """Two rounds of the whole."""
+    shown = list(bench_restart.run(company(), lambda _: None, rounds=2))
+    assert all(one.value > 0 for one in shown) and len(shown) == 4
 
 
 def test_the_recovery_bench_shows_its_figures() -> None:
