@@ -45,6 +45,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "rebuild": "mai.daemon.rebuild_commands",
     "quarantine": "mai.daemon.quarantine_commands",
     "restore": "mai.daemon.backup_commands",
+    "sla": "mai.daemon.sla_commands",
 }
 
 

@@ -13,10 +13,11 @@ from msgspec import NODEFAULT, inspect
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.lines import KeyPath
 from mai.agents.models import Model, Models, Provider, Routing, Target
+from mai.agents.objectives import Objectives
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank, Server, Tool
 from mai.agents.parts import Part
 
-TABLES: Final = ("organisation", "limits", "models", "routing", "departments")
+TABLES: Final = ("organisation", "limits", "models", "routing", "objectives", "departments")
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target"
 }  # fmt: skip
@@ -32,12 +33,14 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     limits = _decode(Limits, _table(document, "limits", findings), ("limits",), "the limits", findings)
     models = _decode(Models, _table(document, "models", findings), ("models",), "the models", findings)
     routing = _decode(Routing, _table(document, "routing", findings), ("routing",), "the routing", findings)
+    objectives = _decode(Objectives, _table(document, "objectives", findings), ("objectives",), "the objectives", findings)
     departments = tuple(
         _decode(Department, table, ("departments", name), f"the department {name}", findings, name=name)
         for name, table in _table(document, "departments", findings).items()
     )
     head = {"name": stem, **_table(document, "organisation", findings)}
-    known = {"departments": departments, "limits": limits, "models": models, "routing": routing, "base": "", "digest": ""}
+    tables = {"limits": limits, "models": models, "routing": routing, "objectives": objectives}
+    known = {"departments": departments, **tables, "base": "", "digest": ""}
     return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known)
 
 

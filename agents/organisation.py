@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, field
 
 from mai.agents.models import Budget, Models, Routing
+from mai.agents.objectives import Objectives, OwnObjectives
 from mai.agents.parts import Bytes, Count, Fields, Name, Part, Seconds, Word
 
 Rank = Literal["mai", "board", "coordinator", "specialist", "operator"]
@@ -108,6 +109,7 @@ class Department(Part, frozen=True, kw_only=True):
     tools: tuple[Tool, ...] = ()
     servers: tuple[Server, ...] = ()
     budget: Budget = Budget()  # of what its agents ask models
+    objectives: OwnObjectives = OwnObjectives()
     prepare: str = ""  # `file.py:function`, called with the department's own directory before its first start
 
     def agent(self, name: str) -> Agent | None:
@@ -134,6 +136,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     limits: Limits = Limits()
     models: Models = Models()
     routing: Routing = Routing()
+    objectives: Objectives = Objectives()
     base: str = ""  # the directory that the handlers' paths are relative to
     digest: str = ""  # SHA-256 of the file's bytes, 16 hexadecimal digits
 

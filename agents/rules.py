@@ -14,6 +14,7 @@ from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.lines import KeyPath
 from mai.agents.model_rules import agent_has_its_model, models_can_be_asked
+from mai.agents.objective_rules import objectives_agree
 from mai.agents.organisation import ENGINES, SERVICES, Agent, Contract, Department, Organisation, Rank, Tool, is_name
 from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
@@ -311,6 +312,7 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     departments_are_named,
     limits_agree,
     models_can_be_asked,
+    objectives_agree,
 )
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,

@@ -72,6 +72,14 @@ class Reader:
         rows: list[tuple[int, str, str]] = self.connection.execute(query, (after, upto)).fetchall()
         return rows
 
+    def plain(self, query: str, *given: object) -> list[tuple[Any, ...]]:
+        """All rows of one query, which has to have a bound of its own, as they are."""
+        try:
+            found: list[tuple[Any, ...]] = self.connection.execute(query, given).fetchall()
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
+        return found
+
     def last(self) -> int:
         """The number of the newest record; 0 if there is none."""
         try:
