@@ -9,6 +9,7 @@ from mai.agents.effects import AGAIN
 from mai.agents.messages import Cancelled, Doubt, Recall, Released, Remember, Result, Task, Think, Thought, Use, Used
 from mai.agents.organisation import Service
 from mai.agents.state import State
+from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.told import Watched
 
@@ -126,6 +127,7 @@ class MaiState(State):
         self.doubts: dict[str, Doubtful] = {}  # by key
         self.releases: dict[str, ReleaseOrder] = {}  # the last ones, by order
         self.watched = Watched()  # what the watchdog has told
+        self.pulse = Pulse()
 
 
 class Asked(Input, frozen=True):

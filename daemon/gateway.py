@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 
 import msgspec
 import zmq
@@ -23,7 +24,7 @@ from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Resu
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose, doubt_orders, releasing, told
+from mai.daemon import breach, cancel, compose, doubt_orders, releasing, told
 from mai.daemon.accused import Accused
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
@@ -35,6 +36,7 @@ from mai.daemon.planning import Planning
 from mai.daemon.records import RequestEnded
 from mai.daemon.refusals import Refusals
 from mai.daemon.router import Parcel, Router
+from mai.daemon.turned import TurnedAway
 from mai.sandbox import keys
 from mai.sandbox.errors import MaiError, Refused, UsageFault
 from mai.sandbox.place import Place
@@ -77,6 +79,7 @@ class Gateway(Loop):
         self.watchers: dict[str, list[tuple[Caller, bool]]] = {}  # by request: who waits, and whether with the hops
         self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
         self._refusals, self._accused = Refusals(), Accused()
+        self._turned: Counter[str] = Counter()  # requests of this turn that were not taken for lack of room
         self._young = self.ledger.seq == 0  # it holds no earlier start
         self._operating = Operating(self)
         self._restore()
@@ -97,6 +100,7 @@ class Gateway(Loop):
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
         releasing.load(state, self.ledger.load("release"))
         told.load(state, self.ledger.load("watched"))
+        breach.load(state, self.ledger.load(breach.NOUN))
         self.shell.restore()
         self.started()
         for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
@@ -248,15 +252,21 @@ class Gateway(Loop):
             self._replies.append((caller, {"answer": shown(before)}, False))
             return
         if open_ is None and self.room.low:
-            raise Refused(self.room.why(), "make room; what is under way goes on")
+            return self._turn_away(caller, Refused(self.room.why(), "make room; what is under way goes on"))
         if open_ is None and len(self.decider.state.requests) >= self.decider.limits.queue:
-            raise Refused(f"{self.decider.limits.queue} requests are open, which is the limit", "ask again later")
+            full = f"{self.decider.limits.queue} requests are open, which is the limit"
+            return self._turn_away(caller, Refused(full, "ask again later"))
         self.watchers.setdefault(request, []).append((caller, watch))
         self._replies.append((caller, {"accepted": request}, True))
         if open_ is None:
             asker = f"{self.client}/client"
             plan = self.planning.begin(request, text)
             self.shell.feed(Asked(request, asker, text, until_ms, watch, plan.parts if plan else None))
+
+    def _turn_away(self, caller: Caller, why: Refused) -> None:
+        """For lack of room; the caller hears it when it is on record, as the journals' count has to be his log's."""
+        self._turned[why.sentence] += 1
+        self._replies.append((caller, refusal(why), False))
 
     def _checked(self, given: Reply) -> tuple[str, str, int]:
         """The id, the text and the deadline of a request. Raises UsageFault."""
@@ -296,6 +306,9 @@ class Gateway(Loop):
         self.bridge.look(time.monotonic())
         for refused in self._refusals.due(now_ms()):
             self.shell.apply(refused)
+        if self._turned:
+            self.shell.feed(*(TurnedAway(count, why) for why, count in self._turned.items()))
+            self._turned.clear()
         return False
 
     def after(self) -> None:

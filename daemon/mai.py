@@ -27,7 +27,7 @@ from mai.agents.messages import (
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import cancel, compose, doubts, errands, mai_folding, releasing, told, wording
+from mai.daemon import breach, cancel, compose, doubts, errands, mai_folding, releasing, told, wording
 from mai.daemon.desk import (
     Asked,
     Cancels,
@@ -59,6 +59,7 @@ from mai.daemon.records import (
     RequestEnded,
     RequestPlanned,
 )
+from mai.daemon.turned import TurnedAway
 
 NOTHING_FITS = "nothing that this organisation offers fits the request"
 
@@ -83,6 +84,7 @@ class MaiDecider:
         self.keep, self.read = keep, read
         self.mandate, self.table, self.fault, self.memory = mandate, table, fault, memory
         self.limits = mandate.organisation.limits
+        self.state.pulse.promise(mandate.organisation)
 
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
@@ -103,6 +105,16 @@ class MaiDecider:
                 found = errands.decide(self, given, now_ms)
             case Cancels() | Stopped():
                 found = cancel.decide(self, given, now_ms)
+            case Tick():
+                found = [*self._expire(now_ms), *breach.decide(self.state.pulse, self.mandate.client, given, now_ms)]
+            case _:
+                found = self._aside(given, now_ms)
+        return found
+
+    def _aside(self, given: Input, now_ms: int) -> list[Event | Send]:
+        """What is no step of a request's way."""
+        found: list[Event | Send] = []
+        match given:
             case Raised():
                 found = doubts.raised(self, given, now_ms)
             case Resolving():
@@ -111,8 +123,8 @@ class MaiDecider:
                 found = releasing.decide(self, given)
             case told.Told() | told.Standing():
                 found = [*told.decide(self, given)]
-            case Tick():
-                found = self._expire(now_ms)
+            case TurnedAway() | breach.Weigh():
+                found = breach.decide(self.state.pulse, self.mandate.client, given, now_ms)
         return found
 
     def _asked(self, asked: Asked, now_ms: int) -> list[Event | Send]:
@@ -326,6 +338,7 @@ class MaiDecider:
         return found
 
     def next_deadline_ms(self) -> int:
-        """The first deadline of a request, a passage or an errand; 0 if there is none."""
+        """The first deadline of a request, a passage or an errand, or when a breach ends by itself; 0 if there is none."""
         open_ = (self.state.requests, self.state.passages, self.state.errands)
-        return min((one.deadline_ms for ones in open_ for one in ones.values()), default=0)
+        deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
+        return min((*deadlines, *breach.due_ms(self.state.pulse)), default=0)

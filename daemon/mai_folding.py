@@ -6,7 +6,7 @@ Every change of a row is noted on the state, for the shell to write in the trans
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, Remembered
 from mai.agents.state import Value
-from mai.daemon import cancel, doubts, errands, releasing, told
+from mai.daemon import breach, cancel, doubts, errands, releasing, told
 from mai.daemon.desk import Answered, MaiState, Passage, Request, Said
 from mai.daemon.records import (
     ContractChecked,
@@ -24,6 +24,7 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
     """Fold one fact; returns what has to be decided because of it."""
     if fold_link(state, event, seq):
         return []
+    following = breach.fold(state, event)
     match event:
         case RequestAccepted():
             open_ = Request(event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch)
@@ -52,7 +53,7 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             doubts.fold(state, event, seq)
         case _:
             _fold_aside(state, event)
-    return []
+    return following
 
 
 def _fold_aside(state: MaiState, event: Event) -> None:

@@ -216,6 +216,11 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "watchdog.stands": lambda b: (
         f"at its record {b['seq']}; not to run: {', '.join(b['wanted']) or 'none'}; given up: {', '.join(b['failed']) or 'none'}"
     ),
+    "door.refused": lambda b: f"{b['count']} requests were refused: {b['why']}",
+    "objective.breached": lambda b: (
+        f"{b['scope']}: {b['bad']} of {b['good'] + b['bad']} bad in {b['window_s']} s, burns {b['burn']} times too fast"
+    ),
+    "objective.kept": lambda b: f"{b['scope']} burns no longer too fast in {b['window_s']} s: {b['burn']}",
     "incident": lambda b: f"{b['process']} {b['what']}: {b['text']}",
     "wanted": lambda b: f"{b['process']} is {'to stay stopped' if b['wanted'] in (False, 'stop') else 'to run'}, says {b['by']}",
     "given_up": lambda b: f"{b['process']} is given up: {b['why']}",

@@ -22,6 +22,7 @@ from mai.agents.organisation import Agent, Contract, Department, Organisation, m
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Done, Step, Value, Work
 from mai.agents.table import Table
+from mai.daemon import breach
 from mai.daemon.desk import Asked, Passage, Request
 from mai.daemon.mai import MaiDecider
 from mai.daemon.quarters import furnish
@@ -106,6 +107,8 @@ class Desk:
         for key, data in self.ledger.load("step").items():
             task, _, n = key.rpartition("/")
             state.steps.setdefault(task, {})[int(n)] = msgspec.json.decode(data, type=Step)
+        if isinstance(self.decider, MaiDecider):
+            breach.load(self.decider.state, self.ledger.load(breach.NOUN))
         self.shell.restore()
         self.shell.apply(ProcessStarted(process=self.process, version="0", organisation="0123456789abcdef", pid=1))
         if not self.process.endswith("/mai"):
