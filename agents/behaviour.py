@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mai.agents import standby
 from mai.agents.decider import Send
-from mai.agents.events import Event
+from mai.agents.events import Event, Hopped
 from mai.agents.plain import readable
 from mai.agents.state import Done, Work
 
@@ -98,8 +99,27 @@ def returned(department: "DepartmentDecider", work: Work, child: str, done: Done
     if name and (work.changed or done.changed):
         return department.end(work, kept(work, done))
     if name:
-        return department.hand(work, name, now_ms, rule=f"after {child}: {done.reason}"[:200])
+        return taken_over(department, work, child, name, done=done, now_ms=now_ms)
+    if work.switched and done.state in ("failed", "expired", "escalated"):
+        return department.end(work, done) if work.agent == department.own.board.name else spent(department, work, child, done)
     return department.end(work, done)
+
+
+def taken_over(
+    department: "DepartmentDecider", work: Work, child: str, name: str, *, done: Done, now_ms: int
+) -> list[Event | Send]:
+    """Another gets what one has failed at, with a receipt."""
+    handed = department.hand(work, name, now_ms, rule=f"after {child}: {done.reason}"[:200])
+    if not any(isinstance(one, Hopped) for one in handed):
+        return handed
+    return [standby.receipt(department, work, child, name, evidence=done.reason or done.state), *handed]
+
+
+def spent(department: "DepartmentDecider", work: Work, child: str, done: Done) -> list[Event | Send]:
+    """The chain of those who could do it is used up: those above are told what became of each."""
+    said = "; ".join((*work.switched, f"{child}: {done.reason or done.state}"))
+    reason = readable(standby.USED_UP.format(said))
+    return standby.escalated(department, work, msgspec.structs.replace(done, state="escalated", reason=reason))
 
 
 def successors(department: "DepartmentDecider", work: Work, done: Done) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import behaviour, effects, folding, network, orders, questions
+from mai.agents import behaviour, effects, folding, network, orders, questions, standby
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
 from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Report, Told
@@ -44,10 +44,12 @@ class DepartmentDecider:
         self.own = own
         self.limits = mandate.organisation.limits
         self.mai = f"{mandate.client}/mai"
+        self.now_ms = 0  # of what is being decided
 
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends."""
+        self.now_ms = now_ms
         found: list[Event | Send] = []
         match given:
             case Arrived():
@@ -96,7 +98,7 @@ class DepartmentDecider:
             request=body.request, task=body.task, parent="", sender="mai", agent=board.name, asker=body.asker,
             contract=body.contract, text=body.text, input=body.input,
             deadline_ms=min(given.deadline_ms, now_ms + task_ms), hops=body.hops - 1, rule=verdict.rule, watch=body.watch,
-            ranked=body.ranked,
+            ranked=body.ranked, at_ms=now_ms,
         )  # fmt: skip
         return [hopped]
 
@@ -104,8 +106,12 @@ class DepartmentDecider:
         """Hand a work on to an agent of this department, if the table and the limits allow it.
 
         With `call` it is a step of the work's own code, which waits for the answer; else the work itself is passed on, as it
-        is by a step `hand`.
+        is by a step `hand`. Where the receiver is not to be asked now, another stands in.
         """
+        way = standby.route(self, work, receiver, now_ms)
+        if way.why:
+            return standby.used_up(self, work, way.why, call)
+        receiver = way.to
         verdict, agent = self.table.hop(self.own.name, work.agent, receiver), self.own.agent(receiver)
         if not verdict.allowed or agent is None:
             rule, instead = verdict.rule, verdict.instead
@@ -114,7 +120,7 @@ class DepartmentDecider:
             return self._refuse_hop(work, receiver, rule, instead, call)
         if why := self._exhausted(work) or self._full():
             return self._refuse_hop(work, receiver, why, (), call)
-        limit_ms = now_ms + int((agent.task_s or self.limits.task_s) * 1000)
+        limit_ms = standby.limit_ms(self, work, agent, now_ms)
         asks = call if call and call.call == "ask" else None
         hopped = Hopped(
             request=work.request, task=f"{work.task}.{work.children + 1}", parent=work.task, sender=work.agent, agent=receiver,
@@ -122,9 +128,10 @@ class DepartmentDecider:
             text=asks.given["text"] if asks else work.text, input=asks.given["input"] if asks else work.input,
             deadline_ms=min(limit_ms, sooner_ms(now_ms, work.deadline_ms)),
             hops=work.hops - 1, rule=rule or verdict.rule, watch=work.watch, step=call.n if call else 0,
-            ranked=() if asks else work.ranked,
+            ranked=() if asks else work.ranked, at_ms=now_ms,
         )  # fmt: skip
-        return [hopped]
+        again = standby.after(self, work, call) if call else []
+        return [*again, *way.events, hopped]
 
     def ask_mai(self, work: Work, now_ms: int, *, call: Call | None = None) -> list[Event | Send]:
         """A board asks for another department's contract."""
@@ -251,7 +258,8 @@ class DepartmentDecider:
             request=work.request, task=work.task, agent=work.agent, state=done.state, text=done.text, value=done.value,
             reason=done.reason, by=done.by, sources=done.sources, changed=done.changed,
         )  # fmt: skip
-        return [*effects.left(self, work), ended, *([back] if back else [])]
+        noted = standby.noted(self, work, done, self.now_ms)
+        return [*effects.left(self, work), *noted, ended, *([back] if back else [])]
 
     def _not_done(self, agent: str, reason: str, state: Outcome = "refused") -> Done:
         return Done(state, "", {}, readable(reason), self.address(agent), ())

@@ -109,6 +109,7 @@ class Hopped(Event, frozen=True, kw_only=True):
     watch: bool = False
     ranked: tuple[str, ...] = ()  # whom Mai thinks the text is for
     step: int = 0  # the parent's step that waits for it; 0 for a hand-on by rank
+    at_ms: int = 0  # when that was
 
 
 class HopRefused(Event, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import effects, orders, quarantine
+from mai.agents import effects, fallback, orders, quarantine
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Remembered, Stepped
 from mai.agents.inputs import Back, Consider
@@ -31,15 +31,25 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
             state.changed("memory", f"{event.level}/{event.agent}/{event.key}", Value(event.value))
         case Ended(task=task) if task in state.work:
             return _ended(state, event, state.work[task])
-        case _:
+        case fallback.FallbackSwitched():
+            _switched(state, event)
+        case _ if not fallback.fold(state, event):
             orders.fold(state, event)
     return []
+
+
+def _switched(state: State, event: fallback.FallbackSwitched) -> None:
+    fallback.fold(state, event)
+    if event.what == "agent" and (work := state.work.get(event.task)):
+        work.switched = (*work.switched, f"{event.name}: {event.evidence}")
+        state.changed("task", work.task, work)
 
 
 def _hopped(state: State, event: Hopped) -> list[Input]:
     work = Work(
         event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
         event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
+        since_ms=event.at_ms,
     )  # fmt: skip
     quarantine.arrived(state, work)
     state.work[work.task] = work
@@ -70,6 +80,7 @@ def _stepped(state: State, event: Stepped) -> None:
 
 def _ended(state: State, event: Ended, work: Work) -> list[Input]:
     quarantine.ended(state, work)
+    fallback.let_go(state, "agent", work.agent, work.task)
     if event.changed:
         effects.touch(state, work.task)
     del state.work[work.task]

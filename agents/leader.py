@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents import behaviour, talk
+from mai.agents import behaviour, standby, talk
 from mai.agents.context import Assignment, Context, Refusal, Reply
 from mai.agents.messages import Fields, Outcome
 from mai.agents.plain import readable
@@ -114,9 +114,17 @@ class Leader:
                 if to and refusal.changed:
                     raise Refusal(behaviour.KEPT.format(refusal.reason), "failed") from None
                 if not to:
-                    if refusal.state == "escalated":
-                        await self.ctx.escalate(refusal.reason)
+                    await self._given_up(refusal)
                     raise
+
+    async def _given_up(self, refusal: Refusal) -> None:
+        """Nobody is left: what was given up, or what all have failed at, goes up as such. Raises nothing otherwise."""
+        work = self.decider.state.work.get(self.task.task)
+        if work and work.switched and not self.board and refusal.state in ("failed", "expired", "escalated"):
+            said = "; ".join((*work.switched, f"{self.work.tried[-1]}: {refusal.reason}"))
+            await self.ctx.escalate(readable(standby.USED_UP.format(said)))
+        elif refusal.state == "escalated":
+            await self.ctx.escalate(refusal.reason)
 
     def _next(self, refusal: Refusal) -> str:
         """Who may take over; "" for nobody. A board leaves that to its coordinators."""

@@ -56,6 +56,7 @@ class Model(Part, frozen=True, kw_only=True):
     output_tokens: Count = 1024  # of one answer
     call_s: Seconds = 60.0  # one call with all its attempts
     attempts: Count = 4  # at one target
+    slow_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # an attempt that takes longer is slow; 0: four fifths of call_s
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     seed: int | None = None
 

@@ -78,8 +78,10 @@ class Agent(Part, frozen=True, kw_only=True):
     budget: Budget = Budget()  # of what it asks models
     kind: Kind = ""  # how it works; "" in the file: as `handler`, `command` or `model` say
     reports_to: str = ""  # the coordinator of a specialist or operator; by default the first one
-    backups: tuple[str, ...] = ()
-    task_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # 0: the department's limit
+    backups: tuple[str, ...] = ()  # agents of its department, who get its tasks when it fails, best first
+    quality: str = ""  # what is given up when it stands in for another
+    task_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # 0: the department's limit; with backups half of what is left
+    slow_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # a task that takes longer is slow; 0: four fifths of its time
 
     def __post_init__(self) -> None:
         if not self.kind:

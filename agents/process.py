@@ -7,6 +7,7 @@ import sys
 
 import msgspec
 
+from mai.agents import fallback
 from mai.agents.contracts import Contracts
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Ended, Event, Hopped
@@ -46,6 +47,7 @@ def load(state: State, ledger: Ledger) -> None:
         state.quarantine[key] = msgspec.json.decode(data, type=Quarantined)
     for key, data in ledger.load("suspect").items():
         state.suspects[key] = msgspec.json.decode(data, type=Suspect)
+    fallback.load(state, ledger.load("breaker"))
 
 
 class DepartmentProcess(Linked):

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.breaker import Breaker
 from mai.agents.link import Link, Transit
 from mai.agents.messages import Fields, Outcome
 
@@ -62,6 +63,8 @@ class Work(msgspec.Struct, omit_defaults=True):
     sources: tuple[str, ...] = ()
     ranked: tuple[str, ...] = ()  # whom Mai thinks the text is for, best first
     changed: bool = False  # a tool with an effect was called for it, or for what was handed on from it
+    since_ms: int = 0  # when it was handed to this agent
+    switched: tuple[str, ...] = ()  # what spoke against each agent that another stood in for here
 
 
 class Undo(msgspec.Struct, omit_defaults=True):
@@ -138,6 +141,7 @@ class State:
         self.quarantine: dict[str, Quarantined] = {}  # by task
         self.suspects: dict[str, Suspect] = {}  # by task
         self.undos: dict[str, Undo] = {}  # by the effect's key
+        self.breakers: dict[str, Breaker] = {}  # by what and name
         self.changes: dict[Change, msgspec.Struct | None] = {}
 
     def link(self, peer: str) -> Link:

@@ -12,7 +12,6 @@ from mai.agents.events import Event, register
 from mai.agents.messages import Cancel, Inquiry, Outcome, Think, Usage
 from mai.agents.models import Period
 from mai.agents.state import State
-from mai.daemon.breaker import Breaker
 from mai.daemon.pace import Pace
 from mai.daemon.spending import Account
 
@@ -24,6 +23,7 @@ class Attempt(msgspec.Struct):
     provider: str
     model: str  # the provider's name for it
     bound: Usage  # reserved
+    at_ms: int = 0  # when it began
 
 
 class Call(msgspec.Struct, omit_defaults=True):
@@ -95,6 +95,7 @@ class AttemptEnded(Event, frozen=True, kw_only=True):
     again_ms: int = 0  # when it may be tried again at this target; 0: not at all
     counts: bool = True  # as one of the attempts that the model allows there
     sick: bool = False  # the target seems to be out of order
+    slow: bool = False  # it took most of the time that a call has
     usage: Usage = Usage()
     at_ms: int
 
@@ -190,14 +191,13 @@ class Resume(Input, frozen=True):
 
 
 class CallsState(State):
-    """All that the models process knows. Breakers and turns are not kept: a new process begins with good faith."""
+    """All that the models process knows. Turns are not kept. Its breakers are those of models, by "provider/model"."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: dict[str, Call] = {}
         self.accounts: dict[str, Account] = {}  # by scope
         self.paces: dict[str, Pace] = {}  # by provider
-        self.breakers: dict[str, Breaker] = {}  # by "provider/model"
         self.turns: dict[str, int] = {}  # agent -> the last of all attempts that was begun for it
 
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from mai.agents import breaker, fallback
 from mai.agents.cancelling import fitting, said
 from mai.agents.decider import Input, Send, Tick, fold_link
 from mai.agents.events import Event, Received
 from mai.agents.messages import Cancel, Cancelled, Outcome, Think, Thought, Usage
 from mai.agents.models import Model, Target
 from mai.agents.organisation import Mandate
-from mai.daemon import breaker, spending
-from mai.daemon.breaker import Breaker
+from mai.daemon import spending, targets
 from mai.daemon.calling import (
     Asked,
     Attempt,
@@ -39,6 +39,7 @@ from mai.daemon.calling import (
 )
 from mai.daemon.pace import Pace
 from mai.daemon.spending import Account, Scoped
+from mai.daemon.targets import breaker_of
 from mai.daemon.waiting import Desk, counted, pause_ms
 
 INTERRUPTED = "the models process ended meanwhile"
@@ -121,9 +122,9 @@ class CallsDecider:
         ended = AttemptEnded(
             request=call.request, task=call.id, agent=call.agent, n=over.n, answer=over.answer, size=over.size,
             why=over.why[:LONGEST_NOTE], again_ms=again_ms, counts=over.counts, sick=over.sick and bool(over.why), usage=usage,
-            at_ms=now_ms,
+            slow=targets.slow(self.models.model(call.model), call.attempt, now_ms), at_ms=now_ms,
         )  # fmt: skip
-        return [ended]
+        return [ended, *targets.returned(self.state, call.attempt, ended)]
 
     def _cut_off(self, call: Call, now_ms: int, why: str) -> Event:
         """The end of an attempt of which nobody knows what it cost."""
@@ -159,13 +160,15 @@ class CallsDecider:
         if not call.faults or (call.due_ms and call.tries < model.attempts and call.due_ms < call.deadline_ms):
             return []
         later = ", which wants to be asked again after the deadline" if call.due_ms >= call.deadline_ms else ""
-        return [self._left(call, counted(call.faults) + later)]
+        return self._left(call, counted(call.faults) + later, now_ms)
 
-    def _left(self, call: Call, why: str) -> TargetLeft:
-        """The target that it is at is given up."""
-        target = self._target(call)
+    def _left(self, call: Call, why: str, now_ms: int) -> list[Event | Send]:
+        """The target that it is at is given up; with a receipt, if there is another."""
+        target, model = self._target(call), self.models.model(call.model)
         name = by(target.provider, target.model) if target else "a target that is no longer there"
-        return TargetLeft(request=call.request, task=call.id, agent=call.agent, why=f"{name}: {why}"[:LONGEST_NOTE])
+        left = TargetLeft(request=call.request, task=call.id, agent=call.agent, why=f"{name}: {why}"[:LONGEST_NOTE])
+        rest = model.chain[call.target + 1 :] if model and target else ()
+        return [left, *([targets.switched(call, name, rest[0], why, now_ms)] if rest else [])]
 
     def _ended(self, call: Call, state: Outcome, reason: str = "") -> list[Event | Send]:
         reason, notes = reason[:LONGEST_REASON], (*call.left, *call.notes)[:MOST_NOTES]
@@ -225,12 +228,12 @@ class CallsDecider:
             return self._follow(call.id, desk.now_ms)
         if desk.until(call.due_ms):
             return []
-        key = by(target.provider, target.model)
+        key = breaker_of(by(target.provider, target.model))
         if not breaker.of(self.state.breakers, key).lets(desk.now_ms):
             return self._shut(call, desk, key)
         provider = self.models.provider(target.provider)
         if provider is None:
-            return [self._left(call, "there is no such provider")]
+            return self._left(call, "there is no such provider", desk.now_ms)
         return [] if desk.full(provider) else self._afford(call, target, desk)
 
     def _afford(self, call: Call, target: Target, desk: Desk) -> list[Event | Send]:
@@ -247,11 +250,11 @@ class CallsDecider:
         """Its target is not asked for now: on to one that is, else to wait for the first that will be."""
         model = self.models.model(call.model)
         chain = model.chain[call.target :] if model else ()
-        breakers = [breaker.of(self.state.breakers, by(target.provider, target.model)) for target in chain]
+        breakers = [breaker.of(self.state.breakers, breaker_of(by(target.provider, target.model))) for target in chain]
         first_ms = min((one.again_ms() for one in breakers if one.until_ms), default=0)
         if any(one.lets(desk.now_ms) for one in breakers) or first_ms >= call.deadline_ms:
             said = f"{counted(call.faults)}, then " if call.faults else ""
-            return [self._left(call, f"{said}not asked after {breaker.of(self.state.breakers, key).failures} failures in a row")]
+            return self._left(call, f"{said}not asked after {targets.spoken(breaker.of(self.state.breakers, key))}", desk.now_ms)
         for one in breakers:
             desk.until(one.again_ms())
         return []
@@ -285,7 +288,7 @@ class CallsDecider:
     def evolve(self, event: Event, seq: int) -> list[Input]:
         """Fold one fact."""
         state = self.state
-        if fold_link(state, event, seq):
+        if fold_link(state, event, seq) or fallback.fold(state, event):
             return []
         match event:
             case CallTaken():
@@ -310,11 +313,10 @@ class CallsDecider:
         return []
 
     def _fold_begun(self, event: AttemptBegun, call: Call, seq: int) -> list[Input]:
-        state, key = self.state, by(event.provider, event.model)
-        call.n, call.attempt = event.n, Attempt(event.n, event.provider, event.model, event.bound)
+        state = self.state
+        call.n, call.attempt = event.n, Attempt(event.n, event.provider, event.model, event.bound, event.at_ms)
         state.turns[event.agent] = seq
-        if key in state.breakers:
-            state.breakers[key].begun(f"{event.task} {event.n}")
+        targets.begun(state, event)
         state.paces[event.provider] = state.paces.get(event.provider, Pace()).begun(event.at_ms)
         state.changed("pace", event.provider, state.paces[event.provider])
         state.changed("call", call.id, call)
@@ -322,16 +324,14 @@ class CallsDecider:
 
     def _fold_ended(self, event: AttemptEnded, call: Call, attempt: Attempt) -> list[Input]:
         state = self.state
-        key = by(attempt.provider, attempt.model)
-        if event.sick or key in state.breakers:
-            state.breakers.setdefault(key, Breaker()).ended(f"{call.id} {event.n}", sick=event.sick, now_ms=event.at_ms)
+        targets.ended(state, attempt, event)
         for scope in spending.scopes(call.agent):
             account = state.accounts.setdefault(scope, Account())
             account.book(event.usage, event.at_ms)
             state.changed("spent", scope, account)
         call.attempt, call.usage = None, spending.together((call.usage, event.usage))
         if event.answer:
-            call.answer, call.by = event.answer, key
+            call.answer, call.by = event.answer, by(attempt.provider, attempt.model)
         else:
             call.tries, call.due_ms = call.tries + event.counts, event.again_ms
             call.faults = (*call.faults, event.why)
@@ -375,3 +375,4 @@ def restore(state: CallsState, load: Callable[[str], dict[str, bytes]]) -> None:
     state.calls.update({key: msgspec.json.decode(data, type=Call) for key, data in load("call").items()})
     state.accounts.update({key: msgspec.json.decode(data, type=Account) for key, data in load("spent").items()})
     state.paces.update({key: msgspec.json.decode(data, type=Pace) for key, data in load("pace").items()})
+    fallback.load(state, load("breaker"))

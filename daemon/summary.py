@@ -152,6 +152,11 @@ def _checked(body: Body) -> str:
     return f"{short(body['asking'])} {'may' if body['allowed'] else 'may not'} ask for {body['contract']}: {body['rule']}"
 
 
+def _switched(body: Body) -> str:
+    lacks = f"; gives up: {body['gives_up']}" if body.get("gives_up") else ""
+    return f"{body['to']} stands in for the {body['what']} {body['name']}: {body['evidence']}{lacks}"
+
+
 SUMMARIES: dict[str, Callable[[Body], str]] = {
     "process.started": lambda b: f"{b['process']}, version {b['version']}, organisation {b['organisation']}, pid {b['pid']}",
     "process.stopped": lambda b: b["why"],
@@ -191,6 +196,10 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "memory.read": _read,
     "claim": lambda b: f"{b['agent']}: {b['subject']} {b['attribute']} = {plain(b['value'])} ({b['confidence']:.0%})",
     "escalated": lambda b: f"{b['agent']} gives it up: {b['reason']}",
+    "fallback.switched": _switched,
+    "fallback.returned": lambda b: f"the {b['what']} {b['name']} answers again after {b['after_ms']} ms",
+    "breaker.probed": lambda b: f"the {b['what']} {b['name']} is tried again",
+    "breaker.noted": lambda b: f"the {b['what']} {b['name']} was {b['how']}{': ' * bool(b.get('why'))}{b.get('why', '')}",
     "request.accepted": lambda b: f"{short(b['asker'])} asks: {b['text']}",
     "request.planned": _planned,
     "request.cancelled": lambda b: f"by {b['by']}: {b.get('reason') or 'no reason given'}",

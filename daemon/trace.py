@@ -29,6 +29,7 @@ from mai.agents.events import (
     Sent,
     Stepped,
 )
+from mai.agents.fallback import BreakerProbed, FallbackSwitched
 from mai.agents.messages import Result, Task
 from mai.agents.quarantine import TaskQuarantined, TaskReleased
 from mai.daemon.cancel import CancelAnswered, RequestCancelled
@@ -43,7 +44,7 @@ from mai.daemon.records import (
     RequestPlanned,
     WordingDropped,
 )
-from mai.daemon.summary import asked, happened, plain, thought
+from mai.daemon.summary import asked, happened, plain, summary, thought
 from mai.daemon.tree import OPEN, Node, Note, Step, Trace
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
@@ -240,6 +241,8 @@ class _Fold:
                 self._node(event.task, at_ms).notes.append(Note(at_ms, f"stopped by {event.by}"))
             case UndoPlanned() | UndoIntent() | UndoDone() | UndoUnknown():
                 self._undo(event, at_ms)
+            case FallbackSwitched() | BreakerProbed():
+                self._node(event.task, at_ms).notes.append(Note(at_ms, summary(event.kind, msgspec.to_builtins(event))))
             case Escalated():
                 self._node(event.task, at_ms).notes.append(Note(at_ms, f"given up: {event.reason}"))
             case Ended():

@@ -41,7 +41,7 @@ from mai.agents.texts import misfit
 from mai.sandbox.ledger import Ledger
 
 MAI, ME = "acme/mai", "acme/support"
-NOUNS = ("task", "step", "link", "memory", "cancel", "undo", "quarantine", "suspect")
+NOUNS = ("task", "step", "link", "memory", "cancel", "undo", "quarantine", "suspect", "breaker")
 USAGE = Usage(100, 10)
 MODELS = Models(models=(Model(name="m", chain=()),))
 PATIENCE_S = 30.0  # until a test gives up; never a measure

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mai.daemon.breaker import FAILURES, FIRST_MS, LONGEST_MS, Breaker
+from mai.agents.breaker import FAILURES, FIRST_MS, LONGEST_MS, Breaker
 from mai.daemon.pace import Pace
 
 HOUR_MS = 3_600_000

@@ -354,8 +354,9 @@ def test_what_an_operator_gives_up_goes_to_a_specialist_then_to_the_board() -> N
     assert desk.hops()[-1] == "coordinator analyst"
     desk.report("analyst", "escalated", reason="for me, too")
     (result,) = desk.results()
-    assert (result.state, result.reason) == ("escalated", "for me, too")
-    assert [event.agent for event in desk.events if isinstance(event, Escalated)] == ["clerk", "analyst"]
+    said = "nobody is left who could do it: clerk: too hard; analyst: for me, too"
+    assert (result.state, result.reason) == ("escalated", said)
+    assert [event.agent for event in desk.events if isinstance(event, Escalated)] == ["clerk", "analyst", "coordinator"]
 
 
 def test_a_step_says_how_it_ended() -> None:
@@ -429,7 +430,9 @@ def test_any_inputs_to_any_organisation(organisation: Organisation, fitting: lis
     assert folded, rows
     desk.now_ms += 10 * LIMIT_MS
     desk.feed(Tick())
-    assert not desk.decider.state.work and not desk.decider.state.steps and not desk.rows()
+    assert not desk.decider.state.work and not desk.decider.state.steps
+    assert {noun for noun, _ in desk.rows()} <= {"breaker"}
+    assert not any(one.trial for one in desk.decider.state.breakers.values())
     hopped = [event.task for event in desk.events if isinstance(event, Hopped)]
     assert sorted(hopped) == sorted(event.task for event in desk.events if isinstance(event, Ended)) == sorted(set(hopped))
     assert sorted(result.task for result in desk.results()) == sorted(f"r/{number}" for number in range(1, arrived + 1))

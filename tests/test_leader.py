@@ -154,12 +154,12 @@ def test_the_next_takes_over_as_in_the_built_in(
 
 @pytest.mark.parametrize("kind", ["model", ""])
 def test_what_all_have_given_up_goes_up_as_given_up(lead: Callable[..., Lone], kind: str) -> None:
-    """Between the ranks it stays an escalation with the last reason, as with the built-in."""
+    """Between the ranks it stays an escalation with the reasons of all, as with the built-in."""
     lone = lead("all give up", "support.refund", {"order": 1}, board=kind, coordinator=kind)
     assert [(event.agent, event.state) for event in lone.of_kind(Ended)] == [
         ("desk", "escalated"), ("clerk", "escalated"), ("first", "escalated"), ("board", "escalated"),
     ]  # fmt: skip
-    assert lone.result().reason == "too hard for a clerk"
+    assert lone.result().reason == "nobody is left who could do it: desk: too hard; clerk: too hard for a clerk"
 
 
 def test_a_board_withholds(lead: Callable[..., Lone]) -> None:
