@@ -58,6 +58,7 @@ class FallbackSwitched(Event, frozen=True, kw_only=True):
     evidence: str
     gives_up: str = ""  # what its answer may lack, as the organisation says
     at_ms: int = 0
+    tried: bool = False  # has `name` had this very task?
 
 
 class FallbackReturned(Event, frozen=True, kw_only=True):

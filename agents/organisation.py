@@ -55,6 +55,9 @@ class Tool(Part, frozen=True, kw_only=True):
     input: Fields = field(default_factory=dict)  # what a command, or a function without annotations, takes
     hosts: tuple[str, ...] = ()  # a function that needs the network: "api.example.com", "api.example.com:8443"
     effect: Effect = "none"
+    backup: str = ""  # a tool of the same effect that is called when this one fails; with an effect only if it was not begun
+    quality: str = ""  # what is given up when it stands in for another
+    slow_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # a call that takes longer is slow; 0: four fifths of timeout_s
     undo: str = ""  # a tool of the same department that undoes what this one did
     asked_by: str | tuple[str, ...] = ""  # queryable: a function, a command or a server's tool that knows whether a key happened
     timeout_s: Seconds = 4.0  # a function without hosts runs in the department's own loop: below Limits.heartbeat_s
@@ -99,6 +102,9 @@ class Contract(Part, frozen=True, kw_only=True):
     request: Fields = field(default_factory=dict)
     reply: Fields = field(default_factory=dict)
     phrases: tuple[str, ...] = ()  # how a client asks for it: "refund order {order}"
+    backups: tuple[str, ...] = ()  # contracts with the same fields, "department.contract", who get its tasks when it fails
+    quality: str = ""  # what is given up when it stands in for another
+    slow_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # an answer that takes longer is slow; 0: two fifths of request_s
 
 
 class Department(Part, frozen=True, kw_only=True):

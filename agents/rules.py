@@ -10,6 +10,7 @@ a worker whose coordinator exists is reached through it.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
+from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.lines import KeyPath
@@ -208,45 +209,6 @@ def agent_reports_to_a_coordinator(scene: Scene, department: Department, agent: 
         yield at, f"{label} cannot be reached: it reports to {agent.reports_to}, which is no coordinator", hint
 
 
-def agent_is_backed_up(scene: Scene, department: Department, agent: Agent, where: KeyPath) -> Broken:
-    """Backups are other agents of the department, each once, and they do not lead back."""
-    label = _label("agent", agent, department)
-    names = {one.name for one in department.agents}
-    for index, name in enumerate(agent.backups):
-        at = (*where, "backups", index)
-        if name == agent.name:
-            yield at, f"{label} is its own backup", "name another agent"
-        elif name in agent.backups[:index]:
-            yield at, f"{label} lists the backup {name} twice", "once is enough"
-        elif name not in names:
-            hint = nearest(name, names - {agent.name}, f"the agents of {department.name}")
-            yield at, f"{label} has an unknown backup {shown(name)}", hint
-    cycle = _cycle(department, agent)
-    if cycle and agent.name == _first(department, cycle):
-        way = " → ".join((*cycle, agent.name))
-        yield (*where, "backups"), f"the backups of {department.name} lead back: {way}", "leave one of them out"
-
-
-def _cycle(department: Department, agent: Agent) -> list[str]:
-    """The shortest way from an agent over backups back to itself, without its end; empty if there is none."""
-    backups = {one.name: one.backups for one in department.agents}
-    ways = [[agent.name]]
-    seen: set[str] = set()
-    while ways:
-        way = ways.pop(0)
-        for name in backups.get(way[-1], ()):
-            if name == agent.name and len(way) > 1:
-                return way
-            if name not in seen and name not in way:
-                seen.add(name)
-                ways.append([*way, name])
-    return []
-
-
-def _first(department: Department, names: list[str]) -> str:
-    return next(agent.name for agent in department.agents if agent.name in names)
-
-
 # -- a contract
 def contract_is_served(scene: Scene, department: Department, contract: Contract, where: KeyPath) -> Broken:
     """An agent with code of its own serves it: the built-in ranks hand work on and make no values."""
@@ -334,4 +296,5 @@ OF_CONTRACT: Final[tuple[Callable[[Scene, Department, Contract, KeyPath], Broken
     contract_may_be_asked,
     contract_is_typed,
     contract_has_its_phrases,
+    contract_is_backed_up,
 )

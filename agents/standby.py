@@ -46,7 +46,7 @@ def route(department: "DepartmentDecider", work: Work, receiver: str, now_ms: in
             continue
         if spoken:
             why = breaker.of(department.state.breakers, key("agent", receiver)).evidence()
-            events.append(receipt(department, work, receiver, name, evidence=f"not asked after {why}"))
+            events.append(receipt(department, work, receiver, name, evidence=f"not asked after {why}", tried=False))
         task = f"{work.task}.{work.children + 1}"
         events += fallback.probe(department.state, "agent", name, task, request=work.request, task=work.task)
         return Route(name, events)
@@ -100,11 +100,13 @@ def escalated(department: "DepartmentDecider", work: Work, done: Done) -> list[E
 
 
 # -- receipts
-def receipt(department: "DepartmentDecider", work: Work, name: str, to: str, *, evidence: str) -> FallbackSwitched:
+def receipt(
+    department: "DepartmentDecider", work: Work, name: str, to: str, *, evidence: str, tried: bool = True
+) -> FallbackSwitched:
     """Who gets what was another's to do, on what evidence, and what is given up with that."""
     return FallbackSwitched(
         request=work.request, task=work.task, what="agent", name=name, to=to, evidence=fallback.evidence(evidence),
-        gives_up=gives_up(department.own.agent(name), department.own.agent(to)), at_ms=department.now_ms,
+        gives_up=gives_up(department.own.agent(name), department.own.agent(to)), at_ms=department.now_ms, tried=tried,
     )  # fmt: skip
 
 

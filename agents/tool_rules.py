@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from mai.agents.backup_rules import tool_is_backed_up
 from mai.agents.cancelling import FIELDS
 from mai.agents.faults import nearest, shown
 from mai.agents.fields import flaws
@@ -171,4 +172,5 @@ def _asking(scene: "Scene", tool: Tool, label: str, at: KeyPath) -> Broken:
 
 OF_TOOL: Final = (
     tool_can_be_called, tool_can_be_asked, tool_keeps_its_time, tool_has_its_hosts, tool_is_typed, tool_can_be_undone,
+    tool_is_backed_up,
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """What Mai knows and what she is told: open requests, passages, errands, and the inputs of her decider. Pure."""
 
+import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +14,8 @@ from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.told import Watched
 
+BACKUP = "b"  # in the id of a task that another contract has instead: behind it, the how manieth
+_BACKUP = re.compile(r"((?:/|\.m)\d+)b\d+\Z")
 LONGEST_ID = 4096  # of a task; each hop adds a little
 
 
@@ -37,6 +40,24 @@ class Passage(msgspec.Struct):
     asking: str
     contract: str
     deadline_ms: int
+
+
+class Turn(msgspec.Struct):
+    """Who has a task now whose contract has backups."""
+
+    task: str  # as who asks knows it
+    request: str
+    asking: str  # a department, or "client"
+    contract: str  # that was asked for
+    now: str  # that has it
+    ident: str  # the task's id there
+    since_ms: int
+    until_ms: int
+    deadline_ms: int
+    body: Task
+    n: int = 0
+    tried: tuple[str, ...] = ()  # contracts that have had it
+    switched: tuple[str, ...] = ()  # what spoke against each
 
 
 class Errand(msgspec.Struct):
@@ -122,6 +143,7 @@ class MaiState(State):
         super().__init__()
         self.requests: dict[str, Request] = {}
         self.passages: dict[str, Passage] = {}
+        self.turns: dict[str, Turn] = {}  # by the task's first id
         self.errands: dict[str, Errand] = {}
         self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
         self.doubts: dict[str, Doubtful] = {}  # by key
@@ -197,6 +219,12 @@ class Releases(Input, frozen=True):
     order: ReleaseOrder
 
 
+class Forsaken(Input, frozen=True):
+    """The watchdog has given a process up."""
+
+    process: str
+
+
 class Freed(Input, frozen=True):
     """A department answers that."""
 
@@ -234,9 +262,14 @@ def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
     return [f"{request}/{number}" for number in range(1, len(parts) + 1)]
 
 
+def first(task: str) -> str:
+    """The id under which a task was asked for, whoever has it now."""
+    return _BACKUP.sub(r"\1", task)
+
+
 def origin(task: str) -> str:
     """The task of Mai's from which a department's ask derives: `R/1` for `R/1.2.1.m4`; "" if the id has another form."""
-    work, via, step = task.rpartition(VIA_MAI)
+    work, via, step = first(task).rpartition(VIA_MAI)
     n, again, count = step.partition(AGAIN)
     if not via or not n.isdecimal() or (again and not count.isdecimal()) or len(task) > LONGEST_ID:
         return ""

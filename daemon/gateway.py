@@ -24,7 +24,7 @@ from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Resu
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, doubt_orders, releasing, told
+from mai.daemon import breach, cancel, compose, cover, doubt_orders, releasing, told
 from mai.daemon.accused import Accused
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
@@ -95,6 +95,7 @@ class Gateway(Loop):
             state.passages[key] = msgspec.json.decode(data, type=Passage)
         for key, data in self.ledger.load("errand").items():
             state.errands[key] = msgspec.json.decode(data, type=Errand)
+        cover.load(state, self.ledger.load("turn"), self.ledger.load("breaker"))
         cancel.load(state, self.ledger.load("cancel"))
         for key, data in self.ledger.load("doubt").items():
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)

@@ -27,12 +27,13 @@ from mai.agents.messages import (
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, doubts, errands, mai_folding, releasing, told, wording
+from mai.daemon import breach, cancel, compose, cover, doubts, errands, mai_folding, releasing, told, wording
 from mai.daemon.desk import (
     Asked,
     Cancels,
     Crossing,
     Errands,
+    Forsaken,
     Freed,
     Holding,
     MaiState,
@@ -45,6 +46,7 @@ from mai.daemon.desk import (
     Resolving,
     Returned,
     Stopped,
+    first,
     origin,
     tasks,
 )
@@ -85,6 +87,7 @@ class MaiDecider:
         self.mandate, self.table, self.fault, self.memory = mandate, table, fault, memory
         self.limits = mandate.organisation.limits
         self.state.pulse.promise(mandate.organisation)
+        self.overdue: set[str] = set()  # turns that have had their time, where nobody else could have the task then
 
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
@@ -121,11 +124,14 @@ class MaiDecider:
                 found = doubts.resolved(self, given, now_ms)
             case Releases() | Freed():
                 found = releasing.decide(self, given)
-            case told.Told() | told.Standing():
-                found = [*told.decide(self, given)]
+            case told.Told() | told.Standing() | Forsaken():
+                found = self._watched(given, now_ms)
             case TurnedAway() | breach.Weigh():
                 found = breach.decide(self.state.pulse, self.mandate.client, given, now_ms)
         return found
+
+    def _watched(self, given: told.Told | told.Standing | Forsaken, now_ms: int) -> list[Event | Send]:
+        return cover.forsaken(self, given.process, now_ms) if isinstance(given, Forsaken) else [*told.decide(self, given)]
 
     def _asked(self, asked: Asked, now_ms: int) -> list[Event | Send]:
         accepted = RequestAccepted(
@@ -147,13 +153,16 @@ class MaiDecider:
             why = plan.question or f"{NOTHING_FITS}; its departments are {', '.join(offers)}"
             return [planned, self._not_taken(of, why, now_ms - accepted_ms)]
         until_ms = sooner_ms(now_ms, of.deadline_ms)
-        sends = [
-            Send(f"{self.mandate.client}/{part.department}", task, until_ms, self._task(of, part, task))
-            for part, task in zip(plan.parts, tasks(plan.request, plan.parts), strict=True)
-        ]
-        if why := next((why for send in sends if (why := self._unsendable(send))), ""):
+        given: list[Event | Send] = []
+        for part, task in zip(plan.parts, tasks(plan.request, plan.parts), strict=True):
+            body = self._task(of, part, task)
+            if cover.backed(self, part.contract):
+                given += cover.give(self, body, "client", of.deadline_ms, now_ms)
+            else:
+                given.append(Send(f"{self.mandate.client}/{part.department}", task, until_ms, body))
+        if why := next((why for one in given if isinstance(one, Send) and (why := self._unsendable(one))), ""):
             return [planned, self._not_taken(of, why, now_ms - accepted_ms)]
-        return [planned, *sends]
+        return [planned, *given]
 
     def _later(self, plan: Planned, now_ms: int) -> list[Event | Send]:
         """The plan of a request that has waited for it, unless it has ended or was planned meanwhile."""
@@ -191,6 +200,8 @@ class MaiDecider:
         if not checked.allowed:
             return [checked, self._result(crossing.peer, body, "expired" if late else "refused", checked.rule)]
         passed = msgspec.structs.replace(body, hops=self._hops(body), ranked=())  # whom it is for she says alone
+        if cover.backed(self, body.contract):
+            return [checked, *cover.give(self, passed, crossing.peer.split("/")[1], until_ms, now_ms)]
         return [checked, Send(self._server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]
 
     def _why_not(self, crossing: Crossing, holding: Holding | None) -> str:
@@ -207,7 +218,8 @@ class MaiDecider:
             return f"the request was handed on {self.limits.hops} times, which is its limit"
         if len(self.state.passages) >= self.limits.queue:
             return f"{self.limits.queue} requests between departments are open, which is the limit; ask again later"
-        return crowded(self.state, self._server(body.contract), self.limits.queue)
+        backed = cover.backed(self, body.contract)
+        return "" if backed else crowded(self.state, self._server(body.contract), self.limits.queue)
 
     def _unsendable(self, send: Send) -> str:
         return too_large(send.body, self.limits.message_bytes) or crowded(self.state, send.to, self.limits.queue)
@@ -218,6 +230,8 @@ class MaiDecider:
 
     def holding(self, task: str) -> Holding | None:
         """Who has an open task of Mai's."""
+        if turn := self.state.turns.get(first(task)):
+            return Holding(self._server(turn.now), turn.request, turn.deadline_ms) if turn.ident == task else None
         if passage := self.state.passages.get(task):
             return Holding(self._server(passage.contract), passage.request, passage.deadline_ms)
         request = self.state.requests.get(task.rpartition("/")[0])
@@ -247,12 +261,20 @@ class MaiDecider:
         if holding.process != returned.peer:
             detail = f"{returned.peer} answers {body.task[:80]!r}, which {holding.process} has"
             return [MessageRefused(peer=returned.peer, why="out of place", detail=detail)]
+        turn = self.state.turns.get(first(body.task))
+        if turn is None:
+            return self._ends(returned.peer, body, now_ms)
+        verdict = cover.came(self, turn, body, now_ms)
+        return [*verdict.events, *(self._ends(returned.peer, verdict.result, now_ms) if verdict.result else [])]
+
+    def _ends(self, peer: str, body: Result, now_ms: int) -> list[Event | Send]:
+        """The end of a task of hers, and what follows."""
         if passage := self.state.passages.get(body.task):
             return self._goes_back(passage, body)
-        request = self.state.requests[holding.request]
+        request = self.state.requests[body.task.rpartition("/")[0]]
         part = self._part(request, body.task)
         assert part is not None, "a part that nobody has"
-        by = body.by if body.by.startswith(f"{returned.peer}/") else returned.peer
+        by = body.by if body.by.startswith(f"{peer}/") else peer
         answer = PartAnswer(part.department, part.text, body.state, body.text, body.value, body.reason, by, body.sources)
         ended = PartEnded(request=request.request, task=body.task, answer=answer)
         return [ended, *self._whole(request, {**request.answers, body.task: answer}, now_ms)]
@@ -295,7 +317,7 @@ class MaiDecider:
         return [read, Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, kept is not None, value))]
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
-        events = errands.expire(self, now_ms)
+        events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms)]
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
                 reason = f"{passage.contract} did not answer before its deadline"
@@ -338,7 +360,8 @@ class MaiDecider:
         return found
 
     def next_deadline_ms(self) -> int:
-        """The first deadline of a request, a passage or an errand, or when a breach ends by itself; 0 if there is none."""
+        """The first deadline of anything open, or when a breach ends by itself; 0 if there is none."""
         open_ = (self.state.requests, self.state.passages, self.state.errands)
+        turns = (one.until_ms for one in self.state.turns.values() if one.ident not in self.overdue)
         deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
-        return min((*deadlines, *breach.due_ms(self.state.pulse)), default=0)
+        return min((*deadlines, *turns, *breach.due_ms(self.state.pulse)), default=0)

@@ -3,11 +3,12 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
+from mai.agents import fallback
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, Remembered
 from mai.agents.state import Value
-from mai.daemon import breach, cancel, doubts, errands, releasing, told
-from mai.daemon.desk import Answered, MaiState, Passage, Request, Said
+from mai.daemon import breach, cancel, cover, doubts, errands, releasing, told
+from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
 from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
@@ -35,6 +36,7 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("request", request, state.requests[request])
         case PartEnded(request=request) if request in state.requests:
             state.requests[request].answers[event.task] = event.answer
+            cover.end(state, event.task)
             state.changed("request", request, state.requests[request])
         case RequestEnded(request=request) if request in state.requests:
             _fold_end(state, event, state.requests.pop(request), seq)
@@ -45,12 +47,16 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
         case ContractEnded(task=task) if task in state.passages:
             del state.passages[task]
             state.changed("passage", task, None)
+            cover.end(state, task)
         case ErrandChecked(allowed=True) | ErrandEnded():
             state.changed("errand", event.task, errands.fold(state.errands, event))
         case Remembered():
             state.changed("memory", f"client//{event.key}", Value(event.value))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
             doubts.fold(state, event, seq)
+        case told.WatchdogTold(what="given_up"):
+            told.fold(state, event)
+            return [Forsaken(event.process)]
         case _:
             _fold_aside(state, event)
     return following
@@ -65,6 +71,12 @@ def _fold_aside(state: MaiState, event: Event) -> None:
             releasing.fold(state, event)
         case told.WatchdogTold() | told.WatchdogStands():
             told.fold(state, event)
+        case cover.CoverGiven():
+            cover.fold(state, event)
+        case fallback.FallbackSwitched():
+            cover.fold_switched(state, event)
+        case _:
+            fallback.fold(state, event)
 
 
 def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) -> None:
@@ -78,6 +90,8 @@ def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) 
         event.parts,
         event.elapsed_ms,
     )
+    for task in tasks(request.request, request.parts):
+        cover.end(state, task)
     state.changed("request", request.request, None)
     state.changed("answer", request.request, answered)
     state.changed("said", f"{seq:012}", Said(request.request))

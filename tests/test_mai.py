@@ -53,8 +53,8 @@ def organisation() -> Organisation:
 class Mai:
     """Her decider, fed by hand: each event is folded at once, sends are kept."""
 
-    def __init__(self) -> None:
-        part = mandate(organisation(), "acme", "mai")
+    def __init__(self, whole: Organisation | None = None) -> None:
+        part = mandate(whole or organisation(), "acme", "mai")
         self.memory: dict[str, Value] = {}
         fault = Contracts(part.organisation).fault
         self.decider = MaiDecider(part, Table(part.organisation), fault, self.memory.get)
