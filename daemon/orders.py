@@ -109,7 +109,7 @@ class Orders:
         caller.answer({"processes": [*wards, *self._ourselves(now_s, pss=order.pss)], "disk": self._watchdog.room.describe()})
 
     def _ourselves(self, now_s: float, *, pss: bool) -> list[Reply]:
-        facts = self._watchdog.facts
+        facts = self._watchdog.view.facts
         own = next((fact for fact in facts.processes if fact.name == WATCHDOG), None) if facts else None
         status = self._watchdog.book.fault
         return [
@@ -141,7 +141,8 @@ class Orders:
         until_s = now_s + STOP_S + GRACE_S + (0.0 if stop_only else START_S)
 
         def step() -> bool:
-            reply = stopped(ward) if stop_only else started(ward, old if order.do == "restart" else 0, self._waits_for(ward))
+            vain = self._watchdog.wards.vain(ward)
+            reply = stopped(ward) if stop_only else started(ward, old if order.do == "restart" else 0, vain)
             if reply:
                 caller.answer(reply)
             return bool(reply)
@@ -157,12 +158,6 @@ class Orders:
         if name not in self._watchdog.wards:
             raise UsageFault(f"there is no process {name[:80]!r}", f"there are: {', '.join(self._watchdog.wards)}")
         return self._watchdog.wards[name]
-
-    def _waits_for(self, ward: Ward) -> str:
-        """Why it cannot even be started; "" if it can."""
-        mai = self._watchdog.wards[f"{ward.name.split('/')[0]}/mai"]
-        vain = ward.case.state == "waiting" and mai.case.state in ("failed", "stopped")
-        return f"{ward.name} waits for {mai.name}, which is {mai.case.state}" if vain else ""
 
     def _wait_ready(self, caller: Caller, order: Order, now_s: float) -> None:
         seen: dict[str, str] = {}
@@ -189,7 +184,7 @@ class Orders:
         self._followers.append(Follower(self._watchdog.book, caller, order.client, order.after))
 
     def _down(self, caller: Caller, order: Order, now_s: float) -> None:
-        self._watchdog.control.down()
+        self._watchdog.view.control.down()
         self._watchdog.halting = True
         self._leaving.append(caller)
 
