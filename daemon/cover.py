@@ -22,6 +22,7 @@ from mai.agents.fallback import FallbackSwitched
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Contract, Organisation
 from mai.agents.plain import readable
+from mai.daemon import held
 from mai.daemon.desk import BACKUP, MaiState, Turn
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ def _shut(mai: "MaiDecider", name: str, now_ms: int) -> str:
     """Why a contract is not to be asked now; "" if it may be."""
     if (why := mai.state.watched.failed.get(_process(mai, name))) is not None:
         return f"its department was given up{': ' * bool(why)}{why}"
-    if why := crowded(mai.state, _process(mai, name), mai.limits.queue):
+    process, queue = _process(mai, name), mai.limits.queue
+    if why := crowded(mai.state, process, queue) or held.shut(mai.state, process, queue):
         return why
     known = breaker.of(mai.state.breakers, fallback.key("contract", name))
     return "" if known.lets(now_ms) else f"not asked after {known.evidence()}"

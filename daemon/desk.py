@@ -136,6 +136,25 @@ class Said(msgspec.Struct):
     request: str
 
 
+class Hold(msgspec.Struct, frozen=True):
+    """Why a department gets no new tasks."""
+
+    how: str
+    by: str = ""
+    why: str = ""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A task that waits."""
+
+    task: str
+    request: str
+    to: str  # the process of its department
+    deadline_ms: int
+    body: Task
+    seq: int  # of its record: the order in which they came
+
+
 class MaiState(State):
     """All that Mai knows."""
 
@@ -150,6 +169,8 @@ class MaiState(State):
         self.releases: dict[str, ReleaseOrder] = {}  # the last ones, by order
         self.watched = Watched()  # what the watchdog has told
         self.pulse = Pulse()
+        self.held: dict[str, Hold] = {}  # departments that take no new tasks
+        self.waiting: dict[str, Held] = {}  # tasks for them, by their first id
 
 
 class Asked(Input, frozen=True):

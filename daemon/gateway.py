@@ -24,7 +24,7 @@ from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Resu
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, doubt_orders, releasing, told
+from mai.daemon import breach, cancel, compose, cover, doubt_orders, held, releasing, told
 from mai.daemon.accused import Accused
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
@@ -101,6 +101,7 @@ class Gateway(Loop):
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
         releasing.load(state, self.ledger.load("release"))
         told.load(state, self.ledger.load("watched"))
+        held.load(state, self.ledger.load("held"), self.ledger.load("waiting"))
         breach.load(state, self.ledger.load(breach.NOUN))
         self.shell.restore()
         self.started()

@@ -27,7 +27,7 @@ from mai.agents.messages import (
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, doubts, errands, mai_folding, releasing, told, wording
+from mai.daemon import breach, cancel, compose, cover, doubts, errands, held, mai_folding, releasing, told, wording
 from mai.daemon.desk import (
     Asked,
     Cancels,
@@ -91,7 +91,11 @@ class MaiDecider:
 
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
-        """Turn an input into facts and sends."""
+        """Turn an input into facts and sends; tasks for a department that takes none now are held."""
+        found = self._decide(given, now_ms)
+        return found if isinstance(given, held.Heed) else held.divert(self, found)
+
+    def _decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         found: list[Event | Send] = []
         match given:
             case Asked():
@@ -126,6 +130,8 @@ class MaiDecider:
                 found = releasing.decide(self, given)
             case told.Told() | told.Standing() | Forsaken():
                 found = self._watched(given, now_ms)
+            case held.Heed():
+                found = held.heed(self, now_ms)
             case TurnedAway() | breach.Weigh():
                 found = breach.decide(self.state.pulse, self.mandate.client, given, now_ms)
         return found
@@ -219,10 +225,14 @@ class MaiDecider:
         if len(self.state.passages) >= self.limits.queue:
             return f"{self.limits.queue} requests between departments are open, which is the limit; ask again later"
         backed = cover.backed(self, body.contract)
-        return "" if backed else crowded(self.state, self._server(body.contract), self.limits.queue)
+        return "" if backed else self._closed(self._server(body.contract))
+
+    def _closed(self, process: str) -> str:
+        """Why nothing new may go to a department; "" if it may."""
+        return crowded(self.state, process, self.limits.queue) or held.shut(self.state, process, self.limits.queue)
 
     def _unsendable(self, send: Send) -> str:
-        return too_large(send.body, self.limits.message_bytes) or crowded(self.state, send.to, self.limits.queue)
+        return too_large(send.body, self.limits.message_bytes) or self._closed(send.to)
 
     def _hops(self, body: Task) -> int:
         """How often a task may still be handed on: as it says, but never more than its way so far leaves."""
@@ -320,7 +330,8 @@ class MaiDecider:
         events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms)]
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
-                reason = f"{passage.contract} did not answer before its deadline"
+                waits = held.reason(self.state, passage.task)
+                reason = f"{passage.contract} did not answer before its deadline{'; ' * bool(waits)}{waits}"
                 events.append(ContractEnded(request=passage.request, task=passage.task, state="expired", reason=reason))
                 events.append(self._result(passage.asking, passage, "expired", reason))
         for request in self.state.requests.values():
@@ -331,12 +342,16 @@ class MaiDecider:
             elif wording.errand_of(request.request) not in self.state.errands:
                 missing = {
                     task: PartAnswer(
-                        part.department, part.text, "expired", "", {}, doubts.late(self.state, request.request), "", ()
+                        part.department, part.text, "expired", "", {}, self._late(request, task), "", ()
                     )
                     for part, task in zip(request.parts, tasks(request.request, request.parts), strict=True)
                 }
                 events += self._whole(request, {**missing, **request.answers}, now_ms)
         return events
+
+    def _late(self, request: Request, task: str) -> str:
+        """Why a part has no answer in time."""
+        return held.reason(self.state, task) or doubts.late(self.state, request.request)
 
     # -- evolve
     def evolve(self, event: Event, seq: int) -> list[Input]:

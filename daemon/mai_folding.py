@@ -7,7 +7,7 @@ from mai.agents import fallback
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, Remembered
 from mai.agents.state import Value
-from mai.daemon import breach, cancel, cover, doubts, errands, releasing, told
+from mai.daemon import breach, cancel, cover, doubts, errands, held, releasing, told
 from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
 from mai.daemon.records import (
     ContractChecked,
@@ -36,7 +36,7 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("request", request, state.requests[request])
         case PartEnded(request=request) if request in state.requests:
             state.requests[request].answers[event.task] = event.answer
-            cover.end(state, event.task)
+            _end(state, event.task)
             state.changed("request", request, state.requests[request])
         case RequestEnded(request=request) if request in state.requests:
             _fold_end(state, event, state.requests.pop(request), seq)
@@ -47,16 +47,18 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
         case ContractEnded(task=task) if task in state.passages:
             del state.passages[task]
             state.changed("passage", task, None)
-            cover.end(state, task)
+            _end(state, task)
         case ErrandChecked(allowed=True) | ErrandEnded():
             state.changed("errand", event.task, errands.fold(state.errands, event))
         case Remembered():
             state.changed("memory", f"client//{event.key}", Value(event.value))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
             doubts.fold(state, event, seq)
-        case told.WatchdogTold(what="given_up"):
+        case told.WatchdogTold() | told.WatchdogStands():
             told.fold(state, event)
-            return [Forsaken(event.process)]
+            return [*following, *_heeded(event)]
+        case held.DepartmentHeld() | held.DepartmentFreed() | held.TaskHeld():
+            return [*following, *held.fold(state, event, seq)]
         case _:
             _fold_aside(state, event)
     return following
@@ -67,16 +69,31 @@ def _fold_aside(state: MaiState, event: Event) -> None:
     match event:
         case cancel.RequestCancelled() | cancel.CancelAnswered():
             cancel.fold(state, event)
+            if isinstance(event, cancel.RequestCancelled):
+                held.cancelled(state, event.request)
         case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
             releasing.fold(state, event)
-        case told.WatchdogTold() | told.WatchdogStands():
-            told.fold(state, event)
         case cover.CoverGiven():
             cover.fold(state, event)
         case fallback.FallbackSwitched():
             cover.fold_switched(state, event)
         case _:
             fallback.fold(state, event)
+
+
+def _heeded(event: told.WatchdogTold | told.WatchdogStands) -> list[Input]:
+    """What may follow from a word of the watchdog: backups have the turn, departments are held or freed."""
+    if isinstance(event, told.WatchdogTold) and event.what not in ("wanted", "given_up", "revived"):
+        return []
+    if isinstance(event, told.WatchdogTold) and event.what == "given_up":
+        return [Forsaken(event.process), held.Heed()]
+    return [held.Heed()]
+
+
+def _end(state: MaiState, task: str) -> None:
+    """A task of Mai's has ended: nobody has it, nor waits for it."""
+    cover.end(state, task)
+    held.end(state, task)
 
 
 def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) -> None:
@@ -91,7 +108,7 @@ def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) 
         event.elapsed_ms,
     )
     for task in tasks(request.request, request.parts):
-        cover.end(state, task)
+        _end(state, task)
     state.changed("request", request.request, None)
     state.changed("answer", request.request, answered)
     state.changed("said", f"{seq:012}", Said(request.request))

@@ -35,7 +35,7 @@ GRAVEST: Final[tuple[Outcome, ...]] = ("failed", "expired", "unavailable", "main
 AGAIN: Final = "again later"  # how a refusal ends that is for lack of room
 HELD: Final = "department.held"
 FREED: Final = "department.freed"
-ON_PURPOSE: Final = frozenset({"paused", "draining"})
+ON_PURPOSE: Final = frozenset({"paused", "draining", "stopped"})
 
 
 class End(NamedTuple):

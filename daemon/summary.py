@@ -130,6 +130,11 @@ def _told(body: Body) -> str:
     return known(said) if known else plain(said)
 
 
+def whose(body: Body) -> str:
+    """`by root: why`, as far as it is known."""
+    return f"by {body['by']}{': ' * bool(body['why'])}{body['why']}" if body.get("by") else str(body.get("why", ""))
+
+
 def _attempt(body: Body) -> str:
     return f"attempt {body['n']} {body.get('why') or 'has an answer'} {cost(body.get('usage'))}".rstrip()
 
@@ -222,6 +227,10 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "tool.ended": lambda b: f"{short(b['agent'])}: {b['tool']} → {b.get('refused') or plain(b.get('value'))}",
     "call.ended": lambda b: f"{outcome(b)} {b.get('by', '')} {cost(b.get('usage'))}".rstrip(),
     "watchdog.told": _told,
+    "department.held": lambda b: f"{b['department']} {b['how']} {whose(b)}".rstrip(),
+    "department.freed": lambda b: f"{b['department']} takes tasks again",
+    "task.held": lambda b: f"for {short(b['to'])}, which takes none now",
+    "cover.given": lambda b: f"{b['contract']} has the turn, as {b['ident']}",
     "watchdog.stands": lambda b: (
         f"at its record {b['seq']}; not to run: {', '.join(b['wanted']) or 'none'}; given up: {', '.join(b['failed']) or 'none'}"
     ),

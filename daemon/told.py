@@ -35,6 +35,7 @@ class Standing(Input, frozen=True):
     seq: int
     wanted: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    whose: dict[str, tuple[str, str]] = field(default_factory=dict)  # who wants that, and why
 
 
 class WatchdogTold(Event, frozen=True, kw_only=True):
@@ -55,6 +56,7 @@ class WatchdogStands(Event, frozen=True, kw_only=True):
     seq: int
     wanted: dict[str, str]
     failed: dict[str, str]
+    whose: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 register(WatchdogTold, WatchdogStands)
@@ -66,6 +68,7 @@ class Watched(msgspec.Struct):
     seq: int = -1  # of the last record that was heard; -1: none yet
     wanted: dict[str, str] = {}  # by process, where that is not "run"
     failed: dict[str, str] = {}  # by process: why it was given up
+    whose: dict[str, tuple[str, str]] = {}  # by process: who wants that of it, and why
 
 
 def decide(mai: "MaiDecider", given: Told | Standing) -> list[Event]:
@@ -79,7 +82,7 @@ def decide(mai: "MaiDecider", given: Told | Standing) -> list[Event]:
     if not anew and (given.wanted, given.failed) == (known.wanted, known.failed):
         return []
     seq = given.seq if anew else known.seq
-    return [WatchdogStands(seq=seq, wanted=given.wanted, failed=given.failed)]
+    return [WatchdogStands(seq=seq, wanted=given.wanted, failed=given.failed, whose=given.whose)]
 
 
 def fold(state: "MaiState", event: WatchdogTold | WatchdogStands) -> None:
@@ -87,7 +90,7 @@ def fold(state: "MaiState", event: WatchdogTold | WatchdogStands) -> None:
     known = state.watched
     known.seq = event.seq
     if isinstance(event, WatchdogStands):
-        known.wanted, known.failed = dict(event.wanted), dict(event.failed)
+        known.wanted, known.failed, known.whose = dict(event.wanted), dict(event.failed), dict(event.whose)
     else:
         _note(known, event)
     state.changed("watched", "", known)
@@ -98,8 +101,9 @@ def _note(known: Watched, event: WatchdogTold) -> None:
         case "wanted":
             how = str(event.body.get("wanted", "run"))
             known.wanted = {**known.wanted, event.process: how}
+            known.whose = {**known.whose, event.process: (str(event.body.get("by", "")), str(event.body.get("why", "")))}
             if how == "run":
-                del known.wanted[event.process]
+                del known.wanted[event.process], known.whose[event.process]
         case "given_up":
             known.failed = {**known.failed, event.process: str(event.body.get("why", ""))}
         case "revived":
