@@ -341,9 +341,7 @@ class MaiDecider:
                 events.append(self._too_late(request, now_ms))
             elif wording.errand_of(request.request) not in self.state.errands:
                 missing = {
-                    task: PartAnswer(
-                        part.department, part.text, "expired", "", {}, self._late(request, task), "", ()
-                    )
+                    task: PartAnswer(part.department, part.text, "expired", "", {}, self._late(request, task), "", ())
                     for part, task in zip(request.parts, tasks(request.request, request.parts), strict=True)
                 }
                 events += self._whole(request, {**missing, **request.answers}, now_ms)

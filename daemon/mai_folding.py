@@ -54,11 +54,8 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("memory", f"client//{event.key}", Value(event.value))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
             doubts.fold(state, event, seq)
-        case told.WatchdogTold() | told.WatchdogStands():
-            told.fold(state, event)
-            return [*following, *_heeded(event)]
-        case held.DepartmentHeld() | held.DepartmentFreed() | held.TaskHeld():
-            return [*following, *held.fold(state, event, seq)]
+        case told.WatchdogTold() | told.WatchdogStands() | held.DepartmentHeld() | held.DepartmentFreed() | held.TaskHeld():
+            return [*following, *_heard(state, event, seq)]
         case _:
             _fold_aside(state, event)
     return following
@@ -81,8 +78,12 @@ def _fold_aside(state: MaiState, event: Event) -> None:
             fallback.fold(state, event)
 
 
-def _heeded(event: told.WatchdogTold | told.WatchdogStands) -> list[Input]:
+def _heard(state: MaiState, event: Event, seq: int) -> list[Input]:
     """What may follow from a word of the watchdog: backups have the turn, departments are held or freed."""
+    if isinstance(event, held.DepartmentHeld | held.DepartmentFreed | held.TaskHeld):
+        return held.fold(state, event, seq)
+    assert isinstance(event, told.WatchdogTold | told.WatchdogStands)
+    told.fold(state, event)
     if isinstance(event, told.WatchdogTold) and event.what not in ("wanted", "given_up", "revived"):
         return []
     if isinstance(event, told.WatchdogTold) and event.what == "given_up":

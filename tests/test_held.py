@@ -175,5 +175,3 @@ def test_cancels_and_replies_pass(mai: Holding) -> None:
     mai.want("drain")
     (sent,) = mai.feed(Cancels("R1", "root", "", "o1", (task.to,)))[1]
     assert isinstance(sent.body, Cancel)
-
-
