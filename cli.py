@@ -39,11 +39,15 @@ SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTIN
 ELSEWHERE = {  # commands that lie beside what they show
     "backup": "mai.daemon.backup_commands",
     "bench": "mai.daemon.bench_commands",
+    "drain": "mai.daemon.holding_commands",
     "effects": "mai.daemon.effects_commands",
     "verify": "mai.daemon.verify_commands",
     "cancel": "mai.daemon.cancel_commands",
     "rebuild": "mai.daemon.rebuild_commands",
     "quarantine": "mai.daemon.quarantine_commands",
+    "pause": "mai.daemon.holding_commands",
+    "restart": "mai.daemon.holding_commands",
+    "resume": "mai.daemon.holding_commands",
     "restore": "mai.daemon.backup_commands",
     "sla": "mai.daemon.sla_commands",
 }
@@ -171,14 +175,6 @@ def start(context: click.Context, process: str) -> None:
 def stop(context: click.Context, process: str) -> None:
     """Stop a process; it stays stopped, over restarts too, until it is started."""
     _order("stop", context, process)
-
-
-@main.command(epilog=examples("mai restart acme/support"))
-@process_argument
-@click.pass_context
-def restart(context: click.Context, process: str) -> None:
-    """Stop a process and start it again."""
-    _order("restart", context, process)
 
 
 @main.command(epilog=examples("mai reset acme/support"))

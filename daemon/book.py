@@ -9,7 +9,7 @@ import time
 from collections import deque
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ UNWRITTEN = 1000  # entries that wait for a ledger; the oldest are lost first
 REOPEN_S = 10.0
 
 Json = dict[str, Any]
+Wanted = Literal["run", "pause", "drain", "stop"]
 
 
 class Book:
@@ -34,7 +35,8 @@ class Book:
         self._retry_s = 0.0
         self._unwritten: deque[tuple[str, Json, list[tuple[str, str, Any]]]] = deque(maxlen=UNWRITTEN)
         self.recent: dict[str, list[Json]] = self._load("incidents")
-        self.unwanted: set[str] = set(self._load("unwanted"))  # processes that an operator has stopped
+        older = {name: {"how": "stop", "by": "", "why": ""} for name in self._load("unwanted")}  # of format 3
+        self.wants: dict[str, Json] = older | self._load("wants")  # what operators want of processes, if not that they run
         self.failed: dict[str, Json] = self._load("failed")  # processes that were given up, and why
 
     def _load(self, noun: str) -> dict[str, Any]:
@@ -48,13 +50,22 @@ class Book:
         self.recent[process] = [*self.recent.get(process, []), shown][-RECENT:]
         self._enter("incident", entry, ("incidents", process, self.recent[process]))
 
-    def want(self, process: str, wanted: bool, by: str) -> None:
-        """An operator wants a process to run, or not; survives a restart of everything."""
-        if wanted == (process not in self.unwanted):
+    def want(self, process: str, how: Wanted, by: str, why: str = "", **more: Any) -> None:
+        """An operator wants this of a process; survives a restart of everything."""
+        want = None if how == "run" else {"how": how, "by": by, "why": why, **more}
+        if want == self.wants.get(process):
             return
-        (self.unwanted.discard if wanted else self.unwanted.add)(process)
-        entry = {"process": process, "wanted": "run" if wanted else "stop", "by": by}
-        self._enter("wanted", entry, ("unwanted", process, None if wanted else True))
+        if want is None:
+            del self.wants[process]
+        else:
+            self.wants[process] = want
+        entry = {"process": process, "wanted": how, "by": by, "why": why, **more}
+        self._enter("wanted", entry, ("wants", process, want), ("unwanted", process, None))
+
+    @property
+    def unwanted(self) -> set[str]:
+        """Processes that are not to run."""
+        return {name for name, want in self.wants.items() if want["how"] == "stop"}
 
     def give_up(self, process: str, why: str, boot: str) -> None:
         """A process is failed, under this start of the supervisor; the next start of everything tries it again."""
@@ -85,7 +96,11 @@ class Book:
 
     def desired(self) -> dict[str, str]:
         """What operators want of a process, where that is not that it runs."""
-        return dict.fromkeys(sorted(self.unwanted), "stop")
+        return {name: str(self.wants[name]["how"]) for name in sorted(self.wants)}
+
+    def whose(self) -> dict[str, tuple[str, str]]:
+        """Who wants that, and why."""
+        return {name: (str(want["by"]), str(want["why"])) for name, want in sorted(self.wants.items())}
 
     def _enter(self, kind: str, body: Json, *state: tuple[str, str, Any]) -> None:
         self._unwritten.append((kind, body, list(state)))

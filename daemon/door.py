@@ -8,6 +8,7 @@ A request gets one or more replies; each but the last carries `"more": true`. A 
 import contextlib
 import json
 import os
+import pwd
 import select
 import socket
 import struct
@@ -119,6 +120,14 @@ class Caller:
             connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _credentials.size)
         )
         watch.register(connection, select.EPOLLIN)
+
+    @property
+    def user(self) -> str:
+        """The name of who asks, as the kernel vouches for it."""
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return f"uid {self.uid}"
 
     def answer(self, reply: Reply, more: bool = False) -> None:
         """Send one reply; with `more`, others follow. Never raises: a caller who is away, or reads too slowly, is `gone`."""

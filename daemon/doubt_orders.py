@@ -3,7 +3,6 @@
 Who it was is the unix user at the other end of the socket. What is wrong is refused there, before anything is journaled.
 """
 
-import pwd
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -37,7 +36,7 @@ def shown(gateway: "Gateway", request: Reply) -> Reply:
 def resolve(gateway: "Gateway", caller: Caller, request: Reply) -> Reply:
     """Resolve one, and say what becomes of its task. Raises Refused, UsageFault; the answer is for after the commit."""
     found = _found(gateway, request.get("key"))
-    given = Resolving(found.doubt.key, *_said(gateway, request), by=user_of(caller.uid), note=_note(request.get("note", "")))
+    given = Resolving(found.doubt.key, *_said(gateway, request), by=caller.user, note=_note(request.get("note", "")))
     if why := too_large(doubts.order(found, given), gateway.decider.limits.message_bytes):
         raise UsageFault(f"the value cannot be sent: {why}", "give a smaller one")
     gateway.shell.feed(given)
@@ -47,14 +46,6 @@ def resolve(gateway: "Gateway", caller: Caller, request: Reply) -> Reply:
 def state_of(happened: bool) -> str:
     """How an effect stands that was in doubt."""
     return "happened" if happened else "did not happen"
-
-
-def user_of(uid: int) -> str:
-    """A user's name, or else its number."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _found(gateway: "Gateway", key: object) -> Doubtful:

@@ -5,7 +5,6 @@ may be repeated under it. Its last reply comes when all processes concerned have
 may leave.
 """
 
-import pwd
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,14 +24,6 @@ if TYPE_CHECKING:
 LONGEST_REASON: Final = 300  # characters
 LONGEST_ORDER: Final = 64
 LONGEST_TASK: Final = 4096
-
-
-def user(caller: Caller) -> str:
-    """The name of who asks."""
-    try:
-        return pwd.getpwuid(caller.uid).pw_name
-    except KeyError:
-        return f"uid {caller.uid}"
 
 
 def text(given: Reply, key: str, longest: int) -> str:
@@ -62,7 +53,7 @@ class Operating:
             if len(state.cancellations) >= self._gateway.decider.limits.queue:
                 raise Refused(f"{len(state.cancellations)} requests are being cancelled, which is the limit", "ask again later")
             to = self._took_part(request)
-            shell.feed(Cancels(request, user(caller), text(given, "reason", LONGEST_REASON), order, to))
+            shell.feed(Cancels(request, caller.user, text(given, "reason", LONGEST_REASON), order, to))
         elif before is None or before.order != order or not order:
             raise self._ended(request)
         return lambda: self._told(request)
@@ -85,7 +76,7 @@ class Operating:
         if order not in releases:
             if sum(not one.answered for one in releases.values()) >= MOST_OPEN:
                 raise Refused(f"{MOST_OPEN} orders of this kind are open, which is the limit", "try again later")
-            self._gateway.shell.feed(Releases(ReleaseOrder(order, process, request, task, how, user(caller))))
+            self._gateway.shell.feed(Releases(ReleaseOrder(order, process, request, task, how, caller.user)))
         return lambda: self._released(order)
 
     def _released(self, order: str) -> Reply | None:

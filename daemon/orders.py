@@ -7,14 +7,15 @@ not. Each wait has an end.
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import psutil
 
+from mai.agents.organisation import SERVICES
 from mai.daemon.case import SHOWN, Event, Reset, Restart, Start, State, Stop
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
-from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG
+from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG, is_mai
 from mai.daemon.stream import Follower
 from mai.daemon.ward import Ward, memory
 from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 START_S = 60.0  # an order to start waits for so long
 GRACE_S = 5.0
+LONGEST_WHY = 300  # characters
 EVENTS: dict[str, Event] = {"start": Start(), "stop": Stop(), "restart": Restart(), "reset": Reset()}
 
 
@@ -36,6 +38,8 @@ class Order(msgspec.Struct):
     timeout_s: float = 600.0  # of wait_ready
     client: str = ""  # whose records to follow; "" for all
     after: int = -1  # the last record that the caller has
+    why: str = ""  # somebody wants that
+    then: Literal["stop", "run"] = "stop"  # what follows when it is drained
 
 
 class Vigil:
@@ -69,6 +73,8 @@ class Orders:
             "down": self._down,
             "follow": self._follow,
             **dict.fromkeys(EVENTS, self._command),
+            **dict.fromkeys(("pause", "resume"), self._pause),
+            "drain": self._drain,
         }
 
     def turn(self, now_s: float) -> None:
@@ -105,7 +111,11 @@ class Orders:
     # -- the orders
     def _status(self, caller: Caller, order: Order, now_s: float) -> None:
         recent = self._watchdog.book.recent
-        wards = [ward.describe(now_s, recent.get(ward.name, []), pss=order.pss) for ward in self._watchdog.wards.values()]
+        wanted = self._watchdog.book.desired()
+        wards = [
+            ward.describe(now_s, recent.get(ward.name, []), wanted.get(ward.name, "run"), pss=order.pss)
+            for ward in self._watchdog.wards.values()
+        ]
         caller.answer({"processes": [*wards, *self._ourselves(now_s, pss=order.pss)], "disk": self._watchdog.room.describe()})
 
     def _ourselves(self, now_s: float, *, pss: bool) -> list[Reply]:
@@ -125,6 +135,7 @@ class Orders:
             "name": name,
             "pid": pid,
             "state": state,
+            "wanted": "run",
             "restarts": restarts,
             "uptime_s": round(uptime_s, 3),
             **memory(pid, pss=pss),
@@ -136,7 +147,9 @@ class Orders:
         if self._watchdog.halting:
             raise Refused("everything is being stopped", "start it again with: mai up")
         old, event = ward.case.pid, EVENTS[order.do]
-        self._watchdog.apply(ward, event, now_s)
+        if order.do == "start" and self._watchdog.book.desired().get(ward.name) == "drain":
+            self._watchdog.book.want(ward.name, "run", caller.user)
+        self._watchdog.apply(ward, event, now_s, caller.user)
         stop_only = order.do == "stop"
         until_s = now_s + STOP_S + GRACE_S + (0.0 if stop_only else START_S)
 
@@ -151,6 +164,50 @@ class Orders:
             return Expired(f"{ward.name} is still {shown(ward.case.state)}", f"look at its output: mai logs {ward.name}")
 
         self._vigils.append(Vigil(caller, until_s, step, late))
+
+    def _pause(self, caller: Caller, order: Order, now_s: float) -> None:
+        """Mai holds its new tasks, or no longer; the process itself runs on."""
+        ward, by = self._department(order.name), caller.user
+        before = self._watchdog.book.desired().get(ward.name, "run")
+        if order.do == "pause" or before in ("pause", "drain"):
+            self._watchdog.book.want(ward.name, "pause" if order.do == "pause" else "run", by, order.why[:LONGEST_WHY])
+        caller.answer({"name": ward.name, "state": "paused" if order.do == "pause" else shown(ward.case.state)})
+
+    def _drain(self, caller: Caller, order: Order, now_s: float) -> None:
+        """Mai holds its new tasks; when it has finished what it has it stops, or is started again."""
+        ward, by = self._department(order.name), caller.user
+        old, until_ms = ward.case.pid, time.time_ns() // 1_000_000 + int(order.timeout_s * 1000)
+        self._watchdog.book.want(ward.name, "drain", by, order.why[:LONGEST_WHY], then=order.then, until_ms=until_ms)
+        last: list[object] = []
+
+        def step() -> bool:
+            if self._watchdog.book.desired().get(ward.name) == "drain":
+                now = [ward.word.queue if ward.word else 0, shown(ward.case.state)]
+                if now != last:
+                    last[:] = now
+                    caller.answer({"name": ward.name, "state": now[1], "queue": now[0]}, more=True)
+                return False
+            reply = stopped(ward) if order.then == "stop" else started(ward, old, "")
+            if reply:
+                caller.answer(reply)
+            return bool(reply)
+
+        def late() -> MaiError:
+            return Expired(f"{ward.name} is still {shown(ward.case.state)}", f"look at its output: mai logs {ward.name}")
+
+        self._vigils.append(Vigil(caller, now_s + order.timeout_s + STOP_S + GRACE_S + START_S, step, late))
+
+    def _department(self, name: str) -> Ward:
+        """A department that runs. Raises MaiError."""
+        ward = self._find(name)
+        if is_mai(ward.name) or "/" not in ward.name or ward.name.partition("/")[2] in SERVICES:
+            raise UsageFault(f"{ward.name} is no department: Mai holds tasks for departments", "see: mai status")
+        if self._watchdog.halting:
+            raise Refused("everything is being stopped", "start it again with: mai up")
+        if ward.case.state in ("stopped", "failed"):
+            hint = f"mai {'start' if ward.case.state == 'stopped' else 'reset'} {ward.name}"
+            raise Refused(f"{ward.name} is {ward.case.state}: it gets no tasks now", f"let it run with: {hint}")
+        return ward
 
     def _find(self, name: str) -> Ward:
         if name in (WATCHDOG, SUPERVISOR):

@@ -38,8 +38,9 @@ class Follower:
 
     def _standing(self) -> Reply:
         wanted = {name: how for name, how in self._book.desired().items() if concerns(name, self._client)}
+        whose = {name: said for name, said in self._book.whose().items() if name in wanted}
         failed = {name: str(one["why"]) for name, one in self._book.failed.items() if concerns(name, self._client)}
-        return {"seq": self._book.seq, "wanted": wanted, "failed": failed}
+        return {"seq": self._book.seq, "wanted": wanted, "failed": failed, "whose": whose}
 
     def step(self) -> None:
         """Tell what is new."""

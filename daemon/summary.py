@@ -10,6 +10,8 @@ import msgspec
 
 LONGEST = 160  # characters of a summary
 
+WANTED = {False: "to stay stopped", "stop": "to stay stopped", "pause": "to get no new tasks", "drain": "to finish, then stop"}
+
 Body = dict[str, Any]
 
 
@@ -240,7 +242,9 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     ),
     "objective.kept": lambda b: f"{b['scope']} burns no longer too fast in {b['window_s']} s: {b['burn']}",
     "incident": lambda b: f"{b['process']} {b['what']}: {b['text']}",
-    "wanted": lambda b: f"{b['process']} is {'to stay stopped' if b['wanted'] in (False, 'stop') else 'to run'}, says {b['by']}",
+    "wanted": lambda b: (
+        f"{b['process']} is {WANTED.get(b['wanted'], 'to run')}, says {b['by']}{': ' * bool(b.get('why'))}{b.get('why', '')}"
+    ),
     "given_up": lambda b: f"{b['process']} is given up: {b['why']}",
     "revived": lambda b: f"{b['process']} is tried again",
     "started": lambda b: f"the watchdog started, pid {b['pid']}",

@@ -32,6 +32,7 @@ class Ward:
         self.word: Word | None = None
         self.status = ""
         self.spawns = 0
+        self.beats = 0  # heard, in all its lives
         self.spawned_s = 0.0
         self._printed = 0  # bytes in its log before this life
 
@@ -43,6 +44,7 @@ class Ward:
 
     def hear(self, notice: Notice) -> Phase:
         """Take in a heartbeat. What has no `X_MAI` speaks plain sd_notify(3)."""
+        self.beats += 1
         self.status = notice.fields.get("STATUS", self.status)
         try:
             self.word = msgspec.json.decode(notice.fields["X_MAI"], type=Word)
@@ -65,7 +67,7 @@ class Ward:
         said = [line.strip() for line in lines if line.strip() and not line.startswith("hint:")]
         return said[-1][:WORDS].removeprefix("mai: ") if said else ""
 
-    def describe(self, now_s: float, incidents: list[dict[str, object]], *, pss: bool) -> dict[str, object]:
+    def describe(self, now_s: float, incidents: list[dict[str, object]], wanted: str, *, pss: bool) -> dict[str, object]:
         """Its entry in `mai status --json`."""
         word = self.word or Word("replaying")
         runs = bool(self.case.pid)
@@ -73,6 +75,7 @@ class Ward:
             "name": self.name,
             "pid": self.case.pid or None,
             "state": SHOWN.get(self.case.state, self.case.state),
+            "wanted": wanted,
             "restarts": max(self.spawns - 1, 0),
             "uptime_s": round(now_s - self.spawned_s, 3) if runs else 0.0,
             **memory(self.case.pid, pss=pss),

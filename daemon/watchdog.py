@@ -21,6 +21,7 @@ from mai.daemon.book import Book
 from mai.daemon.case import Beat, Case, Ended, Event, Moment, Rules, Spawned, Stop, Tick, due_s
 from mai.daemon.control import Control
 from mai.daemon.door import Doorkeeper
+from mai.daemon.draining import AT_REST, Drains
 from mai.daemon.notices import Notice, Notices
 from mai.daemon.orders import Orders
 from mai.daemon.policy import decide, excuse
@@ -39,7 +40,6 @@ from mai.sandbox.room import Room
 TICK_S = 1.0
 ASLEEP_S = 2.5
 FORGERS = 1000  # pids remembered, so that each is reported once
-AT_REST = ("stopped", "failed", "waiting", "backoff")
 
 
 class Watchdog:
@@ -55,6 +55,7 @@ class Watchdog:
         self.room = Room(place.state, organisation.limits.free_bytes)
         self.wards = Wards(organisation, place, self.book.unwanted)
         self.view = View(self, Control(place.supervisor_socket))
+        self.drains = Drains(self)
         self.halting = False
         self.signals = Signals()
         self.notices = Notices(place.notify)
@@ -121,6 +122,8 @@ class Watchdog:
         for ward in self.wards.values():
             self.apply(ward, Tick(), now_s)
         self.view.turn(now_s)
+        if not self.halting:
+            self.drains.turn(now_s)
         if said := self.room.tend():
             self.book.incident(WATCHDOG, "disk", said)
         if self.halting:
@@ -157,15 +160,15 @@ class Watchdog:
             text = f"process {notice.pid} of user {notice.uid} spoke as if it were one of ours; not heard"
             self.book.incident(WATCHDOG, "forged", text, pid=notice.pid)
 
-    def apply(self, ward: Ward, event: Event, now_s: float) -> None:
-        """Decide, put it on record, act."""
+    def apply(self, ward: Ward, event: Event, now_s: float, by: str = "an operator") -> None:
+        """Decide, put it on record, act. `by`: who has ordered it, if it is an order."""
         before = ward.case
         moment = Moment(now_s, random.random(), not self.halting and self.wards.gate(ward), self.rules)
         ward.case, actions, notes = decide(before, event, moment)
         for note in notes:
             self.book.incident(ward.name, note.what, note.text, pid=before.pid)
         if ward.case != before and not self.halting:
-            self._remember(ward, before, "supervisorctl" if isinstance(event, Spawned | Ended) else "an operator")
+            self._remember(ward, before, "supervisorctl" if isinstance(event, Spawned | Ended) else by)
         for action in actions:
             self.view.act(ward, action, now_s)
         if ward.case.state == "ready" and before.state != "ready":
@@ -173,7 +176,8 @@ class Watchdog:
                 self.apply(other, Tick(), now_s)
 
     def _remember(self, ward: Ward, before: Case, by: str) -> None:
-        self.book.want(ward.name, ward.case.wanted, by)
+        if ward.case.wanted == (ward.name in self.book.unwanted):
+            self.book.want(ward.name, "run" if ward.case.wanted else "stop", by)
         if ward.case.state == "failed" and before.state != "failed":
             self.book.give_up(ward.name, ward.case.why, self.view.boot)
         elif before.state == "failed" and ward.case.state != "failed":

@@ -307,7 +307,7 @@ def test_the_watchdogs_book_has_words_too(place: Place) -> None:
     book = Book(place.ledger("watchdog"))
     book.started(pid=1)
     book.incident("acme/sales", "death", "killed by signal 9", pid=2)
-    book.want("acme/sales", False, "root")
+    book.want("acme/sales", "stop", "root")
     book.give_up("acme/sales", "five deaths", "b")
     book.revive("acme/sales")
     book.flush(0.0)

@@ -68,11 +68,11 @@ def test_a_bridge_hears_what_concerns_its_client(dog: Dog) -> None:
     """Its own processes and the host's; not another client's. First how things stand."""
     bridge = Bridge(dog.path / "door", "acme", -1)
     dog.death("acme/sales")
-    dog.book.want("acme/web", False, "root")
-    dog.book.want("other/web", False, "root")
+    dog.book.want("acme/web", "stop", "root")
+    dog.book.want("other/web", "stop", "root")
     dog.book.give_up("acme/sales", "died too often", "b")
     dog.turn()
-    assert heard(dog, bridge) == [Standing(4, {"acme/web": "stop"}, {"acme/sales": "died too often"})]
+    assert heard(dog, bridge) == [Standing(4, {"acme/web": "stop"}, {"acme/sales": "died too often"}, {"acme/web": ("root", "")})]
     for process in ("acme/sales", "other/sales", "embedder", "acme/mai"):
         dog.death(process)
     assert [(one.kind, one.process) for one in heard(dog, bridge)] == [

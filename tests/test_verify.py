@@ -580,7 +580,7 @@ def test_the_watchdogs_book_is_examined_too(place: Place) -> None:
     """Its chain is held against its digests like any other; its state, which no decider folds, is left alone."""
     book = Book(place.ledger("watchdog"))
     book.started(pid=1)
-    book.want(SALES, False, "root")
+    book.want(SALES, "stop", "root")
     book.flush(0.0)
     assert verify(place, state=True).sound
     tamper(place, "watchdog", "UPDATE journal SET at_ns=1 WHERE seq=2")
