@@ -55,7 +55,8 @@ class TaskHeld(Event, frozen=True, kw_only=True):
     body: Task
 
 
-register(DepartmentHeld, DepartmentFreed, TaskHeld)
+EVENTS: Final = (DepartmentHeld, DepartmentFreed, TaskHeld)
+register(*EVENTS)
 
 
 class Heed(Input, frozen=True):
@@ -165,12 +166,12 @@ def fold(state: MaiState, event: DepartmentHeld | DepartmentFreed | TaskHeld, se
         return []
     gone = waiting(state, event.department)
     _drop(state, gone)
-    return [Returned(one.to, _vain(one, hold)) for one in gone]
+    return [Returned(one.to, _vain(one, f"{one.to} {_what(hold)}")) for one in gone]
 
 
-def _vain(one: Held, hold: Hold) -> Result:
-    mai = f"{one.to.partition('/')[0]}/mai"
-    return Result(one.task, one.request, "failed", "", {}, f"{one.to} {_what(hold)}", mai, (), False)
+def _vain(one: Held, why: str) -> Result:
+    """What becomes of a task that was not begun."""
+    return Result(one.task, one.request, "failed", "", {}, why, f"{one.to.partition('/')[0]}/mai", (), False)
 
 
 def end(state: MaiState, task: str) -> None:
@@ -179,9 +180,11 @@ def end(state: MaiState, task: str) -> None:
         _drop(state, [one])
 
 
-def cancelled(state: MaiState, request: str) -> None:
-    """A request is cancelled, and all that waits for it."""
-    _drop(state, [one for one in state.waiting.values() if one.request == request])
+def cancelled(state: MaiState, request: str) -> list[Input]:
+    """A request is cancelled, and all that waits for it ends."""
+    gone = [one for one in state.waiting.values() if one.request == request]
+    _drop(state, gone)
+    return [Returned(one.to, _vain(one, "the request was cancelled")) for one in gone]
 
 
 def _drop(state: MaiState, ones: list[Held]) -> None:

@@ -7,6 +7,7 @@ from mai.agents.events import Event, MessageRefused, Received, Sent
 from mai.agents.messages import Result, Task
 from mai.daemon.compose import state_of
 from mai.daemon.desk import origin, tasks
+from mai.daemon.held import FAILED, DepartmentHeld, TaskHeld, name_of
 from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import PartAnswer, PartEnded, RequestAccepted, RequestEnded, RequestPlanned
@@ -15,13 +16,14 @@ from mai.daemon.records import PartAnswer, PartEnded, RequestAccepted, RequestEn
 class OpenRequest:
     """A request between its acceptance and its answer."""
 
-    __slots__ = ("answers", "cancelled", "deadline_ms", "planned", "sent", "seq", "to")
+    __slots__ = ("answers", "cancelled", "deadline_ms", "held", "planned", "sent", "seq", "to")
 
     def __init__(self, seq: int, deadline_ms: int) -> None:
         self.seq, self.deadline_ms = seq, deadline_ms
         self.planned = self.cancelled = 0  # the records that say so
         self.to: dict[str, str] = {}  # part -> the process that has it
         self.sent: set[str] = set()
+        self.held: set[str] = set()  # parts that wait for their department
         self.answers: dict[str, tuple[int, PartAnswer]] = {}
 
 
@@ -47,6 +49,8 @@ class Requests(Invariant):
             Sent.kind: self._sent,
             Received.kind: self._received,
             MessageRefused.kind: self._refused,
+            TaskHeld.kind: self._held,
+            DepartmentHeld.kind: self._given_up,
         }
 
     def _accepted(self, seq: int, event: Event) -> None:
@@ -93,14 +97,31 @@ class Requests(Invariant):
         if not isinstance(body, Task) or origin(body.task):
             return
         request = self.open.get(body.request)
-        if not self.dues.settle(("part", body.task)) or request is None:
+        waited = request is not None and body.task in request.held
+        if not (self.dues.settle(("part", body.task)) or waited) or request is None:
             self.found(
                 seq, f"record {seq} sends {body.task} to {event.to}, and no plan has just said so", self._plan(body.request)
             )
             return
+        request.held.discard(body.task)
         request.sent.add(body.task)
         if event.to != request.to[body.task]:
             self.found(seq, f"record {seq} sends {body.task} to {event.to}, and it was planned otherwise", request.planned)
+
+    def _held(self, seq: int, event: Event) -> None:
+        """A part waits for its department instead of being sent to it."""
+        assert isinstance(event, TaskHeld)
+        if (request := self.open.get(event.request)) and self.dues.settle(("part", event.task)):
+            request.held.add(event.task)
+
+    def _given_up(self, seq: int, event: Event) -> None:
+        """What waits for a department ends when that is given up."""
+        assert isinstance(event, DepartmentHeld)
+        for request in self.open.values() if event.how == FAILED else ():
+            for task in request.held:
+                if name_of(request.to[task]) == event.department:
+                    self.dues.owe(("answer", task), seq, f"{task} waits for {event.department}, which was given up")
+            request.held -= {task for task in request.held if name_of(request.to[task]) == event.department}
 
     def _plan(self, name: str) -> int:
         return self.open[name].planned if name in self.open else 0

@@ -9,6 +9,7 @@ Result, Thought, Used   → the end of what is open under that id; refused from 
 from mai.agents.events import Event, MessageRefused, Received, Sent
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
 from mai.daemon.desk import origin
+from mai.daemon.held import TaskHeld
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import ContractChecked, ContractEnded, ErrandChecked, ErrandEnded
 
@@ -31,6 +32,7 @@ class Verdicts(Invariant):
         super().__init__(process, notes)
         self.passages: dict[str, OpenCrossing] = {}
         self.errands: dict[str, OpenCrossing] = {}
+        self.held: set[str] = set()  # those that wait for their department
         self.ended = Ids()
 
     def handlers(self) -> dict[str, Handler]:
@@ -43,6 +45,7 @@ class Verdicts(Invariant):
             ErrandChecked.kind: self._errand,
             ErrandEnded.kind: self._errand_ended,
             MessageRefused.kind: self._refused,
+            TaskHeld.kind: self._held,
         }
 
     # -- what comes in asks for a verdict
@@ -129,12 +132,19 @@ class Verdicts(Invariant):
             self._goes_back(seq, "Thought" if crossing.holder.endswith("/models") else "Used", event.task, crossing.asking)
 
     def _over(self, seq: int, ident: str, among: dict[str, OpenCrossing]) -> OpenCrossing | None:
+        self.held.discard(ident)
         if crossing := among.pop(ident, None):
             return crossing
         before = self.ended.seq_of(ident)
         why = f"which ended in record {before}" if before else "which was never let pass"
         self.found(seq, f"record {seq} ends {ident}, {why}", before)
         return None
+
+    def _held(self, seq: int, event: Event) -> None:
+        """It may go on, and waits for the department."""
+        assert isinstance(event, TaskHeld)
+        if self.dues.settle(("Task", event.task, event.to)):
+            self.held.add(event.task)
 
     # -- what goes out was owed
     def _sent(self, seq: int, event: Event) -> None:
@@ -149,7 +159,9 @@ class Verdicts(Invariant):
             case _:
                 return
         name = type(event.body).__name__
-        if not self.dues.settle((name, ident, event.to)):
+        waited = name == "Task" and ident in self.held
+        self.held.discard(ident)
+        if not self.dues.settle((name, ident, event.to)) and not waited:
             known = self.passages.get(ident) or self.errands.get(ident)
             before = known.seq if known else self.ended.seq_of(ident)
             what = f"record {seq} sends a {name} for {ident} to {event.to}, and nothing has just called for it"

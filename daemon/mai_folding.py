@@ -54,20 +54,18 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("memory", f"client//{event.key}", Value(event.value))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
             doubts.fold(state, event, seq)
-        case told.WatchdogTold() | told.WatchdogStands() | held.DepartmentHeld() | held.DepartmentFreed() | held.TaskHeld():
-            return [*following, *_heard(state, event, seq)]
+        case told.WatchdogTold() | told.WatchdogStands() | cancel.RequestCancelled():
+            following += _heard(state, event)
         case _:
-            _fold_aside(state, event)
+            following += held.fold(state, event, seq) if isinstance(event, held.EVENTS) else _fold_aside(state, event)
     return following
 
 
-def _fold_aside(state: MaiState, event: Event) -> None:
-    """What is no step of a request's way."""
+def _fold_aside(state: MaiState, event: Event) -> list[Input]:
+    """What is no step of a request's way; nothing follows from it."""
     match event:
-        case cancel.RequestCancelled() | cancel.CancelAnswered():
+        case cancel.CancelAnswered():
             cancel.fold(state, event)
-            if isinstance(event, cancel.RequestCancelled):
-                held.cancelled(state, event.request)
         case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
             releasing.fold(state, event)
         case cover.CoverGiven():
@@ -76,13 +74,14 @@ def _fold_aside(state: MaiState, event: Event) -> None:
             cover.fold_switched(state, event)
         case _:
             fallback.fold(state, event)
+    return []
 
 
-def _heard(state: MaiState, event: Event, seq: int) -> list[Input]:
-    """What may follow from a word of the watchdog: backups have the turn, departments are held or freed."""
-    if isinstance(event, held.DepartmentHeld | held.DepartmentFreed | held.TaskHeld):
-        return held.fold(state, event, seq)
-    assert isinstance(event, told.WatchdogTold | told.WatchdogStands)
+def _heard(state: MaiState, event: told.WatchdogTold | told.WatchdogStands | cancel.RequestCancelled) -> list[Input]:
+    """What may follow from outside: what waits is cancelled, backups have the turn, departments are held or freed."""
+    if isinstance(event, cancel.RequestCancelled):
+        cancel.fold(state, event)
+        return held.cancelled(state, event.request)
     told.fold(state, event)
     if isinstance(event, told.WatchdogTold) and event.what not in ("wanted", "given_up", "revived"):
         return []

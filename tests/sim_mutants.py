@@ -12,7 +12,7 @@ from mai.agents import department, folding, link, linked, shell
 from mai.agents.decider import Tick, fold_link
 from mai.agents.events import Received, Sent
 from mai.agents.messages import Ack
-from mai.daemon import gateway, mai, mai_folding, policy
+from mai.daemon import gateway, held, mai, mai_folding, policy
 from mai.daemon.case import Beat, Case, Verdict
 from mai.daemon.case import Tick as PolicyTick
 from mai.daemon.router import Router
@@ -281,3 +281,29 @@ def start_no_more(put: Put) -> None:
 
 def _rested(case: Case) -> Case:
     return msgspec.structs.replace(case, retry_s=case.retry_s + 1e6)
+
+
+# -- departments that take no new tasks
+@mutant
+def send_to_a_department_that_is_held(put: Put) -> None:
+    """A hold is put on record, and tasks go all the same."""
+    put(held, "divert", lambda mai, found: found)
+
+
+@mutant
+def forget_what_waited(put: Put) -> None:
+    """A department is freed, and what has waited for it stays where it is."""
+    free = held._free
+    put(held, "_free", lambda mai, department, now_ms: free(mai, department, now_ms)[:1])
+
+
+@mutant
+def let_what_is_given_up_wait(put: Put) -> None:
+    """A department is given up, and what waits for it has no end."""
+    fold = held.fold
+
+    def silent(state: Any, event: Any, seq: int) -> list[Any]:
+        fold(state, event, seq)
+        return []
+
+    put(held, "fold", silent)

@@ -16,7 +16,7 @@ RESOLVE_SHARE, CANCEL_SHARE = 0.06, 0.004  # of the steps of a world
 class Inquiry:
     """One connection of the person's to Mai's door, as daemon/door.py's Caller is to her."""
 
-    uid = 0
+    uid, user = 0, "root"
 
     def __init__(self, heard: Callable[[dict[str, Any]], None]) -> None:
         self.heard, self.gone = heard, False

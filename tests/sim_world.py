@@ -14,7 +14,9 @@ import msgspec
 
 from mai.agents import messages
 from mai.agents.messages import Ack, Hello
+from mai.agents.organisation import SERVICES
 from mai.daemon.case import Reset, Tick, due_s
+from mai.daemon.held import name_of
 from mai.daemon.policy import excuse
 from mai.sandbox.place import Place
 from tests import sim_company
@@ -23,6 +25,7 @@ from tests.sim_host import hosted
 from tests.sim_lives import MAI, RULES, Crash, Life, Lives, Violation
 from tests.sim_outside import Outside
 from tests.sim_person import Person
+from tests.sim_watchdog import Records
 from tests.sim_wires import Dealer, Network, Router
 
 FAULTY_STEPS = (40, 260)
@@ -51,6 +54,7 @@ class World(Lives):
         self.bank = Outside(self.reached, self.mishap, self.intended)
         self.person = Person(self.random, self.bank, self.clients, self.look)
         self.plans = Plans(self.random)
+        self.records_of_watchdog = Records(self.random, [name for name in self.names[1:] if name_of(name) not in SERVICES])
         self.faulty, self.steps, self.records = True, 0, 0
         self.heads: dict[str, str] = {}  # of the journals, at the end
         self.honest = self.random.random() < 0.5  # a wire as ZeroMQ's: it loses only what is under way when an end dies
@@ -186,6 +190,7 @@ class World(Lives):
         if random.random() < 0.15:
             self.clients.act()
         self.person.act()
+        self.records_of_watchdog.act()
         if random.random() < self.kill_share and self.counts["die"] < MOST_DEATHS:
             for _ in range(random.choice([1, 1, 1, 2])):
                 if life := self.lives.get(random.choice(self.names)):
@@ -225,6 +230,8 @@ class World(Lives):
             return False
         if self.network.waits_for(life.name) or process._beat_s <= self.now_s:
             return True
+        if life.name == MAI and self.records_of_watchdog.new(process):
+            return True
         if 0 < process.decider.next_deadline_ms() <= self.now_ns // 1_000_000:
             return True
         return bool(self.clients.knocking or self.plans.open) if life.name == MAI else bool(process.runner.busy)
@@ -232,6 +239,9 @@ class World(Lives):
     def turn(self, life: Life) -> None:
         """One turn of the process's own loop."""
         process = life.process
+        if life.name == MAI:
+            for told in self.records_of_watchdog.new(process):
+                process.shell.feed(told)
         process._round(ALL_READY)
         if 0 < process.decider.next_deadline_ms() < self.now_ns // 1_000_000:  # a part's may be now
             self.violated(f"{life.name} leaves something open after its deadline")
@@ -256,6 +266,7 @@ class World(Lives):
         self.told("quiet", "")
         self.faulty = False
         self.network.faults.quiet()
+        self.records_of_watchdog.rest()
         for life in self.lives.values():
             life.fuse, life.stopped_until_s = 0, 0.0
         for name in self.names:
@@ -308,4 +319,4 @@ class World(Lives):
         return found
 
 
-NOUNS = ("requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos")
+NOUNS = ("requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held")

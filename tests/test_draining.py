@@ -63,6 +63,8 @@ def test_a_paused_department_keeps_its_process_and_gets_its_tasks_later(daemon: 
     asked.communicate()
     assert daemon.ask("Refund order 7", "r7")["state"] == "answered"
     assert daemon.pids()[FINANCE] == [pid] and daemon.refunds() == [7]
+    ran = daemon.mai("verify", "--deep")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_a_drained_department_finishes_and_stops(daemon: Daemon) -> None:

@@ -91,6 +91,11 @@ def test_a_cancelled_request_waits_no_longer(mai: Holding) -> None:
     mai.request("R1")
     mai.feed(Cancels("R1", "root", "", "o1", ()))
     assert not mai.decider.state.waiting and mai.want("run") == []
+    mai.asked("R", "support")
+    mai.want("pause", "acme/finance")
+    mai.crossing()
+    mai.feed(Cancels("R", "root", "", "o2", ("acme/support",)))
+    assert not mai.decider.state.passages and mai.ends(ContractEnded)[0].reason == "the request was cancelled"
 
 
 def test_what_a_department_asks_of_another_waits_too(mai: Holding) -> None:

@@ -18,7 +18,7 @@ SEEDS = 100
 SHARES = 4
 POLICY_SEEDS = 1000
 PASSED = [point for point in POINTS if not point.startswith("undo.")]  # no tool of the simulated company is undone
-MOST_SEEDS = 150  # that a mutant may live through
+MOST_SEEDS = 300  # that a mutant may live through
 ROOT = Path(__file__).parents[1]
 reached: set[str] = set()
 
