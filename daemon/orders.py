@@ -111,12 +111,16 @@ class Orders:
     # -- the orders
     def _status(self, caller: Caller, order: Order, now_s: float) -> None:
         recent = self._watchdog.book.recent
-        wanted = self._watchdog.book.desired()
         wards = [
-            ward.describe(now_s, recent.get(ward.name, []), wanted.get(ward.name, "run"), pss=order.pss)
+            {**ward.describe(now_s, recent.get(ward.name, []), pss=order.pss), **self._wanted(ward.name)}
             for ward in self._watchdog.wards.values()
         ]
         caller.answer({"processes": [*wards, *self._ourselves(now_s, pss=order.pss)], "disk": self._watchdog.room.describe()})
+
+    def _wanted(self, name: str) -> Reply:
+        """What operators want of a process, who, and why."""
+        want = self._watchdog.book.wants.get(name, {"how": "run", "by": "", "why": ""})
+        return {"wanted": want["how"], "wanted_by": want["by"], "wanted_why": want["why"]}
 
     def _ourselves(self, now_s: float, *, pss: bool) -> list[Reply]:
         facts = self._watchdog.view.facts
@@ -135,7 +139,7 @@ class Orders:
             "name": name,
             "pid": pid,
             "state": state,
-            "wanted": "run",
+            **self._wanted(name),
             "restarts": restarts,
             "uptime_s": round(uptime_s, 3),
             **memory(pid, pss=pss),

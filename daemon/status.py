@@ -4,6 +4,7 @@ from collections import defaultdict
 from typing import Any
 
 HEADINGS = ("process", "state", "pid", "uptime", "restarts", "memory", "queue", "done", "last progress")
+HELD = {"pause": "gets no new tasks, paused", "drain": "finishes what it has, drained"}
 NONE = "\u2013"  # a dash
 COLOURS = {"ready": 32, "starting": 36, "replaying": 36, "draining": 33, "stopped": 90, "backoff": 33, "failed": 31}
 
@@ -54,6 +55,12 @@ def _row(process: dict[str, Any], *, last: bool, alone: bool) -> tuple[str, ...]
     )
 
 
+def held(process: dict[str, Any]) -> str:
+    """Who has paused or drained a department, and why."""
+    why = f": {process['wanted_why']}" if process.get("wanted_why") else ""
+    return f"{process['name']}: {HELD[process['wanted']]} by {process['wanted_by']}{why}"
+
+
 def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0, disk: dict[str, Any] | None = None) -> str:
     """The whole table, with what is wrong below it; columns that a terminal of this width cannot hold are left out."""
     table = [HEADINGS, *rows(processes)]
@@ -69,6 +76,7 @@ def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0, dis
         lines.append(painted(line, 1, colour) if not number else line)
     wrong = [f"{p['name']}: {p['status']}" for p in processes if p["state"] in ("failed", "backoff") and p["status"]]
     wrong += [f"{p['name']}: {p['status']}" for p in processes if p["state"] == "ready" and " is shut out: " in p["status"]]
+    wrong += [held(p) for p in processes if p.get("wanted") in HELD and p["state"] != "stopped"]
     if disk and disk["low"]:
         left, floor = (f"{disk[name] / (1 << 20):.0f} MiB" for name in ("free_bytes", "floor_bytes"))
         wrong.append(f"the disk has {left} left, the floor is {floor}: new requests are refused")

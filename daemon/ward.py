@@ -67,7 +67,7 @@ class Ward:
         said = [line.strip() for line in lines if line.strip() and not line.startswith("hint:")]
         return said[-1][:WORDS].removeprefix("mai: ") if said else ""
 
-    def describe(self, now_s: float, incidents: list[dict[str, object]], wanted: str, *, pss: bool) -> dict[str, object]:
+    def describe(self, now_s: float, incidents: list[dict[str, object]], *, pss: bool) -> dict[str, object]:
         """Its entry in `mai status --json`."""
         word = self.word or Word("replaying")
         runs = bool(self.case.pid)
@@ -75,7 +75,6 @@ class Ward:
             "name": self.name,
             "pid": self.case.pid or None,
             "state": SHOWN.get(self.case.state, self.case.state),
-            "wanted": wanted,
             "restarts": max(self.spawns - 1, 0),
             "uptime_s": round(now_s - self.spawned_s, 3) if runs else 0.0,
             **memory(self.case.pid, pss=pss),

@@ -57,6 +57,7 @@ def test_a_paused_department_keeps_its_process_and_gets_its_tasks_later(daemon: 
     )
     until(daemon.ready, "ready")
     assert daemon.status()[FINANCE]["wanted"] == "pause" and daemon.refunds() == []
+    assert "acme/finance: gets no new tasks, paused by " in daemon.mai("status").stdout
     assert daemon.mai("resume", FINANCE).returncode == 0
     until(lambda: daemon.refunds() == [7], "it is done")
     asked.kill()
