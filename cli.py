@@ -48,6 +48,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "pause": "mai.daemon.holding_commands",
     "restart": "mai.daemon.holding_commands",
     "resume": "mai.daemon.holding_commands",
+    "remedies": "mai.daemon.remedies_commands",
     "restore": "mai.daemon.backup_commands",
     "sla": "mai.daemon.sla_commands",
 }

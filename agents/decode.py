@@ -16,8 +16,9 @@ from mai.agents.models import Model, Models, Provider, Routing, Target
 from mai.agents.objectives import Objectives
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank, Server, Tool
 from mai.agents.parts import Part
+from mai.agents.remedies import Operations
 
-TABLES: Final = ("organisation", "limits", "models", "routing", "objectives", "departments")
+TABLES: Final = ("organisation", "limits", "models", "routing", "objectives", "operations", "departments")
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target"
 }  # fmt: skip
@@ -34,12 +35,16 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     models = _decode(Models, _table(document, "models", findings), ("models",), "the models", findings)
     routing = _decode(Routing, _table(document, "routing", findings), ("routing",), "the routing", findings)
     objectives = _decode(Objectives, _table(document, "objectives", findings), ("objectives",), "the objectives", findings)
+    heals = None
+    if "operations" in document:
+        table = _table(document, "operations", findings)
+        heals = _decode(Operations, table, ("operations",), "the operations", findings)
     departments = tuple(
         _decode(Department, table, ("departments", name), f"the department {name}", findings, name=name)
         for name, table in _table(document, "departments", findings).items()
     )
     head = {"name": stem, **_table(document, "organisation", findings)}
-    tables = {"limits": limits, "models": models, "routing": routing, "objectives": objectives}
+    tables = {"limits": limits, "models": models, "routing": routing, "objectives": objectives, "operations": heals}
     known = {"departments": departments, **tables, "base": "", "digest": ""}
     return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known)
 

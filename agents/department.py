@@ -14,7 +14,7 @@ from mai.agents import behaviour, effects, folding, network, orders, questions, 
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
 from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Report, Told
-from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remember, Result, Task, Thought, Used
+from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remedied, Remember, Result, Task, Thought, Used
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
 from mai.agents.state import Done, State, Step, Work
@@ -322,7 +322,7 @@ class DepartmentDecider:
                 found = [Answered(body)]
             case Recalled():
                 found = [Told(body)]
-            case Used():
+            case Used() | Remedied():
                 found = [Applied(body)]
             case Thought():
                 found = [Considered(body)]

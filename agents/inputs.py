@@ -1,7 +1,7 @@
 """What a department decides about: the inputs of its decider. Pure."""
 
 from mai.agents.decider import Input
-from mai.agents.messages import Cancel, Fields, Recalled, Release, Resolve, Result, Task, Thought, Used
+from mai.agents.messages import Cancel, Fields, Notice, Recalled, Release, Remedied, Resolve, Result, Task, Thought, Used
 from mai.agents.state import Done
 
 
@@ -25,9 +25,9 @@ class Told(Input, frozen=True):
 
 
 class Applied(Input, frozen=True):
-    """Mai brings what came of a tool that needs the network."""
+    """Mai brings what came of a tool of another process."""
 
-    body: Used
+    body: Used | Remedied
 
 
 class Considered(Input, frozen=True):
@@ -62,6 +62,20 @@ class Unwound(Order, frozen=True):
     """All that can be undone of a cancelled request is undone."""
 
     request: str
+
+
+class Withheld(Order, frozen=True):
+    """The watchdog has been told, before this start, that the process is to do without this task."""
+
+    task: str
+    by: str
+    why: str
+
+
+class Warned(Order, frozen=True):
+    """Mai brings what has happened to this department."""
+
+    body: Notice
 
 
 class Settled(Order, frozen=True):

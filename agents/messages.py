@@ -165,6 +165,40 @@ class Used(Body, frozen=True, tag="used"):
     doubt: bool = False  # it may have happened
 
 
+class Remedy(Body, frozen=True, tag="remedy"):
+    """An agent of the operations department wants something healed, by a remedy of the list (remedies.py)."""
+
+    id: str  # derives from the task and the step
+    request: str
+    agent: str  # an address
+    remedy: str
+    target: str  # a process
+    given: Fields
+    why: str
+
+
+class Remedied(Body, frozen=True, tag="remedied"):
+    """What came of Remedy: what was done, or why not."""
+
+    id: str
+    request: str
+    value: Any = None
+    refused: str = ""
+    doubt: bool = False  # it may have been done
+
+
+class Notice(Body, frozen=True, tag="notice"):
+    """To a department: what has happened to it, for the coordinators whom that concerns."""
+
+    id: str
+    request: str  # under which it is healed
+    process: str
+    what: str
+    text: str
+    waits: int  # messages that waited for it at Mai
+    replayed: int  # records that its start had to read
+
+
 class Cancel(Body, frozen=True, tag="cancel"):
     """All that is done for a request is to stop, and what can be undone of it is to be undone."""
 
@@ -265,6 +299,9 @@ Numbered = (  # over the link, journaled on both sides
     | Resolve
     | Release
     | Released
+    | Remedy
+    | Remedied
+    | Notice
 )
 Any_Body = Numbered | Hello | Ack | Hop | Complaint
 

@@ -1,4 +1,4 @@
-"""Tools that need the network, as a department decides about them: they are used through Mai, by a process of their own. Pure."""
+"""Tools of other processes, as a department decides about them: what needs the network, and remedies. Both go through Mai. Pure."""
 
 from typing import TYPE_CHECKING
 
@@ -6,9 +6,10 @@ from mai.agents import effects
 from mai.agents.decider import Send, sooner_ms, too_large
 from mai.agents.events import Asked, Event, Stepped
 from mai.agents.inputs import Call
-from mai.agents.messages import Fields, Use, Used
+from mai.agents.messages import Fields, Remedied, Remedy, Use, Used
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
+from mai.agents.remedies import PREFIX, named
 from mai.agents.state import Step, Work
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def ask(decider: "DepartmentDecider", work: Work, call: Call, now_ms: int) -> li
 
 def again(decider: "DepartmentDecider", work: Work, n: int, step: Step, now_ms: int) -> list[Event | Send]:
     """It did not happen: such a tool is used once more, under a new intent. Others the runner calls again."""
-    tool = next((one for one in decider.own.tools if one.name == step.given["tool"] and one.hosts), None)
+    tool = next((one for one in decider.own.tools if one.name == step.given["tool"] and one.far), None)
     if tool is None:
         return []
     body = _use(decider, work, n, tool, step.given, count=step.count + 1)
@@ -38,12 +39,20 @@ def again(decider: "DepartmentDecider", work: Work, n: int, step: Step, now_ms: 
     return [intent, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
 
 
-def _use(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fields, *, count: int = 1) -> Use:
+def _use(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fields, *, count: int = 1) -> Use | Remedy:
     ident, name = decider.ident(work, n, count), f"{decider.own.name}.{tool.name}"
+    if named(tool.name):
+        return _remedy(decider, work, ident, tool, given["input"])
     return Use(ident, work.request, decider.address(work.agent), name, effects.key_of(work, n), given["input"])
 
 
-def told(decider: "DepartmentDecider", body: Used) -> list[Event | Send]:
+def _remedy(decider: "DepartmentDecider", work: Work, ident: str, tool: Tool, given: Fields) -> Remedy:
+    rest = {name: value for name, value in given.items() if name not in ("target", "why")}
+    agent, remedy = decider.address(work.agent), tool.name.removeprefix(PREFIX)
+    return Remedy(ident, work.request, agent, remedy, str(given["target"]), rest, readable(str(given["why"])))
+
+
+def told(decider: "DepartmentDecider", body: Used | Remedied) -> list[Event | Send]:
     """Mai brings what came of it. What is in doubt and may not be repeated waits for a person."""
     work, n, step = decider.asking(body.id)
     if work is None or step is None or step.call != "tool" or step.doubt:

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from mai.agents import cancelling, effects, quarantine
+from mai.agents import cancelling, effects, noticed, quarantine
 from mai.agents.decider import Input, Send
 from mai.agents.events import Event
-from mai.agents.inputs import Free, Order, Poisoned, Settled, Stop, Unwound
-from mai.agents.messages import Cancel, Numbered, Release, Resolve
+from mai.agents.inputs import Free, Order, Poisoned, Settled, Stop, Unwound, Warned, Withheld
+from mai.agents.messages import Cancel, Notice, Numbered, Release, Resolve
 from mai.agents.state import State
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def taken(body: Numbered) -> list[Input]:
             return [Free(body)]
         case Resolve():
             return [Settled(body)]
+        case Notice():
+            return [Warned(body)]
     return []
 
 
@@ -38,6 +40,10 @@ def decide(decider: "DepartmentDecider", given: Order, now_ms: int) -> list[Even
             return effects.settle(decider, resolve, now_ms)
         case Poisoned(task=task) if work := decider.state.work.get(task):
             return quarantine.quarantine(decider, work, now_ms)
+        case Withheld(task=task) if work := decider.state.work.get(task):
+            return quarantine.quarantine(decider, work, now_ms, f"{given.by} has put it away: {given.why}")
+        case Warned(body=notice):
+            return noticed.noted(decider, notice)
     return []
 
 

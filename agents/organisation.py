@@ -11,7 +11,8 @@ from msgspec import Meta, field
 
 from mai.agents.models import Budget, Models, Routing
 from mai.agents.objectives import Objectives, OwnObjectives
-from mai.agents.parts import Bytes, Count, Fields, Name, Part, Seconds, Word
+from mai.agents.parts import Bytes, Count, Fields, Name, Part, Seconds, ToolName, Word
+from mai.agents.remedies import PREFIX, Operations
 
 Rank = Literal["mai", "board", "coordinator", "specialist", "operator"]
 RANKS: tuple[Rank, ...] = ("mai", "board", "coordinator", "specialist", "operator")
@@ -47,7 +48,7 @@ class Server(Part, frozen=True, kw_only=True):
 class Tool(Part, frozen=True, kw_only=True):
     """Something that an agent may call: a Python function, a command, or a tool of an MCP server."""
 
-    name: Word
+    name: ToolName
     handler: str = ""  # `file.py:function`
     command: tuple[str, ...] = ()  # its arguments come as JSON on standard input, its value goes to standard output
     server: str = ""  # one of the department's servers
@@ -62,6 +63,11 @@ class Tool(Part, frozen=True, kw_only=True):
     asked_by: str | tuple[str, ...] = ""  # queryable: a function, a command or a server's tool that knows whether a key happened
     timeout_s: Seconds = 4.0  # a function without hosts runs in the department's own loop: below Limits.heartbeat_s
     about: str = ""
+
+    @property
+    def far(self) -> bool:
+        """Is it used through Mai, by another process?"""
+        return bool(self.hosts) or self.name.startswith(PREFIX)
 
 
 class Agent(Part, frozen=True, kw_only=True):
@@ -145,6 +151,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     models: Models = Models()
     routing: Routing = Routing()
     objectives: Objectives = Objectives()
+    operations: Operations | None = None  # who heals; None: nobody
     base: str = ""  # the directory that the handlers' paths are relative to
     digest: str = ""  # SHA-256 of the file's bytes, 16 hexadecimal digits
 

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_-]*\Z", max_length=40)]  # of a client, a department, an agent, a model
 Word = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]*\Z", max_length=40)]  # of a contract, a tool, a field
+ToolName = Annotated[str, Meta(pattern=r"\A(remedy\.)?[a-z][a-z0-9_]*\Z", max_length=40)]  # the built-in remedies have a dot
 Seconds = Annotated[float, Meta(ge=0.05, le=86_400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1 << 10, le=1 << 26)]

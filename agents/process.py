@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from mai.agents import fallback
+from mai.agents import fallback, withheld
 from mai.agents.contracts import Contracts
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Ended, Event, Hopped
@@ -98,6 +98,7 @@ class DepartmentProcess(Linked):
         load(self.decider.state, self.ledger)
         self.shell.restore()
         self.started()
+        withheld.take(self.home, self.shell)
         self.runner.resume()
 
     # -- what the shell tells

@@ -63,8 +63,8 @@ register(TaskQuarantined, TaskReleased, TaskSuspected)
 
 
 # -- decide
-def quarantine(decider: "DepartmentDecider", work: Work, now_ms: int) -> list[Event | Send]:
-    """Put a task away, and refuse it to who asked."""
+def quarantine(decider: "DepartmentDecider", work: Work, now_ms: int, why: str = "") -> list[Event | Send]:
+    """Put a task away, and refuse it to who asked; `why` if it is not for its deaths."""
     held, found = decider.state.quarantine, list[Event | Send]()
     if len(held) >= MOST:
         oldest = min(held.values(), key=lambda one: one.at_ms).work
@@ -75,7 +75,8 @@ def quarantine(decider: "DepartmentDecider", work: Work, now_ms: int) -> list[Ev
             request=work.request, task=work.task, agent=work.agent, attempts=work.attempts, traces=work.traces, at_ms=now_ms
         )
     )
-    why = f"the process died {work.attempts} times while {work.agent} worked on this; it is in quarantine"
+    why = why or f"the process died {work.attempts} times while {work.agent} worked on this"
+    why = readable(f"{why}; it is in quarantine")
     return found + decider.end(work, Done("refused", "", {}, why, decider.address(work.agent), ()))
 
 
@@ -110,7 +111,7 @@ def _retry(decider: "DepartmentDecider", held: Quarantined, by: str, now_ms: int
     work, left = held.work, [step for step in held.steps if not step.done]
     agent = decider.own.agent(work.agent)
     task_s = (agent.task_s if agent else 0) or decider.limits.task_s
-    simple = {tool.name for tool in decider.own.tools if tool.effect in SIMPLY and not tool.hosts}
+    simple = {tool.name for tool in decider.own.tools if tool.effect in SIMPLY and not tool.far}
     again = tuple(step.n for step in left if step.key and step.given["tool"] in simple)
     released = TaskReleased(
         request=work.request, task=work.task, agent=work.agent, how="retry", by=by,

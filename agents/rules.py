@@ -13,9 +13,11 @@ from typing import Final, TypeVar
 from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
+from mai.agents.healing import MEDIC, REMEDIES
 from mai.agents.lines import KeyPath
 from mai.agents.model_rules import agent_has_its_model, models_can_be_asked
 from mai.agents.objective_rules import objectives_agree
+from mai.agents.operations_rules import heals, operations_can_heal, remedies_are_built_in
 from mai.agents.organisation import ENGINES, SERVICES, Agent, Contract, Department, Organisation, Rank, Tool, is_name
 from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
@@ -132,7 +134,8 @@ def names_are_distinct(scene: Scene, department: Department, where: KeyPath) -> 
 
 def has_workers(scene: Scene, department: Department, where: KeyPath) -> Broken:
     """Somebody does the work."""
-    if not any(agent.rank in WORKERS for agent in department.agents) and scene.findings.sound(where, "agents"):
+    works = heals(scene, department) or any(agent.rank in WORKERS for agent in department.agents)
+    if not works and scene.findings.sound(where, "agents"):
         hint = f"expected a [[departments.{department.name}.agents]] of rank specialist or operator"
         yield where, f"the department {department.name} has no workers", hint
 
@@ -166,7 +169,8 @@ def agent_can_work(scene: Scene, department: Department, agent: Agent, where: Ke
     label = _label("agent", agent, department)
     if agent.handler and agent.command:
         yield (*where, "command"), f"{label} has both a handler and a command", "expected one of them"
-    coded = agent.kind or not scene.findings.sound(where, "handler", "command", "kind", "rank")
+    built_in = agent.name == MEDIC and heals(scene, department)
+    coded = agent.kind or built_in or not scene.findings.sound(where, "handler", "command", "kind", "rank")
     if not coded and agent.rank in WORKERS:
         hint = 'expected handler = "file.py:function", command = ["program"] or kind = "model"'
         yield (*where, "handler"), f"{label} is of rank {agent.rank} and has neither a handler nor a command", hint
@@ -179,7 +183,7 @@ def agent_can_work(scene: Scene, department: Department, agent: Agent, where: Ke
 def agent_has_its_tools(scene: Scene, department: Department, agent: Agent, where: KeyPath) -> Broken:
     """Each tool of an agent is one of its department's, and named once; a model's may be contracts, memory, conclusions."""
     label = _label("agent", agent, department)
-    tools = [tool.name for tool in department.tools]
+    tools = [*(tool.name for tool in department.tools), *(REMEDIES if heals(scene, department) else ())]
     if agent.kind == "model":
         tools += ["remember", "conclude", *Table(scene.organisation).open_to(department.name)]
     for index, name in enumerate(agent.tools):
@@ -275,6 +279,7 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     limits_agree,
     models_can_be_asked,
     objectives_agree,
+    operations_can_heal,
 )
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,
@@ -283,6 +288,7 @@ OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]]
     built_ins_can_be_added,
     is_prepared,
     servers_can_be_started,
+    remedies_are_built_in,
 )
 OF_AGENT: Final[tuple[Callable[[Scene, Department, Agent, KeyPath], Broken], ...]] = (
     agent_can_work,

@@ -28,16 +28,19 @@ from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Inter
 from mai.agents.handlers import Broken, Handlers, run, show
 from mai.agents.inputs import Poisoned, Report
 from mai.agents.mark import Mark
+from mai.agents.medic import heal
 from mai.agents.messages import Outcome
 from mai.agents.organisation import Agent
 from mai.agents.pipes import Pipe
 from mai.agents.plain import NotPlain, plain, readable, said
 from mai.agents.quarantine import TRACE_CHARS, TaskReleased, TaskSuspected
+from mai.agents.remedies import HANDLER
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Done, Work
 from mai.agents.toolbox import Toolbox
 from mai.agents.undoing import Undoing
 from mai.sandbox.points import reach
+from mai.sandbox.version import VERSION
 
 OVERDUE_S: Final = 0.05  # a task's turn that lasted so long ends at its next step
 ROUND_S: Final = 0.1  # all turns between two commits, with them; the last may be longer
@@ -207,6 +210,8 @@ class Runner:
 
     def _code(self, agent: Agent, work: Work) -> tuple[Callable[[Context, Assignment], Coroutine[Any, None, Any]], str]:
         """How an agent's code is begun, and the digest of that code. Raises Broken."""
+        if agent.handler == HANDLER:
+            return (lambda context, given: run(heal, context, given)), _digest(HANDLER, VERSION)
         if agent.handler:
             function, code = self.handlers.function(agent.handler)
             return (lambda context, given: run(function, context, given)), code

@@ -58,7 +58,7 @@ class ToolSteps:
         except MaiError as fault:
             self._record(n, given, refused=fault.sentence, state="failed")
             return
-        if tool.hosts:
+        if tool.far:
             self._runner.shell.feed(Call(self._work.task, n, "tool", given))
         else:
             self._call(n, tool, given, fitting)
@@ -81,7 +81,7 @@ class ToolSteps:
         effect = effects.stricter(step.effect, tool.effect if tool else "none")
         if step.free:
             self._once_more(n, step, tool, effect)
-        elif tool and tool.hosts:
+        elif tool and tool.far:
             return  # it is with Mai, too
         elif effect == "opaque":
             self._doubt(n, "the process died while it was used")

@@ -66,7 +66,7 @@ class Undoing:
     # -- one effect
     def _go_on(self, undo: Undo) -> None:
         tool = next((tool for tool in self._runner.decider.own.tools if tool.name == undo.undo), None)
-        if tool is None or tool.hosts:
+        if tool is None or tool.far:
             self._done(undo, Used(None, f"there is no tool {undo.undo} here that could undo it"))
         elif undo.attempts and tool.effect not in AGAIN:
             self._unknown(undo, DIED)

@@ -7,6 +7,7 @@ what happens meanwhile is kept in memory, up to a bound, and written when the le
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ UNWRITTEN = 1000  # entries that wait for a ledger; the oldest are lost first
 REOPEN_S = 10.0
 
 Json = dict[str, Any]
-Wanted = Literal["run", "pause", "drain", "stop"]
+Wanted = Literal["run", "pause", "drain", "switch", "stop"]
 
 
 class Book:
@@ -30,16 +31,18 @@ class Book:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.seen: Callable[[Json], None] = lambda entry: None  # is called with each incident
         self.fault = ""  # why nothing is written now
         self._ledger: Ledger | None = Ledger(path, "watchdog")
         self._retry_s = 0.0
         self._unwritten: deque[tuple[str, Json, list[tuple[str, str, Any]]]] = deque(maxlen=UNWRITTEN)
-        self.recent: dict[str, list[Json]] = self._load("incidents")
-        older = {name: {"how": "stop", "by": "", "why": ""} for name in self._load("unwanted")}  # of format 3
-        self.wants: dict[str, Json] = older | self._load("wants")  # what operators want of processes, if not that they run
-        self.failed: dict[str, Json] = self._load("failed")  # processes that were given up, and why
+        self.recent: dict[str, list[Json]] = self.load("incidents")
+        older = {name: {"how": "stop", "by": "", "why": ""} for name in self.load("unwanted")}  # of format 3
+        self.wants: dict[str, Json] = older | self.load("wants")  # what operators want of processes, if not that they run
+        self.failed: dict[str, Json] = self.load("failed")  # processes that were given up, and why
 
-    def _load(self, noun: str) -> dict[str, Any]:
+    def load(self, noun: str) -> dict[str, Any]:
+        """Rows of its state, by key; when it is opened."""
         assert self._ledger is not None
         return {key: msgspec.json.decode(value) for key, value in self._ledger.load(noun).items()}
 
@@ -48,7 +51,8 @@ class Book:
         entry = {"process": process, "what": what, "text": text, **more}
         shown = {"at_ms": time.time_ns() // 1_000_000, **entry}
         self.recent[process] = [*self.recent.get(process, []), shown][-RECENT:]
-        self._enter("incident", entry, ("incidents", process, self.recent[process]))
+        self.enter("incident", entry, ("incidents", process, self.recent[process]))
+        self.seen(shown)
 
     def want(self, process: str, how: Wanted, by: str, why: str = "", **more: Any) -> None:
         """An operator wants this of a process; survives a restart of everything."""
@@ -60,7 +64,7 @@ class Book:
         else:
             self.wants[process] = want
         entry = {"process": process, "wanted": how, "by": by, "why": why, **more}
-        self._enter("wanted", entry, ("wants", process, want), ("unwanted", process, None))
+        self.enter("wanted", entry, ("wants", process, want), ("unwanted", process, None))
 
     @property
     def unwanted(self) -> set[str]:
@@ -70,16 +74,16 @@ class Book:
     def give_up(self, process: str, why: str, boot: str) -> None:
         """A process is failed, under this start of the supervisor; the next start of everything tries it again."""
         self.failed[process] = {"why": why, "boot": boot}
-        self._enter("given_up", {"process": process, "why": why}, ("failed", process, self.failed[process]))
+        self.enter("given_up", {"process": process, "why": why}, ("failed", process, self.failed[process]))
 
     def revive(self, process: str) -> None:
         """It is failed no longer."""
         if self.failed.pop(process, None):
-            self._enter("revived", {"process": process}, ("failed", process, None))
+            self.enter("revived", {"process": process}, ("failed", process, None))
 
     def started(self, **facts: Any) -> None:
         """The watchdog has begun its work."""
-        self._enter("started", facts)
+        self.enter("started", facts)
 
     @property
     def seq(self) -> int:
@@ -102,7 +106,8 @@ class Book:
         """Who wants that, and why."""
         return {name: (str(want["by"]), str(want["why"])) for name, want in sorted(self.wants.items())}
 
-    def _enter(self, kind: str, body: Json, *state: tuple[str, str, Any]) -> None:
+    def enter(self, kind: str, body: Json, *state: tuple[str, str, Any]) -> None:
+        """A record, with the rows of state (noun, key, value; None removes it) that change with it."""
         self._unwritten.append((kind, body, list(state)))
 
     def flush(self, now_s: float) -> None:

@@ -139,7 +139,7 @@ def _shut(mai: "MaiDecider", name: str, now_ms: int) -> str:
     if (why := mai.state.watched.failed.get(_process(mai, name))) is not None:
         return f"its department was given up{': ' * bool(why)}{why}"
     process, queue = _process(mai, name), mai.limits.queue
-    if why := crowded(mai.state, process, queue) or held.shut(mai.state, process, queue):
+    if why := crowded(mai.state, process, queue) or held.shut(mai.state, process, queue) or held.away(mai.state, process):
         return why
     known = breaker.of(mai.state.breakers, fallback.key("contract", name))
     return "" if known.lets(now_ms) else f"not asked after {known.evidence()}"

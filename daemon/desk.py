@@ -7,9 +7,10 @@ import msgspec
 
 from mai.agents.decider import VIA_MAI, Input
 from mai.agents.effects import AGAIN
-from mai.agents.messages import Cancelled, Doubt, Recall, Released, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.messages import Cancelled, Doubt, Recall, Released, Remedy, Remember, Result, Task, Think, Thought, Use, Used
 from mai.agents.organisation import Service
 from mai.agents.state import State
+from mai.daemon.cases import Healing
 from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.told import Watched
@@ -168,6 +169,7 @@ class MaiState(State):
         self.doubts: dict[str, Doubtful] = {}  # by key
         self.releases: dict[str, ReleaseOrder] = {}  # the last ones, by order
         self.watched = Watched()  # what the watchdog has told
+        self.healing = Healing()  # and what is done about it
         self.pulse = Pulse()
         self.held: dict[str, Hold] = {}  # departments that take no new tasks
         self.waiting: dict[str, Held] = {}  # tasks for them, by their first id
@@ -222,6 +224,21 @@ class Errands(Input, frozen=True):
     peer: str
     body: Think | Use | Thought | Used
     deadline_ms: int
+
+
+class Wanted(Input, frozen=True):
+    """An agent wants something healed."""
+
+    peer: str
+    body: Remedy
+    deadline_ms: int
+
+
+class Healed(Input, frozen=True):
+    """A request of Mai's own about a process has ended, well or not."""
+
+    process: str
+    well: bool
 
 
 class Cancels(Input, frozen=True):

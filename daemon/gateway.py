@@ -24,10 +24,11 @@ from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Resu
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, doubt_orders, held, releasing, told
+from mai.daemon import breach, cancel, compose, cover, doubt_orders, healing, held, releasing, told
 from mai.daemon.accused import Accused
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
+from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.mai import MaiDecider
@@ -84,6 +85,7 @@ class Gateway(Loop):
         self._operating = Operating(self)
         self._restore()
         self.bridge = Bridge(place.door, self.client, self.decider.state.watched.seq)
+        self.courier = Courier(place.door, self.client)
         for polled in (self.router.socket, self.router.zap, self.door, self.planning, self.bridge):
             self.poller.register(polled, zmq.POLLIN)
 
@@ -101,6 +103,7 @@ class Gateway(Loop):
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
         releasing.load(state, self.ledger.load("release"))
         told.load(state, self.ledger.load("watched"))
+        healing.load(state, self.ledger.load("case"), self.ledger.load("remedy"))
         held.load(state, self.ledger.load("held"), self.ledger.load("waiting"))
         breach.load(state, self.ledger.load(breach.NOUN))
         self.shell.restore()
@@ -321,6 +324,7 @@ class Gateway(Loop):
             caller.answer(reply, more)
         self._replies.clear()
         self._operating.after()
+        self.courier.carry(self.decider.state.healing.orders.values(), time.monotonic())
         for request, waiting in list(self.watchers.items()):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
 
@@ -342,6 +346,7 @@ class Gateway(Loop):
         self.door.close()
         self.planning.close()
         self.bridge.close()
+        self.courier.close()
         self.router.close()
 
 

@@ -1,6 +1,7 @@
 """Departments that take no new tasks now: what is for them waits at Mai, or is refused at once. Pure.
 
     paused, draining, stopped  by an operator or a remedy: tasks wait here, unnumbered, until it is free or their deadline comes
+    switched                   by a remedy: contracts with backups go to these, others to it as ever
     failed                     given up by the watchdog: what waits and what is new ends at once, unless it has a backup
 
 Replies, cancels and what is on its way already pass as ever. What is held is on record (`task.held`) in the place of its
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
 
 FAILED: Final = "failed"
-HOW: Final = {"pause": "paused", "drain": "draining", "stop": "stopped"}  # what is wanted of it, and how that is called
+SWITCHED: Final = "switched"
+HOW: Final = {
+    "pause": "paused",
+    "switch": SWITCHED,
+    "drain": "draining",
+    "stop": "stopped",
+}  # what is wanted of it, and how that is called
 
 
 class DepartmentHeld(Event, frozen=True, kw_only=True):
@@ -107,7 +114,7 @@ def _diverted(mai: "MaiDecider", one: Event | Send) -> Event | Send:
     if not isinstance(one, Send) or not isinstance(one.body, Task):
         return one
     hold = mai.state.held.get(name_of(one.to))
-    if hold is None or hold.how == FAILED:
+    if hold is None or hold.how in (FAILED, SWITCHED):
         return one  # that one is refused where it is planned; who has no other choice left takes its chance
     return TaskHeld(request=one.body.request, task=one.id, to=one.to, deadline_ms=one.deadline_ms, body=one.body)
 
@@ -115,12 +122,18 @@ def _diverted(mai: "MaiDecider", one: Event | Send) -> Event | Send:
 def shut(state: MaiState, process: str, most: int) -> str:
     """Why no new task may be taken for a process; "" if it may."""
     hold = state.held.get(name_of(process))
-    if hold is None:
+    if hold is None or hold.how == SWITCHED:
         return ""
     if hold.how == FAILED:
         return f"it is for {process}, which {_what(hold)}"
     count = len(waiting(state, name_of(process)))
     return f"{count} tasks wait for {process}, which is the limit; it {_what(hold)}" if count >= most else ""
+
+
+def away(state: MaiState, process: str) -> str:
+    """Why its backups have its work; "" if they have not."""
+    hold = state.held.get(name_of(process))
+    return f"{process} {_what(hold)}" if hold and hold.how == SWITCHED else ""
 
 
 def reason(state: MaiState, task: str) -> str:

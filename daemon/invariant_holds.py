@@ -3,7 +3,7 @@
 from mai.agents.events import Event, Sent
 from mai.agents.messages import Task
 from mai.daemon.desk import first
-from mai.daemon.held import FAILED, DepartmentFreed, DepartmentHeld, TaskHeld, name_of
+from mai.daemon.held import FAILED, SWITCHED, DepartmentFreed, DepartmentHeld, TaskHeld, name_of
 from mai.daemon.invariant_undoing import said
 from mai.daemon.invariants import Handler, Invariant, Notes
 
@@ -57,7 +57,7 @@ class Holds(Invariant):
 
     def _waits(self, seq: int, event: Event) -> None:
         assert isinstance(event, TaskHeld)
-        if self.held.get(name_of(event.to), (0, FAILED))[1] == FAILED:
+        if self.held.get(name_of(event.to), (0, FAILED))[1] in (FAILED, SWITCHED):
             self.found(seq, f"record {seq} lets {event.task} wait for {event.to}, which is not held")
         self.waiting[first(event.task)] = seq, event
 
@@ -67,7 +67,7 @@ class Holds(Invariant):
             return
         self.dues.settle(("sent", event.body.task))
         before, how = self.held.get(name_of(event.to), (0, FAILED))
-        if how != FAILED:
+        if how not in (FAILED, SWITCHED):
             self.found(seq, f"record {seq} sends {event.body.task} to {event.to}, which is {how}", before)
 
     def _over(self, seq: int, event: Event) -> None:

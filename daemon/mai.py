@@ -15,6 +15,7 @@ from mai.agents.messages import (
     Outcome,
     Recall,
     Recalled,
+    Remedy,
     Remember,
     Result,
     Task,
@@ -27,7 +28,7 @@ from mai.agents.messages import (
 from mai.agents.organisation import Mandate
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, doubts, errands, held, mai_folding, releasing, told, wording
+from mai.daemon import breach, cancel, compose, cover, doubts, errands, healing, held, mai_folding, releasing, told, wording
 from mai.daemon.desk import (
     Asked,
     Cancels,
@@ -35,6 +36,7 @@ from mai.daemon.desk import (
     Errands,
     Forsaken,
     Freed,
+    Healed,
     Holding,
     MaiState,
     Memory,
@@ -46,6 +48,7 @@ from mai.daemon.desk import (
     Resolving,
     Returned,
     Stopped,
+    Wanted,
     first,
     origin,
     tasks,
@@ -130,6 +133,8 @@ class MaiDecider:
                 found = releasing.decide(self, given)
             case told.Told() | told.Standing() | Forsaken():
                 found = self._watched(given, now_ms)
+            case Wanted() | Healed():
+                found = healing.decide(self, given, now_ms)
             case held.Heed():
                 found = held.heed(self, now_ms)
             case TurnedAway() | breach.Weigh():
@@ -137,7 +142,10 @@ class MaiDecider:
         return found
 
     def _watched(self, given: told.Told | told.Standing | Forsaken, now_ms: int) -> list[Event | Send]:
-        return cover.forsaken(self, given.process, now_ms) if isinstance(given, Forsaken) else [*told.decide(self, given)]
+        if isinstance(given, Forsaken):
+            return cover.forsaken(self, given.process, now_ms)
+        noted = told.decide(self, given)
+        return [*noted, *(healing.heard(self, given, now_ms) if noted and isinstance(given, told.Told) else ())]
 
     def _asked(self, asked: Asked, now_ms: int) -> list[Event | Send]:
         accepted = RequestAccepted(
@@ -327,7 +335,7 @@ class MaiDecider:
         return [read, Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, kept is not None, value))]
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
-        events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms)]
+        events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms), *healing.expire(self, now_ms)]
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
                 waits = held.reason(self.state, passage.task)
@@ -366,6 +374,8 @@ class MaiDecider:
                 found = [Returned(peer, body)]
             case Recall() | Remember():
                 found = [Memory(peer, body, received.deadline_ms)]
+            case Remedy():
+                found = [Wanted(peer, body, received.deadline_ms)]
             case Think() | Use() | Thought() | Used():
                 found = [Errands(peer, body, received.deadline_ms)]
             case _:
@@ -374,7 +384,7 @@ class MaiDecider:
 
     def next_deadline_ms(self) -> int:
         """The first deadline of anything open, or when a breach ends by itself; 0 if there is none."""
-        open_ = (self.state.requests, self.state.passages, self.state.errands)
+        open_ = (self.state.requests, self.state.passages, self.state.errands, self.state.healing.orders)
         turns = (one.until_ms for one in self.state.turns.values() if one.ident not in self.overdue)
         deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
         return min((*deadlines, *turns, *breach.due_ms(self.state.pulse)), default=0)

@@ -7,7 +7,7 @@ from mai.agents import fallback
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, Remembered
 from mai.agents.state import Value
-from mai.daemon import breach, cancel, cover, doubts, errands, held, releasing, told
+from mai.daemon import breach, cancel, cases, cover, doubts, errands, healing, held, releasing, told
 from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
 from mai.daemon.records import (
     ContractChecked,
@@ -40,6 +40,7 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("request", request, state.requests[request])
         case RequestEnded(request=request) if request in state.requests:
             _fold_end(state, event, state.requests.pop(request), seq)
+            following += healing.ended(state, event)
         case ContractChecked(allowed=True):
             passage = Passage(event.task, event.request, event.asking, event.contract, event.deadline_ms)
             state.passages[event.task] = passage
@@ -68,6 +69,8 @@ def _fold_aside(state: MaiState, event: Event) -> list[Input]:
             cancel.fold(state, event)
         case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
             releasing.fold(state, event)
+        case cases.IncidentOpened() | cases.RemedyChecked() | cases.RemedyEnded():
+            cases.fold(state, event)
         case cover.CoverGiven():
             cover.fold(state, event)
         case fallback.FallbackSwitched():
@@ -83,6 +86,8 @@ def _heard(state: MaiState, event: told.WatchdogTold | told.WatchdogStands | can
         cancel.fold(state, event)
         return held.cancelled(state, event.request)
     told.fold(state, event)
+    if isinstance(event, told.WatchdogTold):
+        cases.note(state, event)
     if isinstance(event, told.WatchdogTold) and event.what not in ("wanted", "given_up", "revived"):
         return []
     if isinstance(event, told.WatchdogTold) and event.what == "given_up":
@@ -111,4 +116,5 @@ def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) 
         _end(state, task)
     state.changed("request", request.request, None)
     state.changed("answer", request.request, answered)
-    state.changed("said", f"{seq:012}", Said(request.request))
+    if not request.asker.endswith("/mai"):  # her own are no part of the client's history
+        state.changed("said", f"{seq:012}", Said(request.request))

@@ -75,6 +75,7 @@ class Orders:
             **dict.fromkeys(EVENTS, self._command),
             **dict.fromkeys(("pause", "resume"), self._pause),
             "drain": self._drain,
+            "remedies": self._remedies,
         }
 
     def turn(self, now_s: float) -> None:
@@ -94,6 +95,8 @@ class Orders:
         return any(follower.behind for follower in self._followers)
 
     def _take(self, caller: Caller, request: Reply, now_s: float) -> None:
+        if request.get("do") == "remedy":
+            return caller.answer(self._watchdog.healer.take(caller, request, time.time_ns() // 1_000_000))
         try:
             order = msgspec.convert(request, Order)
         except msgspec.ValidationError as error:
@@ -219,6 +222,11 @@ class Orders:
         if name not in self._watchdog.wards:
             raise UsageFault(f"there is no process {name[:80]!r}", f"there are: {', '.join(self._watchdog.wards)}")
         return self._watchdog.wards[name]
+
+    def _remedies(self, caller: Caller, order: Order, now_s: float) -> None:
+        known = self._watchdog.healer.remedies.known.values()
+        found = [msgspec.to_builtins(one) for one in known if not order.client or one.process.startswith(f"{order.client}/")]
+        caller.answer({"remedies": found})
 
     def _wait_ready(self, caller: Caller, order: Order, now_s: float) -> None:
         seen: dict[str, str] = {}

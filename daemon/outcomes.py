@@ -73,7 +73,7 @@ def of(state: str, reason: str, how: str = "", *, by_mai: bool = True) -> Outcom
 def ends(view: View, marks: Marks, event: Event) -> Iterable[End]:
     """What this fact ends, as things stand before it is folded."""
     match event:
-        case RequestEnded() if event.request in view.requests:
+        case RequestEnded() if event.request in view.requests and not view.requests[event.request].asker.endswith("/mai"):
             return _request(view.requests[event.request], marks, event)
         case PartEnded() if event.request in view.requests:
             department = event.answer.department

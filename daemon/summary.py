@@ -10,7 +10,13 @@ import msgspec
 
 LONGEST = 160  # characters of a summary
 
-WANTED = {False: "to stay stopped", "stop": "to stay stopped", "pause": "to get no new tasks", "drain": "to finish, then stop"}
+WANTED = {
+    False: "to stay stopped",
+    "stop": "to stay stopped",
+    "pause": "to get no new tasks",
+    "drain": "to finish, then stop",
+    "switch": "to leave its work to backups",
+}
 
 Body = dict[str, Any]
 
@@ -233,6 +239,15 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "department.freed": lambda b: f"{b['department']} takes tasks again",
     "task.held": lambda b: f"for {short(b['to'])}, which takes none now",
     "cover.given": lambda b: f"{b['contract']} has the turn, as {b['ident']}",
+    "incident.opened": lambda b: f"{b['process']} {b['what']}: {b['text']}",
+    "incident.noted": lambda b: f"{b['agent']} is told: {b['what']}: {b['text']}",
+    "remedy.checked": lambda b: (
+        f"{short(b['agent'])} {'may' if b['allowed'] else 'may not'} {b['remedy']} {b['target']}: {b['rule']}"
+    ),
+    "remedy.ended": lambda b: f"{b['task']} {b['state']} {b['text']}".rstrip(),
+    "remedy": lambda b: f"{b['remedy']} of {b['process']} {b['state']}: {b['text']}",
+    "term": lambda b: f"the pause of {b['process']} ends {'by itself' if b['until_ms'] else 'now'}",
+    "forgotten": lambda b: f"the remedy {b['id']} of {b['process']}",
     "watchdog.stands": lambda b: (
         f"at its record {b['seq']}; not to run: {', '.join(b['wanted']) or 'none'}; given up: {', '.join(b['failed']) or 'none'}"
     ),

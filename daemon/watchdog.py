@@ -22,6 +22,7 @@ from mai.daemon.case import Beat, Case, Ended, Event, Moment, Rules, Spawned, St
 from mai.daemon.control import Control
 from mai.daemon.door import Doorkeeper
 from mai.daemon.draining import AT_REST, Drains
+from mai.daemon.healer import Healer, marked
 from mai.daemon.notices import Notice, Notices
 from mai.daemon.orders import Orders
 from mai.daemon.policy import decide, excuse
@@ -56,6 +57,7 @@ class Watchdog:
         self.wards = Wards(organisation, place, self.book.unwanted)
         self.view = View(self, Control(place.supervisor_socket))
         self.drains = Drains(self)
+        self.healer = Healer(self, organisation)
         self.halting = False
         self.signals = Signals()
         self.notices = Notices(place.notify)
@@ -124,6 +126,7 @@ class Watchdog:
         self.view.turn(now_s)
         if not self.halting:
             self.drains.turn(now_s)
+            self.healer.turn(time.time_ns() // 1_000_000)
         if said := self.room.tend():
             self.book.incident(WATCHDOG, "disk", said)
         if self.halting:
@@ -166,7 +169,7 @@ class Watchdog:
         moment = Moment(now_s, random.random(), not self.halting and self.wards.gate(ward), self.rules)
         ward.case, actions, notes = decide(before, event, moment)
         for note in notes:
-            self.book.incident(ward.name, note.what, note.text, pid=before.pid)
+            self.book.incident(ward.name, note.what, note.text, pid=before.pid, **self._more(ward, note.what))
         if ward.case != before and not self.halting:
             self._remember(ward, before, "supervisorctl" if isinstance(event, Spawned | Ended) else by)
         for action in actions:
@@ -174,6 +177,14 @@ class Watchdog:
         if ward.case.state == "ready" and before.state != "ready":
             for other in self.wards.values():  # those who waited for it
                 self.apply(other, Tick(), now_s)
+
+    def _more(self, ward: Ward, what: str) -> dict[str, str]:
+        """The task whose code was running when it died, if one was."""
+        running = self.place.home(ward.name) / "running"
+        if what != "death" or not running.exists():
+            return {}
+        task = marked(running.read_bytes())
+        return {"task": task} if task else {}
 
     def _remember(self, ward: Ward, before: Case, by: str) -> None:
         if ward.case.wanted == (ward.name in self.book.unwanted):
