@@ -1,4 +1,4 @@
-"""Tools of other processes, as a department decides about them: what needs the network, and remedies. Both go through Mai. Pure."""
+"""Tools of other processes, as a department decides about them: those with `hosts`, and remedies; both through Mai. Pure."""
 
 from typing import TYPE_CHECKING
 

@@ -34,16 +34,12 @@ def decide(decider: "DepartmentDecider", given: Order, now_ms: int) -> list[Even
             return cancelling.stop(decider, cancel)
         case Unwound(request=request):
             return cancelling.unwound(decider, request)
-        case Free(body=release):
-            return quarantine.release(decider, release, now_ms)
         case Settled(body=resolve):
             return effects.settle(decider, resolve, now_ms)
-        case Poisoned(task=task) if work := decider.state.work.get(task):
-            return quarantine.quarantine(decider, work, now_ms)
-        case Withheld(task=task) if work := decider.state.work.get(task):
-            return quarantine.quarantine(decider, work, now_ms, f"{given.by} has put it away: {given.why}")
         case Warned(body=notice):
             return noticed.noted(decider, notice)
+        case Poisoned() | Withheld() | Free():
+            return quarantine.decide(decider, given, now_ms)
     return []
 
 

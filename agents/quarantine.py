@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from mai.agents.decider import Send
 from mai.agents.events import Event, Stepped, register
+from mai.agents.inputs import Free, Poisoned, Withheld
 from mai.agents.messages import Release, Released
 from mai.agents.plain import readable
 from mai.agents.state import Done, Quarantined, State, Step, Suspect, Work
@@ -63,6 +64,20 @@ register(TaskQuarantined, TaskReleased, TaskSuspected)
 
 
 # -- decide
+
+
+def decide(decider: "DepartmentDecider", given: Poisoned | Withheld | Free, now_ms: int) -> list[Event | Send]:
+    """A task that kills, one that a remedy puts away, or the end of a quarantine."""
+    match given:
+        case Free(body=order):
+            return release(decider, order, now_ms)
+        case Withheld(task=task, by=by, why=why) if work := decider.state.work.get(task):
+            return quarantine(decider, work, now_ms, f"{by} has put it away: {why}")
+        case Poisoned(task=task) if work := decider.state.work.get(task):
+            return quarantine(decider, work, now_ms)
+    return []
+
+
 def quarantine(decider: "DepartmentDecider", work: Work, now_ms: int, why: str = "") -> list[Event | Send]:
     """Put a task away, and refuse it to who asked; `why` if it is not for its deaths."""
     held, found = decider.state.quarantine, list[Event | Send]()

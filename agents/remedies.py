@@ -96,7 +96,7 @@ def out_of_bounds(operations: Operations, remedy: str, given: Fields) -> str:
 
 
 def too_often(operations: Operations, remedy: str, at_ms: list[int], worse: bool, now_ms: int) -> str:
-    """Why not now; "" if it may be done. `at_ms`: when remedies of this class were done to it; `worse`: this one made it worse."""
+    """Why not now; "" if it may be done. `at_ms`: when remedies of this class were done; `worse`: this one made it worse."""
     most = operations.pages_per_hour if remedy == "page" else operations.remedies_per_hour
     lately = sum(one > now_ms - 3_600_000 for one in at_ms)
     if lately >= most:
