@@ -33,9 +33,9 @@ class Entry(NamedTuple):
 class Askers:
     """A stream of requests. `log`: one entry for each."""
 
-    def __init__(self, place: Place, seed: str, count: int, pause_s: float) -> None:
-        """`pause_s`: of each between two requests, on the average."""
-        self._place, self._pause_s = place, pause_s
+    def __init__(self, place: Place, seed: str, count: int, pause_s: float, *, trials: bool = True) -> None:
+        """`pause_s`: of each between two requests, on the average; `trials`: there is the department of that name."""
+        self._place, self._pause_s, self._trials = place, pause_s, trials
         self.log: list[Entry] = []
         self._guard, self._end = Lock(), Event()
         self._threads = [Thread(target=self._run, args=(random.Random(f"{seed} {n}"),), daemon=True) for n in range(count)]
@@ -44,7 +44,7 @@ class Askers:
 
     def _run(self, chance: random.Random) -> None:
         while not self._end.wait(chance.random() * 2 * self._pause_s):
-            texts = READING if chance.random() < 0.6 else TRIALS
+            texts = TRIALS if self._trials and chance.random() < 0.4 else READING
             self.ask(chance.choice(texts).format(n=chance.randrange(1, 1000)))
 
     def ask(self, text: str) -> Entry:
