@@ -46,6 +46,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "rebuild": "mai.daemon.rebuild_commands",
     "quarantine": "mai.daemon.quarantine_commands",
     "pause": "mai.daemon.holding_commands",
+    "reload": "mai.daemon.reload_commands",
     "restart": "mai.daemon.holding_commands",
     "resume": "mai.daemon.holding_commands",
     "remedies": "mai.daemon.remedies_commands",

@@ -38,7 +38,12 @@ def load(path: str | os.PathLike[str], code: bool = True) -> Organisation:
         raise Faulty(faults)
     draft = healing.equipped(draft)
     departments = tuple(_complete(department) for department in draft.departments)
-    return replace(draft, departments=departments, base=base, digest=hashlib.sha256(data).hexdigest()[:16])
+    return replace(draft, departments=departments, base=base, digest=digest_of(data))
+
+
+def digest_of(data: bytes) -> str:
+    """How an organisation file is named in journals: SHA-256 of its bytes, 16 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _read(name: str) -> bytes:

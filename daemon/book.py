@@ -66,6 +66,12 @@ class Book:
         entry = {"process": process, "wanted": how, "by": by, "why": why, **more}
         self.enter("wanted", entry, ("wants", process, want), ("unwanted", process, None))
 
+    def wish(self, process: str, want: Json | None, by: str) -> None:
+        """Want again what was wanted before: an entry of `wants`, or None."""
+        more = {name: value for name, value in (want or {}).items() if name not in ("how", "by", "why")}
+        how: Wanted = want["how"] if want else "run"
+        self.want(process, how, str(want["by"]) if want else by, str(want["why"]) if want else "", **more)
+
     @property
     def unwanted(self) -> set[str]:
         """Processes that are not to run."""

@@ -87,6 +87,14 @@ class Control:
         """Any signal, to the process of that name as it is now: no pid can be mistaken."""
         self._call("mai.signal", name, int(number))  # an enum does not cross
 
+    def try_out(self) -> Any:
+        """What the organisation file says now is laid down as `tried`; the reply holds an `error` if it has faults."""
+        return self._call("mai.try_out")
+
+    def adopt(self, stage: str) -> None:
+        """Run the organisation of this stage from now on; see adopting.py."""
+        self._call("mai.adopt", stage)
+
     def report(self, ready: bool, status: str) -> None:
         """Tell systemd, through the supervisor, how the whole is."""
         self._call("mai.report", ready, status)

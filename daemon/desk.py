@@ -143,6 +143,11 @@ class Hold(msgspec.Struct, frozen=True):
     how: str
     by: str = ""
     why: str = ""
+    at_ms: int = 0
+
+    def same(self, other: "Hold | None") -> bool:
+        """Is it the same, whenever it began?"""
+        return other is not None and (self.how, self.by, self.why) == (other.how, other.by, other.why)
 
 
 class Held(msgspec.Struct, frozen=True):

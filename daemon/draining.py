@@ -29,6 +29,8 @@ class Drains:
     def turn(self, now_s: float) -> None:
         """Tell those that are done to stop."""
         for name, want in list(self._watchdog.book.wants.items()):
+            if want.get("then") == "change":  # when that is to stop, reloading.py says
+                continue
             if want["how"] == "drain" and (ward := self._watchdog.wards.get(name)):
                 self._step(ward, str(want.get("then", "stop")), int(want.get("until_ms", 0)), now_s)
             else:
@@ -38,7 +40,7 @@ class Drains:
         if (old := self._going.get(ward.name)) is not None:
             if ward.case.pid != old and (ward.case.state == "ready" or ward.case.state in AT_REST):
                 self._over(ward)
-        elif ward.case.state in AT_REST or self._is_idle(ward):
+        elif ward.case.state in AT_REST or self.is_idle(ward):
             self._end(ward, then, now_s)
         elif until_ms and time.time_ns() // 1_000_000 > until_ms:
             queue = ward.word.queue if ward.word else 0
@@ -46,7 +48,8 @@ class Drains:
             self._watchdog.book.incident(ward.name, "drain", text, pid=ward.case.pid)
             self._end(ward, then, now_s)
 
-    def _is_idle(self, ward: "Ward") -> bool:
+    def is_idle(self, ward: "Ward") -> bool:
+        """Has it had nothing to do since it was first looked at, for some heartbeats?"""
         if ward.case.state != "ready" or ward.word is None or ward.word.queue:
             self._idle.pop(ward.name, None)
             return False

@@ -58,6 +58,12 @@ class Healer:
         self._processes = frozenset(organisation.processes())
         watchdog.book.seen = self._seen
 
+    def take_up(self, organisation: "Organisation") -> None:
+        """Heal by another organisation from now on."""
+        self._operations = organisation.operations
+        self._processes = frozenset(organisation.processes())
+        self._pager.take_up(self._operations or Operations(), Path(organisation.base))
+
     # -- an order
     def take(self, caller: Caller, request: Reply, now_ms: int) -> Reply:
         """Do what a Mai asks for, or not; the answer is on record. Raises UsageFault, Refused: then nothing is."""

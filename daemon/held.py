@@ -1,6 +1,7 @@
 """Departments that take no new tasks now: what is for them waits at Mai, or is refused at once. Pure.
 
-    paused, draining, stopped  by an operator or a remedy: tasks wait here, unnumbered, until it is free or their deadline comes
+    paused, stopped            by an operator or a remedy: tasks wait here, unnumbered, until it is free or their deadline comes
+    draining                   the same; but what belongs to a request that was accepted before passes, so that it can be finished
     switched                   by a remedy: contracts with backups go to these, others to it as ever
     failed                     given up by the watchdog: what waits and what is new ends at once, unless it has a backup
 
@@ -15,6 +16,7 @@ import msgspec
 from mai.agents.decider import Input, Send, sooner_ms
 from mai.agents.events import Event, register
 from mai.agents.messages import Result, Task
+from mai.agents.organisation import SERVICES
 from mai.agents.plain import readable
 from mai.daemon.desk import Held, Hold, MaiState, Returned, first
 
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
 
 FAILED: Final = "failed"
 SWITCHED: Final = "switched"
+DRAINING: Final = "draining"
 HOW: Final = {
     "pause": "paused",
     "switch": SWITCHED,
-    "drain": "draining",
+    "drain": DRAINING,
     "stop": "stopped",
 }  # what is wanted of it, and how that is called
 
@@ -76,7 +79,7 @@ def heed(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
     due, known = _due(mai), mai.state.held
     found: list[Event | Send] = []
     for name, hold in due.items():
-        if known.get(name) != hold:
+        if not hold.same(known.get(name)):
             found.append(DepartmentHeld(department=name, how=hold.how, by=hold.by, why=hold.why, at_ms=now_ms))
     for name in known.keys() - due.keys():
         found += _free(mai, name, now_ms)
@@ -86,13 +89,20 @@ def heed(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
 def _due(mai: "MaiDecider") -> dict[str, Hold]:
     """What should be held now."""
     watched, due = mai.state.watched, dict[str, Hold]()
-    for department in mai.mandate.organisation.departments:
-        process = f"{mai.mandate.client}/{department.name}"
+    for department in _departments(mai):
+        process = f"{mai.mandate.client}/{department}"
         if process in watched.failed:
-            due[department.name] = Hold(FAILED, "the watchdog", watched.failed[process])
+            due[department] = Hold(FAILED, "the watchdog", watched.failed[process])
         elif how := HOW.get(watched.wanted.get(process, "run")):
-            due[department.name] = Hold(how, *watched.whose.get(process, ("", "")))
+            due[department] = Hold(how, *watched.whose.get(process, ("", "")))
     return due
+
+
+def _departments(mai: "MaiDecider") -> list[str]:
+    """All that there are, and those that are no part of the organisation any more."""
+    ours = [department.name for department in mai.mandate.organisation.departments]
+    gone = [name_of(process) for process in mai.state.watched.failed if process.startswith(f"{mai.mandate.client}/")]
+    return list(dict.fromkeys((*ours, *(name for name in gone if name not in ("mai", *SERVICES)))))
 
 
 def _free(mai: "MaiDecider", department: str, now_ms: int) -> list[Event | Send]:
@@ -116,6 +126,9 @@ def _diverted(mai: "MaiDecider", one: Event | Send) -> Event | Send:
     hold = mai.state.held.get(name_of(one.to))
     if hold is None or hold.how in (FAILED, SWITCHED):
         return one  # that one is refused where it is planned; who has no other choice left takes its chance
+    request = mai.state.requests.get(one.body.request)
+    if hold.how == DRAINING and request and request.accepted_ms < hold.at_ms:
+        return one  # so that those who wait for it can finish, and be drained themselves
     return TaskHeld(request=one.body.request, task=one.id, to=one.to, deadline_ms=one.deadline_ms, body=one.body)
 
 
@@ -145,7 +158,7 @@ def reason(state: MaiState, task: str) -> str:
 
 def _what(hold: Hold) -> str:
     """How people are told of it: `is paused by root: why`."""
-    what = {FAILED: "was given up", "draining": "is being drained"}.get(hold.how, f"is {hold.how}")
+    what = {FAILED: "was given up", DRAINING: "is being drained"}.get(hold.how, f"is {hold.how}")
     whose = f" by {hold.by}" if hold.by and hold.how != FAILED else ""
     return readable(f"{what}{whose}{': ' * bool(hold.why)}{hold.why}")
 
@@ -173,7 +186,7 @@ def fold(state: MaiState, event: DepartmentHeld | DepartmentFreed | TaskHeld, se
         state.changed("held", event.department, None)
         _drop(state, waiting(state, event.department))
         return []
-    hold = state.held[event.department] = Hold(event.how, event.by, event.why)
+    hold = state.held[event.department] = Hold(event.how, event.by, event.why, event.at_ms)
     state.changed("held", event.department, hold)
     if hold.how != FAILED:
         return []

@@ -16,6 +16,7 @@ from mai.agents.organisation import SERVICES
 from mai.daemon.case import SHOWN, Event, Reset, Restart, Start, State, Stop
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG, is_mai
+from mai.daemon.reloading import READY_S
 from mai.daemon.stream import Follower
 from mai.daemon.ward import Ward, memory
 from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
@@ -40,6 +41,7 @@ class Order(msgspec.Struct):
     after: int = -1  # the last record that the caller has
     why: str = ""  # somebody wants that
     then: Literal["stop", "run"] = "stop"  # what follows when it is drained
+    dry: bool = False  # only say what a reload would do
 
 
 class Vigil:
@@ -76,6 +78,7 @@ class Orders:
             **dict.fromkeys(("pause", "resume"), self._pause),
             "drain": self._drain,
             "remedies": self._remedies,
+            "reload": self._reload,
         }
 
     def turn(self, now_s: float) -> None:
@@ -153,6 +156,7 @@ class Orders:
         ward = self._find(order.name)
         if self._watchdog.halting:
             raise Refused("everything is being stopped", "start it again with: mai up")
+        self._watchdog.reloading.bar(ward.name)
         old, event = ward.case.pid, EVENTS[order.do]
         if order.do == "start" and self._watchdog.book.desired().get(ward.name) == "drain":
             self._watchdog.book.want(ward.name, "run", caller.user)
@@ -211,6 +215,7 @@ class Orders:
             raise UsageFault(f"{ward.name} is no department: Mai holds tasks for departments", "see: mai status")
         if self._watchdog.halting:
             raise Refused("everything is being stopped", "start it again with: mai up")
+        self._watchdog.reloading.bar(ward.name)
         if ward.case.state in ("stopped", "failed"):
             hint = f"mai {'start' if ward.case.state == 'stopped' else 'reset'} {ward.name}"
             raise Refused(f"{ward.name} is {ward.case.state}: it gets no tasks now", f"let it run with: {hint}")
@@ -222,6 +227,31 @@ class Orders:
         if name not in self._watchdog.wards:
             raise UsageFault(f"there is no process {name[:80]!r}", f"there are: {', '.join(self._watchdog.wards)}")
         return self._watchdog.wards[name]
+
+    def _reload(self, caller: Caller, order: Order, now_s: float) -> None:
+        """Another organisation, without an end of what it does not touch; see reloading.py."""
+        reloading = self._watchdog.reloading
+        if self._watchdog.halting:
+            raise Refused("everything is being stopped", "start it again with: mai up")
+        if order.dry:
+            return caller.answer({"state": "looked", "difference": msgspec.to_builtins(reloading.look())})
+        found = msgspec.to_builtins(reloading.begin(caller.user, order.timeout_s, now_s))
+        last: list[object] = []
+
+        def step() -> bool:
+            if reloading.now:
+                told = [reloading.now.phase, reloading.waits_for()]
+                if told != last:
+                    last[:] = told
+                    caller.answer({"phase": told[0], "waits_for": told[1], "undone": reloading.now.undone}, more=True)
+                return False
+            caller.answer({"state": reloading.ended[0], "why": reloading.ended[1], "difference": found})
+            return True
+
+        def late() -> MaiError:
+            return Expired("the organisation is still being changed", "look at: mai status")
+
+        self._vigils.append(Vigil(caller, now_s + order.timeout_s + 2 * READY_S + STOP_S + GRACE_S, step, late))
 
     def _remedies(self, caller: Caller, order: Order, now_s: float) -> None:
         known = self._watchdog.healer.remedies.known.values()

@@ -35,6 +35,10 @@ class Pager:
         self._place, self._operations, self._base = place, operations, base
         self._calls: dict[str, Job] = {}
 
+    def take_up(self, operations: Operations, base: Path) -> None:
+        """Call with these settings from now on."""
+        self._operations, self._base = operations, base
+
     def call(self, what: dict[str, Any]) -> str:
         """Start the command; what was done, in words. Raises Refused, OSError."""
         if len(self._calls) >= MOST:

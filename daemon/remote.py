@@ -2,11 +2,15 @@
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from supervisor.options import split_namespec
 from supervisor.states import RUNNING_STATES, getProcessStateDescription
 from supervisor.xmlrpc import Faults, RPCError
+
+from mai.daemon import adopting
+from mai.daemon.door import refusal
+from mai.sandbox.errors import MaiError, UsageFault
 
 if TYPE_CHECKING:
     from mai.daemon.supervisor import Supervisor
@@ -60,6 +64,24 @@ class Remote:
     def signal(self, name: str, number: int) -> bool:
         """Any signal, to it alone."""
         return self._process(name).signal(number) is None
+
+    def try_out(self) -> dict[str, Any]:
+        """Read the organisation file again and lay down what it says; an `error`, as a door says it, if it has faults."""
+        try:
+            adopting.try_out(self._supervisor.options.place, self._supervisor.file)
+        except MaiError as error:
+            return refusal(error)
+        except OSError as error:
+            return refusal(UsageFault(str(error)))
+        return {}
+
+    def adopt(self, stage: str) -> bool:
+        """Run the organisation of this stage from now on; "" puts away what has stopped and is no part of it."""
+        supervisor, place = self._supervisor, self._supervisor.options.place
+        if stage:
+            adopting.take_over(place, adopting.staged(place, cast(adopting.Stage, stage)))
+        supervisor.adopt(adopting.current(place))
+        return True
 
     def report(self, ready: bool, status: str) -> bool:
         """How the whole is, for systemd."""

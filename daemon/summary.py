@@ -261,6 +261,10 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
         f"{b['process']} is {WANTED.get(b['wanted'], 'to run')}, says {b['by']}{': ' * bool(b.get('why'))}{b.get('why', '')}"
     ),
     "given_up": lambda b: f"{b['process']} is given up: {b['why']}",
+    "reload": lambda b: f"the change from {b['before']} to {b['after']}, by {b['by']}, is {b['step']}",
+    "reloaded": lambda b: (
+        f"the change from {b['before']} to {b['after']}, by {b['by']}, is {b['state']}{': ' * bool(b['why'])}{b['why']}"
+    ),
     "revived": lambda b: f"{b['process']} is tried again",
     "started": lambda b: f"the watchdog started, pid {b['pid']}",
 }

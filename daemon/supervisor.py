@@ -24,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import msgspec
 from supervisor import loggers, supervisord
 from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.options import ProcessConfig, ServerOptions, decode_wait_status, signame
@@ -33,6 +32,7 @@ from supervisor.states import ProcessStates, SupervisorStates
 
 from mai.agents import check
 from mai.agents.organisation import Organisation
+from mai.daemon import adopting
 from mai.daemon.duties import Halt, Herald, Upward, Watch
 from mai.daemon.programs import WATCHDOG, Command, command, environment, render
 from mai.daemon.remote import process_name
@@ -168,8 +168,10 @@ class Wake:
 class Supervisor(supervisord.Supervisor):  # type: ignore[misc]  # supervisor has no types
     """supervisord's loop with our duties in it."""
 
-    def __init__(self, options: Options, upward: Upward) -> None:
+    def __init__(self, options: Options, upward: Upward, file: Path, how: Command) -> None:
+        """`file`: the organisation file; `how` its processes are started."""
         super().__init__(options)
+        self.file, self.how = file, how
         self.boot = os.urandom(6).hex()
         self.upward = upward
         self.watch = Watch(self, time.monotonic)
@@ -186,6 +188,12 @@ class Supervisor(supervisord.Supervisor):  # type: ignore[misc]  # supervisor ha
     def is_running(self) -> bool:
         """Not yet shutting down, and not reloading."""
         return bool(self.options.mood >= SupervisorStates.RUNNING)
+
+    def adopt(self, organisation: Organisation) -> None:
+        """Run this one from now on; what runs already goes on."""
+        place = self.options.place
+        self.options.children = functools.partial(environment, place, organisation.limits.heartbeat_s, dict(os.environ))
+        adopting.adopt(self, render(organisation, place, self.how))
 
     def log(self, text: str) -> None:
         self.options.logger.info(text)
@@ -259,9 +267,8 @@ def serve(place: Place, file: Path, how: Command) -> None:
     upward = Upward(Notifier())
     for directory in dict.fromkeys((place.state, place.run)):  # both, or two daemons could share the sockets
         Lock(directory, "daemon")
-    _replace(place.organisation, file.read_bytes())
-    _replace(place.supervisor / "organisation", msgspec.msgpack.encode(organisation))  # as checked, for the watchdog
-    supervisor = Supervisor(_options(place, organisation, how), upward)
+    adopting.take_over(place, adopting.Staged(organisation, file.read_bytes()))
+    supervisor = Supervisor(_options(place, organisation, how), upward, file, how)
     with contextlib.suppress(asyncore.ExitNow):
         supervisor.main()
     if supervisor.options.mood == SupervisorStates.RESTARTING:  # `supervisorctl reload`: all is stopped, begin anew
@@ -279,13 +286,6 @@ def _options(place: Place, organisation: Organisation, how: Command) -> Options:
     options.realize([], doc=__doc__)
     options.first, options.test = True, False
     return options
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole: a reader sees the old one or the new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)
 
 
 def main(arguments: list[str], how: Command = command) -> int:

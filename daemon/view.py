@@ -58,6 +58,13 @@ class View:
             if action == "spawn":
                 self._watchdog.apply(ward, Ended(0, f"could not be started: {error.sentence}", 127), now_s)
 
+    def tidy(self) -> None:
+        """Programs that are no part of the organisation, and are stopped, need not be known any more."""
+        try:
+            self.control.adopt("")
+        except MaiError as error:
+            print(f"watchdog: {error.sentence}", file=sys.stderr, flush=True)
+
     def turn(self, now_s: float) -> None:
         """Compare when it is time."""
         if now_s >= self._compared_s + COMPARE_S:

@@ -14,9 +14,15 @@ class Wards(dict[str, Ward]):
 
     def __init__(self, organisation: Organisation, place: Place, unwanted: Collection[str]) -> None:
         super().__init__()
+        self._place = place
+        self.extend(organisation, unwanted)
+
+    def extend(self, organisation: Organisation, unwanted: Collection[str]) -> None:
+        """Care for all processes of an organisation."""
         for name in (*organisation.engines(), *organisation.processes()):
-            wanted = name not in unwanted
-            self[name] = Ward(name, place.log(name), Case(wanted=wanted, state="waiting" if wanted else "stopped"))
+            if name not in self:
+                wanted = name not in unwanted
+                self[name] = Ward(name, self._place.log(name), Case(wanted=wanted, state="waiting" if wanted else "stopped"))
 
     def of(self, pid: int) -> Ward | None:
         """Whose pid it is, if it is one of them."""

@@ -28,6 +28,7 @@ from mai.daemon.orders import Orders
 from mai.daemon.policy import decide, excuse
 from mai.daemon.programs import WATCHDOG, is_mai
 from mai.daemon.quarters import furnish
+from mai.daemon.reloading import Reloading
 from mai.daemon.view import View, alive, ended
 from mai.daemon.ward import Ward
 from mai.daemon.wards import Wards
@@ -48,6 +49,7 @@ class Watchdog:
 
     def __init__(self, place: Place, organisation: Organisation) -> None:
         self.place = place
+        self.organisation = organisation
         self.rules = Rules(heartbeat_s=organisation.limits.heartbeat_s)
         self.parent = os.getppid()
         self.lock = Lock(place.watchdog, wait_s=5.0)
@@ -58,6 +60,7 @@ class Watchdog:
         self.view = View(self, Control(place.supervisor_socket))
         self.drains = Drains(self)
         self.healer = Healer(self, organisation)
+        self.reloading = Reloading(self)
         self.halting = False
         self.signals = Signals()
         self.notices = Notices(place.notify)
@@ -86,11 +89,14 @@ class Watchdog:
         """Learn what runs already: this may not be the first watchdog of this company."""
         self.book.started(pid=os.getpid())
         facts = self.view.control.processes()
-        for name, failure in self.book.failed.items():
+        for name, failure in list(self.book.failed.items()):
             if name in self.wards and failure["boot"] == facts.boot:
                 self.wards[name].case = Case(state="failed", why=failure["why"])
+            elif name in self.wards:
+                self.book.revive(name)  # all was started again
         if (starts := next(fact.spawns for fact in facts.processes if fact.name == WATCHDOG)) > 1:
             self.book.incident(WATCHDOG, "death", f"this is start number {starts} under the same supervisor", pid=os.getpid())
+        self.reloading.resume(facts.boot)
         self.view.take(facts, time.monotonic())
         self.turn()
 
@@ -126,6 +132,7 @@ class Watchdog:
         self.view.turn(now_s)
         if not self.halting:
             self.drains.turn(now_s)
+            self.reloading.turn(now_s)
             self.healer.turn(time.time_ns() // 1_000_000)
         if said := self.room.tend():
             self.book.incident(WATCHDOG, "disk", said)
@@ -199,6 +206,14 @@ class Watchdog:
         if ward.case.pid != event.pid:
             ward.spawned(now_s, event.age_s)
         self.apply(ward, event, now_s)
+
+    def take_up(self, organisation: Organisation) -> None:
+        """Care for the processes of another organisation from now on; those that are no part of it have still to be stopped."""
+        self.organisation = organisation
+        self.rules = Rules(heartbeat_s=organisation.limits.heartbeat_s)
+        self.room = Room(self.place.state, organisation.limits.free_bytes)
+        self.wards.extend(organisation, self.book.unwanted)
+        self.healer.take_up(organisation)
 
     # -- the end, and the whole
     def _halt_further(self, now_s: float) -> None:
