@@ -39,7 +39,7 @@ test -n "$$python" || { \
 	echo "hint: install one (on Debian python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
 endef
 
-.PHONY: help venv test lint format demo demo-model simulate chaos parents bench power dist check-wheel install uninstall clean
+.PHONY: help venv test lint format demo demo-model simulate chaos parents storm bench power dist check-wheel install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets (the default)
@@ -95,6 +95,10 @@ power: $(STAMP)  ## cut the power under the ledger 200 times, with its syncs and
 chaos: $(STAMP)  ## kill processes at every point, and look whether anything is lost or done twice; KILLS=1000 SEED=1
 	@command -v strace >/dev/null || { test "$$(id -u)" = 0 && apt-get install -qq -y strace >/dev/null; } || true
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)
+
+storm: SECONDS = 300
+storm: $(STAMP)  ## a day of misfortunes in five minutes over the reference organisation; SECONDS=300 SEED=1
+	@$(BIN)/python -m tests.storm $(SECONDS) $(SEED)
 
 parents: KILLS = 100
 parents: $(STAMP)  ## kill supervisor, watchdog and Mai in every combination under load; KILLS=100 SEED=1

@@ -81,7 +81,9 @@ class Course:
         outcomes.mark(self, self.marks, event)
         match event:
             case RequestAccepted():
-                self.requests[event.request] = Request(event.request, "", "", event.accepted_ms, event.deadline_ms, False)
+                self.requests[event.request] = Request(
+                    event.request, event.asker, "", event.accepted_ms, event.deadline_ms, False
+                )
             case RequestPlanned() if event.request in self.requests:
                 self.requests[event.request].parts = event.parts
             case PartEnded() if event.request in self.requests:

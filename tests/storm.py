@@ -33,7 +33,6 @@ from tests.storm_scenes import SCENES, Day, provider, small_disk
 
 ASKERS = 4
 PAUSE_S = 0.25  # of an asker between two requests
-GOOD = ("answered",)
 
 
 @dataclass
@@ -45,7 +44,8 @@ class Told:
     states: Counter[str] = field(default_factory=Counter)
     counts: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    availability: tuple[float, float] = (0.0, 0.0)  # by the clients' log, and as `mai sla` computes it
+    by_log: tuple[int, int] = (0, 0)  # good and bad ends, by the clients' log
+    by_sla: tuple[int, int] = (0, 0)  # as `mai sla` counts them
     remedies: Counter[str] = field(default_factory=Counter)
     pages: int = 0
     faults: list[str] = field(default_factory=list)
@@ -69,9 +69,10 @@ def play(directory: Path, seconds: float, seed: str) -> Told:
                     scene.play(day, seconds * scene.share)
                 askers.end()
                 rest(company)
-                examine(told, company, storm, day)
+                remedies(told, company)
             finally:
                 company.down()
+            examine(told, company, storm, day)
     told.seconds = time.monotonic() - begun_s
     told.faults += [*company.faults, *day.faults]
     return told
@@ -85,34 +86,48 @@ def examine(told: Told, company: Company, storm: Storm, day: Day) -> None:
     told.faults += [f"late or lost: {one}" for one in day.askers.late()]
     told.faults += [f"mai verify --deep: {one.process}: {one.what}" for one in deep.check(company.place, at_rest=True).findings]
     told.pages = len(storm.pages.read_text().splitlines())
-    accepted = [one for one in log if one.accepted]
-    good = sum(one.state in GOOD for one in accepted)
-    told.availability = (good / max(1, len(accepted)), sla(company, told))
+    if told.pages != day.counts.get("paged", 0):
+        told.faults.append(f"{told.pages} pages, and the script demands {day.counts.get('paged', 0)}: {storm.pages.read_text()}")
+    good = sum(one.good for one in log)
+    told.by_log, told.by_sla = (good, len(log) - good), sla(company, told)
+    if told.by_log != told.by_sla:
+        told.faults.append(f"the clients' log has {told.by_log} good and bad ends, mai sla {told.by_sla}")
 
 
-def sla(company: Company, told: Told) -> float:
-    """The availability that `mai sla` computes."""
+def sla(company: Company, told: Told) -> tuple[int, int]:
+    """The good and the bad ends that `mai sla` counts."""
     ran = company.mai("sla", CLIENT, "--json")
     if ran.returncode not in (0, 1):
         told.faults.append(f"mai sla: {ran.stderr}")
-        return 0.0
-    found: dict[str, Any] = json.loads(ran.stdout)
-    return float(found["clients"][0]["availability"])
+        return 0, 0
+    line: dict[str, Any] = json.loads(ran.stdout)["clients"][0]["line"]
+    return int(line["good"]), int(line["bad"])
+
+
+def remedies(told: Told, company: Company) -> None:
+    """What agents had done."""
+    ran = company.mai("remedies", CLIENT, "--json")
+    for one in json.loads(ran.stdout)["remedies"]:
+        told.remedies[f"{one['remedy']} {one['state']}"] += 1
 
 
 def table(told: Told) -> str:
     """What is printed."""
-    by_log, by_journal = told.availability
     lines = [
         f"{told.requests} requests in {told.seconds:.0f} s: "
         + ", ".join(f"{n} {state}" for state, n in told.states.most_common()),
         "done to it: " + ", ".join(f"{n} {what}" for what, n in told.counts.items()),
         *(f"left out: {what}: {why}" for what, why in told.skipped.items()),
-        f"availability: {by_log:.4%} by the clients' log, {by_journal:.4%} by mai sla",
+        f"availability: {share(told.by_log):.3%} by the clients' log, {share(told.by_sla):.3%} by mai sla",
         "remedies: " + (", ".join(f"{n} {what}" for what, n in told.remedies.most_common()) or "none") + f"; {told.pages} pages",
         *(f"FAULT  {fault}" for fault in told.faults),
     ]
     return "\n".join(lines)
+
+
+def share(ends: tuple[int, int]) -> float:
+    """Good ones of all."""
+    return ends[0] / max(1, sum(ends))
 
 
 def free_port() -> int:
@@ -131,8 +146,8 @@ def say(line: str) -> None:
 def main() -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="make storm")
-    parser.add_argument("--seconds", type=float, default=300.0)
-    parser.add_argument("--seed", default="1")
+    parser.add_argument("seconds", type=float, nargs="?", default=300.0)
+    parser.add_argument("seed", nargs="?", default="1")
     given = parser.parse_args()
     room = Path(tempfile.mkdtemp(prefix="mai-", dir="/tmp"))
     told = play(room / "d", given.seconds, given.seed)

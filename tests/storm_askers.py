@@ -15,6 +15,7 @@ READING = [fact.text for fact in FACTS[:69]]  # those that change nothing
 TRIALS = ("weigh {n}", "weigh {n}", "brief {n}", "press {n}")
 DEADLINE_S = 15.0
 AGAIN_S = 0.1
+VAIN = ("again later", "was given up")
 LATE_S = 2.0  # from a deadline to the word that it has passed, on a machine that has much to do
 
 
@@ -28,6 +29,11 @@ class Entry(NamedTuple):
     accepted: bool
     state: str  # of the answer; "door": not let in, and `said` says why; "lost": no word at all
     said: str
+
+    @property
+    def good(self) -> bool:
+        """Does it count for the company? A refusal does, unless it was for lack of room, or because a department had failed."""
+        return self.state == "answered" or (self.state == "refused" and not any(words in self.said for words in VAIN))
 
 
 class Askers:

@@ -1,5 +1,6 @@
 """What happens on the day of the storm, scene by scene: each takes its share of the day and leaves all as it was."""
 
+import json
 import os
 import random
 import signal
@@ -13,12 +14,14 @@ from typing import NamedTuple
 from mai.daemon.scripted import running
 from mai.sandbox.errors import MaiError
 from tests.chaos_company import Company, send
+from tests.small import until
 from tests.storm_askers import Askers
 from tests.storm_company import CLIENT, VICTIM, Storm
 
 VICTIM_NAME = f"{CLIENT}/{VICTIM}"
 LEAVE = ("local-model", "embedder")
 MIB = 1 << 20
+PAGED_S = 60.0  # until a person is called
 
 
 class Day:
@@ -129,6 +132,25 @@ def given_up(day: Day, seconds: float) -> None:
     day.faults.append(f"{VICTIM_NAME} was given up, and nobody revived it within {seconds:.0f} s")
 
 
+def hopeless(day: Day, seconds: float) -> None:
+    """The same, without an end: when no remedy has helped a person is paged, finds the cause and resets it."""
+    end_s, pids, pages = time.monotonic() + max(seconds, PAGED_S), set[int](), day.storm.pages
+    while time.monotonic() < end_s and not pages.read_text():
+        pid = day.company.pids().get(VICTIM_NAME, 0)
+        if pid and pid not in pids:
+            pids.add(pid)
+            send(pid, signal.SIGKILL)
+        time.sleep(0.005)
+    said = [json.loads(line) for line in pages.read_text().splitlines()]
+    if not said or any(one["process"] != VICTIM_NAME for one in said):
+        day.faults.append(f"{VICTIM_NAME} died {len(pids)} times, and these pages came: {said}")
+    day.did("killed at its start", len(pids))
+    day.did("paged", len(said))
+    with suppress(MaiError):
+        until(lambda: day.company.status()[VICTIM_NAME]["state"] in ("failed", "ready"), "it is given up, or back")
+    day.company.mai("reset", VICTIM_NAME)
+
+
 def bad_reload(day: Day, seconds: float) -> None:
     """A file with a fault changes nothing; a good one concerns one department, and the old one comes back."""
     text, company = day.storm.file.read_text(), day.company
@@ -215,15 +237,16 @@ def small_disk(path: Path) -> Iterator[None]:
 
 SCENES = (
     Scene("morning", 0.04, quiet),
-    Scene("kills", 0.22, kills),
-    Scene("hangs", 0.12, hangs),
-    Scene("slow agents", 0.12, slow),
+    Scene("kills", 0.16, kills),
+    Scene("hangs", 0.10, hangs),
+    Scene("slow agents", 0.10, slow),
     Scene("a failing provider", 0.08, provider_fails),
     Scene("poison", 0.03, poison),
     Scene("a bad reload", 0.04, bad_reload),
     Scene("a full disk", 0.08, full_disk),
     Scene("the supervisor dies", 0.04, supervisor_dies),
     Scene("a department is given up", 0.12, given_up),
-    Scene("kills again", 0.06, kills),
-    Scene("evening", 0.05, quiet),
+    Scene("a department that nothing helps", 0.12, hopeless),
+    Scene("kills again", 0.05, kills),
+    Scene("evening", 0.04, quiet),
 )

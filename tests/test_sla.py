@@ -123,6 +123,13 @@ def test_what_is_cancelled_or_open_does_not_count(book: Book) -> None:
     assert client.open == 1 and client.line.availability is None and client.line.met is None
 
 
+def test_what_mai_asks_herself_is_no_request_of_the_client(book: Book) -> None:
+    """An incident that she gives the operations department is not what the client was promised."""
+    (at_ms, taken), *others = asked("i", NOW_MS - HOUR_MS, to="operations")
+    book.write([*asked("r", NOW_MS - HOUR_MS), (at_ms, msgspec.structs.replace(taken, asker="acme/mai")), *others])
+    assert counted(found(book)) == {"answered": 1}
+
+
 def test_a_pause_on_purpose_is_counted_apart(book: Book) -> None:
     """What expires for a paused or drained department is maintenance, also through a contract; for a failed one it is bad."""
     at_ms = NOW_MS - HOUR_MS

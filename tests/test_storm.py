@@ -1,0 +1,15 @@
+"""The day of the storm in its short form; the whole one is `make storm`."""
+
+import pytest
+
+from tests.conftest import state_directory
+from tests.storm import play, table
+
+
+@pytest.mark.seconds(300)
+def test_a_day_of_misfortunes() -> None:
+    """All scenes once: each request has its end in time, the figures are the log's, and only the script has somebody paged."""
+    with state_directory() as room:
+        told = play(room / "d", 40, "3")
+    assert not told.faults, table(told)
+    assert told.states["answered"] > 50 and told.pages == 1 and told.remedies["reset kept"]
