@@ -17,8 +17,9 @@ from mai.agents.objectives import Objectives
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank, Server, Tool
 from mai.agents.parts import Part
 from mai.agents.remedies import Operations
+from mai.agents.watching import Watching
 
-TABLES: Final = ("organisation", "limits", "models", "routing", "objectives", "operations", "departments")
+TABLES: Final = ("organisation", "limits", "models", "routing", "objectives", "watchdog", "operations", "departments")
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target"
 }  # fmt: skip
@@ -35,6 +36,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     models = _decode(Models, _table(document, "models", findings), ("models",), "the models", findings)
     routing = _decode(Routing, _table(document, "routing", findings), ("routing",), "the routing", findings)
     objectives = _decode(Objectives, _table(document, "objectives", findings), ("objectives",), "the objectives", findings)
+    watching = _decode(Watching, _table(document, "watchdog", findings), ("watchdog",), "the watchdog", findings)
     heals = None
     if "operations" in document:
         table = _table(document, "operations", findings)
@@ -44,8 +46,8 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         for name, table in _table(document, "departments", findings).items()
     )
     head = {"name": stem, **_table(document, "organisation", findings)}
-    tables = {"limits": limits, "models": models, "routing": routing, "objectives": objectives, "operations": heals}
-    known = {"departments": departments, **tables, "base": "", "digest": ""}
+    tables = {"limits": limits, "models": models, "routing": routing, "objectives": objectives, "watchdog": watching}
+    known = {"departments": departments, **tables, "operations": heals, "base": "", "digest": ""}
     return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known)
 
 

@@ -13,6 +13,7 @@ CHARTER: Final = "Heals what has failed, with the remedies that there are, and c
 REQUEST: Final[dict[str, object]] = {
     "process": "str", "what": "str", "text": "str",
     "incidents": "int",  # in a short time, this one with them
+    "bound": "str",  # at which it was ended
     "task": "str",  # that was at work at most of the deaths
     "guilty": "int",  # at how many
     "waits": "int",  # messages for it that it has not taken

@@ -62,6 +62,7 @@ class Loop:
         self.poller = zmq.Poller()
         self.done, self.progress_ms = 0, now_ms()
         self._beat_s = 0.0  # when the next heartbeat is due, on the monotonic clock: the other one may be set back
+        self._replayed = 0  # rows and records that were read back
         self.halted = ""  # why this process cannot go on
 
     # -- what a subclass says
@@ -90,7 +91,7 @@ class Loop:
     def started(self) -> None:
         """Journal that a new life of this process begins."""
         reach("start.loaded")
-        digest = self.organisation.digest
+        digest, self._replayed = self.organisation.digest, self.ledger.read_back
         self.shell.apply(ProcessStarted(process=self.name, version=VERSION, organisation=digest, pid=os.getpid()))
 
     def run(self) -> None:
@@ -142,6 +143,7 @@ class Loop:
             self._beat_s = time.monotonic() + HEARTBEAT_S
             queue, commits = self.queue(), self.ledger.commits
             told = {"queue": queue, "done": self.done, "progress_ms": self.progress_ms, "commits": commits}
+            told["replayed"] = self._replayed
             self.notifier.beat("ready", **told, status=self.status())
         return more
 

@@ -1,7 +1,7 @@
 """What the built-in medic thinks: an incident and what was tried before → one remedy, or none. Pure.
 
 Deaths of one task: that task is put away. Given up: one more chance; then its backups; then a person. Again and again: a
-pause, or the backups. What a restart has healed needs nothing.
+pause, or the backups. Ended at a bound: more of that. No progress: a restart. What a restart has healed needs nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,6 +35,10 @@ def _choices(incident: Fields) -> Iterator[Choice]:
     task, guilty = str(incident.get("task") or ""), _number(incident, "guilty")
     if task and guilty >= GUILTY and (failed or often):
         yield Choice("quarantine", {"task": task}, f"{guilty} deaths of {name} with {task} at work")
+    if what == "stuck":
+        yield Choice("restart", {}, f"{name} has work and makes no progress")
+    if what == "bloated" and (bound := str(incident.get("bound") or "")):
+        yield Choice("raise", {"bound": bound}, f"{name} was ended at its bound of {bound}")
     if failed:
         yield Choice("reset", {}, f"{name} was given up: one more chance")
     if (failed or often or what == "breach") and incident.get("backup"):

@@ -13,6 +13,7 @@ from mai.agents.models import Budget, Models, Routing
 from mai.agents.objectives import Objectives, OwnObjectives
 from mai.agents.parts import Bytes, Count, Fields, Name, Part, Seconds, ToolName, Word
 from mai.agents.remedies import PREFIX, Operations
+from mai.agents.watching import OwnWatching, Watching
 
 Rank = Literal["mai", "board", "coordinator", "specialist", "operator"]
 RANKS: tuple[Rank, ...] = ("mai", "board", "coordinator", "specialist", "operator")
@@ -124,6 +125,8 @@ class Department(Part, frozen=True, kw_only=True):
     servers: tuple[Server, ...] = ()
     budget: Budget = Budget()  # of what its agents ask models
     objectives: OwnObjectives = OwnObjectives()
+    watchdog: OwnWatching = OwnWatching()
+    after: tuple[str, ...] = ()  # departments that have to be ready before it is started
     prepare: str = ""  # `file.py:function`, called with the department's own directory before its first start
 
     def agent(self, name: str) -> Agent | None:
@@ -151,6 +154,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     models: Models = Models()
     routing: Routing = Routing()
     objectives: Objectives = Objectives()
+    watchdog: Watching = Watching()
     operations: Operations | None = None  # who heals; None: nobody
     base: str = ""  # the directory that the handlers' paths are relative to
     digest: str = ""  # SHA-256 of the file's bytes, 16 hexadecimal digits

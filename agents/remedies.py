@@ -4,12 +4,16 @@ An agent of the operations department uses them as tools, `remedy.restart` and s
 is asked and how often; it does what may be done, watches the figure, and takes back what has made it worse (judge.py).
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
+
+from msgspec import Meta
 
 from mai.agents.parts import Count, Fields, Name, Part, Seconds
 
 PREFIX: Final = "remedy."
 HANDLER: Final = "mai:medic"  # what stands in an organisation for the code of the built-in medic
+BOUNDS: Final = {"memory": "memory_bytes", "descriptors": "descriptors", "cpu": "cpu_cores"}  # word -> the key in [watchdog]
+RAISED: Final = 1.5  # a bound, each time
 Figure = Literal["", "deaths", "queue", "memory"]
 
 
@@ -23,6 +27,7 @@ class Operations(Part, frozen=True, kw_only=True):
     remedies_per_hour: Count = 12  # for one process; pages are counted apart
     pages_per_hour: Count = 4  # about one process
     watch_s: Seconds = 20.0  # so long the figure is watched that a remedy is to improve
+    raise_most: Annotated[float, Meta(ge=1, le=100)] = 2.0  # a bound is raised up to so many times what [watchdog] says
     pause_most_s: Seconds = 600.0  # a department that was paused as a remedy goes on by itself after this
 
 
@@ -50,6 +55,10 @@ LIST: Final = (
         {"for_s": "float"}, "deaths", "resume", departments=True,
     ),
     Remedy("resume", "Give new work to a department again, or to its own contracts.", {}, "queue", "pause", departments=True),
+    Remedy(
+        "raise", "Let a process take more of what it was ended for: memory, descriptors or cpu; half as much again.",
+        {"bound": "str"}, "deaths", "lower",
+    ),
     Remedy("page", "Call a person, who is told why.", {}, ""),
 )  # fmt: skip
 REMEDIES: Final = {remedy.name: remedy for remedy in LIST}
@@ -90,6 +99,8 @@ def out_of_bounds(operations: Operations, remedy: str, given: Fields) -> str:
         for_s = given.get("for_s")
         if not isinstance(for_s, int | float) or not 0 < for_s <= operations.pause_most_s:
             return f"a pause lasts up to {operations.pause_most_s:g} s, not {for_s!r:.40}"
+    if remedy == "raise" and given.get("bound") not in BOUNDS:
+        return f"there is a bound of {', '.join(BOUNDS)}, not of {given.get('bound')!r:.40}"
     if remedy == "page" and not operations.page:
         return "the organisation names no command that pages a person"
     return ""

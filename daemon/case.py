@@ -39,6 +39,11 @@ class Rules(msgspec.Struct, frozen=True):
     deaths: int = 30  # within …
     period_s: float = 60.0
     put_off_s: float = 0.5  # when the supervisor does not answer
+    memory_bytes: int = 0  # resident, with its children; 0: no bound, as for the next two
+    descriptors: int = 0
+    cpu_cores: float = 0.0
+    cpu_s: float = 10.0  # over which these are counted
+    stuck_s: float = 0.0  # with work and without progress for longer: stuck
 
 
 class Moment(NamedTuple):
@@ -64,6 +69,7 @@ class Case(msgspec.Struct, frozen=True):
     attempt: int = 0  # restarts in a row without having been settled
     retry_s: float = 0.0
     why: str = ""  # it is in this state, if that needs a reason
+    warned: tuple[str, ...] = ()  # of what there was a word of warning: memory, descriptors, cpu, stuck
 
 
 # -- events
@@ -113,14 +119,24 @@ class Reset(NamedTuple):
     """An operator forgives its deaths, and wants it to run."""
 
 
-Event = Tick | Spawned | Unspawned | Beat | Ended | Start | Stop | Restart | Reset
+class Measured(NamedTuple):
+    """What it takes, as far as there are bounds, and for how long it has had work and made no progress."""
+
+    memory_bytes: int = 0
+    descriptors: int = 0
+    cpu_cores: float = 0.0
+    idle_s: float = 0.0
+
+
+Event = Tick | Spawned | Unspawned | Beat | Ended | Start | Stop | Restart | Reset | Measured
 
 
 class Note(NamedTuple):
-    """For the record: `what` is death, hung, failed or external (by supervisorctl)."""
+    """For the record: `what` is death, hung, near, stuck, bloated, failed or external (by supervisorctl)."""
 
     what: str
     text: str
+    bound: str = ""  # which one it was ended at
 
 
 class Verdict(NamedTuple):

@@ -29,7 +29,7 @@ class Case(msgspec.Struct):
     opened_ms: int = 0
     level: int = 0
     seq: int = 0  # the watchdog's record that opened it
-    recent: tuple[Fields, ...] = ()  # {"seq", "at_ms", "what", "text", "task"}, the last ones
+    recent: tuple[Fields, ...] = ()  # {"seq", "at_ms", "what", "text", "task", "bound"}, the last ones
     tried: tuple[Fields, ...] = ()  # {"at_ms", "remedy"}, the last ones
 
 
@@ -154,7 +154,11 @@ def note(state: "MaiState", event: "WatchdogTold") -> None:
     body, at_ms = event.body, event.at_ms
     case = state.healing.cases.get(event.process) or Case(event.process)
     if event.what == "incident" and body.get("what") in INCIDENTS:
-        entry = {"seq": event.seq, "at_ms": at_ms, **{key: str(body.get(key, ""))[:400] for key in ("what", "text", "task")}}
+        entry = {
+            "seq": event.seq,
+            "at_ms": at_ms,
+            **{key: str(body.get(key, ""))[:400] for key in ("what", "text", "task", "bound")},
+        }
         case.recent = (*case.recent, entry)[-RECENT:]
     elif event.what == "revived":
         case.recent = ()  # what it does from now on is a story of its own; what was tried is not forgotten

@@ -5,7 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
+from mai.agents.objectives import Objectives, OwnObjectives
 from mai.agents.organisation import Organisation, mandate
+from mai.agents.watching import OwnWatching, Watching
 
 SHOWN: Final = 60  # characters of a value
 IGNORED: Final = ("base", "digest")  # where the file lies, and what its bytes are: of a comment too
@@ -46,8 +48,19 @@ def _told(organisation: Organisation) -> dict[str, bytes]:
     bare = msgspec.structs.replace(organisation, base="", digest="")
     engines = {name: msgspec.msgpack.encode((bare.models.providers, bare.routing)) for name in bare.engines()}
     names = [name.split("/") for name in bare.processes()]
-    parts = {f"{client}/{name}": mandate(bare, client, name) for client, name in names}
+    parts = {f"{client}/{name}": mandate(bare if name == "mai" else _inside(bare), client, name) for client, name in names}
     return engines | {name: msgspec.msgpack.encode(part) for name, part in parts.items()}
+
+
+def _inside(organisation: Organisation) -> Organisation:
+    """Without what concerns the watchdog and Mai alone."""
+    departments = tuple(
+        msgspec.structs.replace(one, watchdog=OwnWatching(), after=(), objectives=OwnObjectives())
+        for one in organisation.departments
+    )
+    return msgspec.structs.replace(
+        organisation, departments=departments, watchdog=Watching(), objectives=Objectives(), operations=None
+    )  # fmt: skip
 
 
 def _drained(old: Organisation, touched: set[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mai.agents.mark import BYTES
 from mai.agents.remedies import REMEDIES, Operations, out_of_bounds, out_of_scope, too_often
 from mai.agents.withheld import Without, leave
 from mai.daemon.book import Wanted
+from mai.daemon.bounds import Bounds
 from mai.daemon.case import Reset, Restart
 from mai.daemon.door import Caller, Reply
 from mai.daemon.paging import Pager
@@ -54,6 +55,8 @@ class Healer:
         self._watchdog = watchdog
         self._operations = organisation.operations
         self.remedies = RemedyBook(watchdog.book)
+        self.bounds = Bounds(watchdog.book)
+        self.bounds.take_up(organisation, watchdog.wards)
         self._pager = Pager(watchdog.place, self._operations or Operations(), Path(organisation.base))
         self._processes = frozenset(organisation.processes())
         watchdog.book.seen = self._seen
@@ -62,6 +65,7 @@ class Healer:
         """Heal by another organisation from now on."""
         self._operations = organisation.operations
         self._processes = frozenset(organisation.processes())
+        self.bounds.take_up(organisation, self._watchdog.wards)
         self._pager.take_up(self._operations or Operations(), Path(organisation.base))
 
     # -- an order
@@ -138,6 +142,8 @@ class Healer:
                 return self._quarantine(ward, asked, now_s)
             case "pause" | "resume" | "switch":
                 return self._hold(ward, asked, now_ms)
+            case "raise":
+                return self.bounds.lift(ward, str(asked.given["bound"]), self._operations)
             case "page":
                 return self._pager.call(self._page(asked.target, asked.why, asked.by, asked.request, asked.id))
         raise Refused(f"{asked.remedy} is not possible here")
@@ -193,6 +199,8 @@ class Healer:
         if done.remedy in ("pause", "switch"):
             self._free(ward.name, said)
             self.remedies.term(ward.name, 0)
+        if done.remedy == "raise":
+            self.bounds.lower(ward)
         self.remedies.close(done, "undone" if undo else "kept", said if undo else f"{said}; nothing can take it back", worse=True)
 
     def _free(self, process: str, why: str) -> None:

@@ -65,7 +65,7 @@ def heard(mai: "MaiDecider", told: Told, now_ms: int) -> list[Event | Send]:
     if told.at_ms < now_ms - OLD_MS or not told.process.startswith(f"{mai.mandate.client}/"):
         return []
     case = mai.state.healing.cases.get(told.process) or Case(told.process)
-    entry = {"seq": told.seq, "at_ms": told.at_ms, **{key: told.body.get(key, "") for key in ("what", "text", "task")}}
+    entry = {"seq": told.seq, "at_ms": told.at_ms, **{key: told.body.get(key, "") for key in ("what", "text", "task", "bound")}}
     return _open(mai, case, (*case.recent, entry), told.body, now_ms)
 
 
@@ -112,7 +112,8 @@ def _input(mai: "MaiDecider", case: Case, recent: tuple[Fields, ...], body: Fiel
     contracts = department.contracts if department else ()
     return {
         "process": case.process, "what": str(worst["what"]), "text": str(worst["text"])[:TEXT],
-        "incidents": sum(one["what"] == "death" for one in near), "task": task, "guilty": deaths,
+        "bound": str(worst.get("bound", "")), "incidents": sum(one["what"] == "death" for one in near),
+        "task": task, "guilty": deaths,
         "waits": len(mai.state.transit(case.process).waiting), "replayed": _int(body.get("replayed")),
         "department": department is not None, "backup": any(getattr(one, "backups", ()) for one in contracts),
         "tried": tried(case, now_ms),

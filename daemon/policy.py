@@ -19,6 +19,7 @@ from mai.daemon.case import (
     Case,
     Ended,
     Event,
+    Measured,
     Moment,
     Note,
     Reset,
@@ -33,6 +34,7 @@ from mai.daemon.case import (
     Verdict,
     due_s,
 )
+from mai.daemon.weighing import weigh
 
 Cell = Callable[[Case, Event, Moment], Verdict]
 
@@ -113,7 +115,7 @@ def begin(case: Case, event: Event, moment: Moment) -> Verdict:
     if case.pid == event.pid:
         return Verdict(case)
     known = event.age_s < moment.rules.start_s  # an older one should have spoken long ago: the shorter limit holds
-    begun = to(case, "starting" if known else "replaying", moment, pid=event.pid, wanted=True, ready_s=0.0)
+    begun = to(case, "starting" if known else "replaying", moment, pid=event.pid, wanted=True, ready_s=0.0, warned=())
     begun = msgspec.structs.replace(begun, since_s=moment.now_s - event.age_s if known else moment.now_s, heard_s=moment.now_s)
     external = case.state in ("stopped", "failed", "backoff")
     return Verdict(begun, (), (Note("external", f"process {event.pid} was started from outside"),) if external else ())
@@ -136,6 +138,18 @@ def listen(case: Case, event: Event, moment: Moment) -> Verdict:
     silent_s = moment.now_s - (case.since_s if case.state == "starting" else case.heard_s)
     text = f"process {case.pid} was silent for {silent_s:.1f} s while {case.state}"
     return Verdict(to(case, "aborted", moment, why="hung"), ("abort",), (Note("hung", text),))
+
+
+def weighed(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It takes too much, which ends it as if it hung; or nearly; or it has work and does nothing."""
+    assert isinstance(event, Measured)
+    found = weigh(case, event, moment.rules)
+    notes = [Note("near", f"process {case.pid} {text}") for text in found.near if not found.over]
+    notes += [Note("stuck", f"process {case.pid} {found.stuck}")] if found.stuck else []
+    if found.over:
+        note = Note("bloated", f"process {case.pid} {found.over}", found.bound)
+        return Verdict(to(case, "aborted", moment, why="bloated"), ("abort",), (*notes, note))
+    return Verdict(msgspec.structs.replace(case, warned=found.warned), (), tuple(notes))
 
 
 def finish_off(case: Case, event: Event, moment: Moment) -> Verdict:
@@ -179,7 +193,7 @@ def _bury(case: Case, event: Ended, moment: Moment) -> tuple[Case, Note]:
     """Count a death, unless the disk was the cause: that is not held against it."""
     deaths = (*(at_s for at_s in case.deaths if at_s > moment.now_s - moment.rules.period_s), moment.now_s)
     settled = bool(case.ready_s) and moment.now_s - case.ready_s >= moment.rules.settled_s
-    text = f"process {event.pid} {event.how} while {'hung' if case.state == 'aborted' else case.state}"
+    text = f"process {event.pid} {event.how} while {case.why if case.state == 'aborted' else case.state}"
     if event.code == EX_TEMPFAIL:
         return msgspec.structs.replace(case, attempt=max(1, case.attempt)), Note("death", text)
     counted = msgspec.structs.replace(
@@ -208,6 +222,7 @@ TABLE: dict[tuple[State, type[Event]], Cell] = {
     **{(state, Spawned): begin for state in ALIVE},
     **{(state, Beat): hear for state in ALIVE},
     **{(state, Ended): died for state in ALIVE},
+    **{(state, Measured): weighed for state in ALIVE},
     **{(state, Tick): listen for state in ALIVE},
     **{(state, Stop): terminate for state in ALIVE},
     **{(state, Restart): terminate for state in ALIVE},

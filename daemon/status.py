@@ -5,6 +5,12 @@ from typing import Any
 
 HEADINGS = ("process", "state", "pid", "uptime", "restarts", "memory", "queue", "done", "last progress")
 HELD = {"pause": "gets no new tasks, paused", "drain": "finishes what it has, drained"}
+WARNED = {
+    "memory": "takes nearly all of the memory that it may",
+    "descriptors": "has nearly all of the descriptors open that it may",
+    "cpu": "takes nearly all of the processor time that it may",
+    "stuck": "has work, and makes no progress",
+}
 NONE = "\u2013"  # a dash
 COLOURS = {"ready": 32, "starting": 36, "replaying": 36, "draining": 33, "stopped": 90, "backoff": 33, "failed": 31}
 
@@ -76,6 +82,7 @@ def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0, dis
         lines.append(painted(line, 1, colour) if not number else line)
     wrong = [f"{p['name']}: {p['status']}" for p in processes if p["state"] in ("failed", "backoff") and p["status"]]
     wrong += [f"{p['name']}: {p['status']}" for p in processes if p["state"] == "ready" and " is shut out: " in p["status"]]
+    wrong += [f"{p['name']}: {WARNED[one]}" for p in processes for one in p.get("warned", ()) if p["state"] == "ready"]
     wrong += [held(p) for p in processes if p.get("wanted") in HELD and p["state"] != "stopped"]
     if disk and disk["low"]:
         left, floor = (f"{disk[name] / (1 << 20):.0f} MiB" for name in ("free_bytes", "floor_bytes"))

@@ -261,6 +261,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
         f"{b['process']} is {WANTED.get(b['wanted'], 'to run')}, says {b['by']}{': ' * bool(b.get('why'))}{b.get('why', '')}"
     ),
     "given_up": lambda b: f"{b['process']} is given up: {b['why']}",
+    "raised": lambda b: f"{b['process']} may take {b['times']:g} times as much {b['bound']} as the organisation says",
     "reload": lambda b: f"the change from {b['before']} to {b['after']}, by {b['by']}, is {b['step']}",
     "reloaded": lambda b: (
         f"the change from {b['before']} to {b['after']}, by {b['by']}, is {b['state']}{': ' * bool(b['why'])}{b['why']}"

@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from mai.daemon.case import PHASES, SHOWN, Case, Phase
+from mai.daemon.case import PHASES, SHOWN, Case, Measured, Phase, Rules
+from mai.daemon.gauge import Gauge
 from mai.daemon.notices import Notice
 
 TAIL_BYTES = 8192
@@ -20,6 +21,7 @@ class Word(msgspec.Struct, frozen=True):
     queue: int = 0
     done: int = 0
     progress_ms: int = 0
+    replayed: int = 0  # rows and records that were read back when this life began
 
 
 class Ward:
@@ -29,6 +31,8 @@ class Ward:
         self.name = name
         self.log = log
         self.case = case
+        self.rules = Rules()
+        self.gauge = Gauge()
         self.word: Word | None = None
         self.status = ""
         self.spawns = 0
@@ -55,17 +59,27 @@ class Ward:
             return "ready" if notice.fields.get("READY") == "1" else known
         return self.word.state
 
+    def measured(self, now_s: float) -> Measured | None:
+        """What it takes, if it runs and it is time for a look."""
+        if not self.case.pid:
+            return None
+        idle_s = time.time() - self.word.progress_ms / 1000 if self.word and self.word.queue and self.word.progress_ms else 0.0
+        return self.gauge.look(self.case.pid, self.rules, min(idle_s, now_s - self.spawned_s), now_s)
+
     def last_words(self) -> str:
         """The last line that it printed in this life; hints are skipped."""
+        said = [line.strip() for line in self.output().splitlines() if line.strip() and not line.startswith("hint:")]
+        return said[-1][:WORDS].removeprefix("mai: ") if said else ""
+
+    def output(self) -> str:
+        """The end of what it printed in this life."""
         start = max(self._printed if size_of(self.log) >= self._printed else 0, size_of(self.log) - TAIL_BYTES)
         try:
             with self.log.open("rb") as file:
                 file.seek(start)
-                lines = file.read(TAIL_BYTES).decode(errors="replace").splitlines()
+                return file.read(TAIL_BYTES).decode(errors="replace")
         except OSError:
             return ""
-        said = [line.strip() for line in lines if line.strip() and not line.startswith("hint:")]
-        return said[-1][:WORDS].removeprefix("mai: ") if said else ""
 
     def describe(self, now_s: float, incidents: list[dict[str, object]], *, pss: bool) -> dict[str, object]:
         """Its entry in `mai status --json`."""
@@ -82,6 +96,7 @@ class Ward:
             "done": word.done if runs else 0,
             "last_progress_s": round(time.time() - word.progress_ms / 1000, 3) if word.progress_ms else None,
             "status": self.case.why or self.status,
+            "warned": list(self.case.warned),
             "incidents": incidents,
         }
 

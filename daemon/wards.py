@@ -2,8 +2,10 @@
 
 from collections.abc import Collection
 
+import msgspec
+
 from mai.agents.organisation import Organisation
-from mai.daemon.case import Case
+from mai.daemon.case import Case, Rules
 from mai.daemon.programs import is_mai
 from mai.daemon.ward import Ward
 from mai.sandbox.place import Place
@@ -15,6 +17,7 @@ class Wards(dict[str, Ward]):
     def __init__(self, organisation: Organisation, place: Place, unwanted: Collection[str]) -> None:
         super().__init__()
         self._place = place
+        self._after: dict[str, tuple[str, ...]] = {}  # process -> departments that it stands after
         self.extend(organisation, unwanted)
 
     def extend(self, organisation: Organisation, unwanted: Collection[str]) -> None:
@@ -23,15 +26,28 @@ class Wards(dict[str, Ward]):
             if name not in self:
                 wanted = name not in unwanted
                 self[name] = Ward(name, self._place.log(name), Case(wanted=wanted, state="waiting" if wanted else "stopped"))
+            self[name].rules = rules_of(organisation, name)
+        self._after = {
+            f"{client}/{department.name}": tuple(f"{client}/{other}" for other in department.after)
+            for client in organisation.clients for department in organisation.departments
+        }  # fmt: skip
 
     def of(self, pid: int) -> Ward | None:
         """Whose pid it is, if it is one of them."""
         return next((ward for ward in self.values() if ward.case.pid == pid), None)
 
     def needs(self, ward: Ward) -> list[Ward]:
-        """What has to be ready before it is started: its Mai; she herself and the host's processes need nothing."""
-        mai = None if is_mai(ward.name) else self.get(f"{ward.name.split('/')[0]}/mai")
-        return [mai] if mai else []
+        """What has to be ready before it is started: its Mai, and what it stands after; she herself and engines need nothing."""
+        mai = () if is_mai(ward.name) else (f"{ward.name.split('/')[0]}/mai",)
+        return [self[name] for name in (*mai, *self._after.get(ward.name, ())) if name in self]
+
+    def leaning(self, ward: Ward) -> list[Ward]:
+        """Departments that stand after this one, or after one that does."""
+        found: list[Ward] = []
+        for other in self.values():
+            if ward.name in self._after.get(other.name, ()):
+                found += [one for one in (other, *self.leaning(other)) if one not in found]
+        return found
 
     def gate(self, ward: Ward) -> bool:
         """May it be started, as far as the others go?"""
@@ -52,3 +68,19 @@ class Wards(dict[str, Ward]):
         vain = sum(bool(self.vain(ward)) for ward in wanted)
         text = f"{count} of {len(wanted)} ready" + (f"; failed: {', '.join(failed)}" if failed else "")
         return count + len(failed) + vain == len(wanted), text
+
+
+def rules_of(organisation: Organisation, process: str) -> Rules:
+    """How the watchdog watches a process; engines of the host hold a model's weights, and have no bounds."""
+    whole, found = organisation.watchdog, organisation.department(process.partition("/")[2])
+    watching = found.watchdog.over(whole) if found else whole
+    stuck_s = 0.0 if is_mai(process) else watching.stuck_s  # she waits for departments, as long as they take
+    rules = Rules(
+        heartbeat_s=organisation.limits.heartbeat_s, deaths=watching.deaths, period_s=watching.period_s, stuck_s=stuck_s
+    )
+    if "/" not in process:
+        return rules
+    return msgspec.structs.replace(
+        rules, memory_bytes=watching.memory_bytes, descriptors=watching.descriptors,
+        cpu_cores=watching.cpu_cores, cpu_s=watching.cpu_s,
+    )  # fmt: skip

@@ -18,8 +18,9 @@ import msgspec
 
 from mai.agents.organisation import Organisation
 from mai.daemon.book import Book
-from mai.daemon.case import Beat, Case, Ended, Event, Moment, Rules, Spawned, Stop, Tick, due_s
+from mai.daemon.case import Beat, Case, Ended, Event, Moment, Restart, Spawned, Stop, Tick, due_s
 from mai.daemon.control import Control
+from mai.daemon.deaths import Deaths
 from mai.daemon.door import Doorkeeper
 from mai.daemon.draining import AT_REST, Drains
 from mai.daemon.healer import Healer, marked
@@ -50,7 +51,6 @@ class Watchdog:
     def __init__(self, place: Place, organisation: Organisation) -> None:
         self.place = place
         self.organisation = organisation
-        self.rules = Rules(heartbeat_s=organisation.limits.heartbeat_s)
         self.parent = os.getppid()
         self.lock = Lock(place.watchdog, wait_s=5.0)
         self.book = Book(place.ledger(WATCHDOG))
@@ -61,6 +61,7 @@ class Watchdog:
         self.drains = Drains(self)
         self.healer = Healer(self, organisation)
         self.reloading = Reloading(self)
+        self.deaths = Deaths(place)
         self.halting = False
         self.signals = Signals()
         self.notices = Notices(place.notify)
@@ -116,7 +117,7 @@ class Watchdog:
         now_s = time.monotonic()
         if self._behind:
             return 0.0
-        due = min((due_s(ward.case, self.rules) for ward in self.wards.values()), default=now_s + TICK_S)
+        due = min((due_s(ward.case, ward.rules) for ward in self.wards.values()), default=now_s + TICK_S)
         return min(max(due - now_s, 0.0), TICK_S) + 0.001
 
     def _excuse(self, now_s: float) -> None:
@@ -129,6 +130,8 @@ class Watchdog:
     def _tick(self, now_s: float) -> None:
         for ward in self.wards.values():
             self.apply(ward, Tick(), now_s)
+            if measured := ward.measured(now_s):
+                self.apply(ward, measured, now_s)
         self.view.turn(now_s)
         if not self.halting:
             self.drains.turn(now_s)
@@ -173,22 +176,32 @@ class Watchdog:
     def apply(self, ward: Ward, event: Event, now_s: float, by: str = "an operator") -> None:
         """Decide, put it on record, act. `by`: who has ordered it, if it is an order."""
         before = ward.case
-        moment = Moment(now_s, random.random(), not self.halting and self.wards.gate(ward), self.rules)
+        moment = Moment(now_s, random.random(), not self.halting and self.wards.gate(ward), ward.rules)
         ward.case, actions, notes = decide(before, event, moment)
+        dead = any(note.what == "death" for note in notes)
+        more = {"file": self.deaths.begin(ward, before, event, now_s)} if dead and isinstance(event, Ended) else {}
         for note in notes:
-            self.book.incident(ward.name, note.what, note.text, pid=before.pid, **self._more(ward, note.what))
+            told = {**more, **self._at_work(ward)} if note.what == "death" else {"bound": note.bound} if note.bound else {}
+            self.book.incident(ward.name, note.what, note.text, pid=before.pid, **told)
         if ward.case != before and not self.halting:
             self._remember(ward, before, "supervisorctl" if isinstance(event, Spawned | Ended) else by)
         for action in actions:
             self.view.act(ward, action, now_s)
+        if dead:
+            self.deaths.write(ward, self._at_work(ward).get("task", ""))
+        if ward.case.state in ("ready", "failed") and before.state != ward.case.state:
+            self.deaths.over(ward, now_s)
+        if dead and self.organisation.watchdog.strategy == "rest_for_one":
+            for other in self.wards.leaning(ward):
+                self.apply(other, Restart(), now_s)
         if ward.case.state == "ready" and before.state != "ready":
             for other in self.wards.values():  # those who waited for it
                 self.apply(other, Tick(), now_s)
 
-    def _more(self, ward: Ward, what: str) -> dict[str, str]:
+    def _at_work(self, ward: Ward) -> dict[str, str]:
         """The task whose code was running when it died, if one was."""
         running = self.place.home(ward.name) / "running"
-        if what != "death" or not running.exists():
+        if not running.exists():
             return {}
         task = marked(running.read_bytes())
         return {"task": task} if task else {}
@@ -210,7 +223,6 @@ class Watchdog:
     def take_up(self, organisation: Organisation) -> None:
         """Care for the processes of another organisation from now on; those that are no part of it have still to be stopped."""
         self.organisation = organisation
-        self.rules = Rules(heartbeat_s=organisation.limits.heartbeat_s)
         self.room = Room(self.place.state, organisation.limits.free_bytes)
         self.wards.extend(organisation, self.book.unwanted)
         self.healer.take_up(organisation)

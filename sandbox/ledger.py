@@ -127,6 +127,7 @@ class Ledger:
         self.process = process
         self.boot = os.urandom(6).hex()
         self.commits = 0
+        self.read_back = 0  # rows and records that were read
         self._look()
         self._db = connect(path, write=True)
         self._records: list[tuple[object, ...]] = []
@@ -315,6 +316,7 @@ class Ledger:
             rows = self._db.execute(f"SELECT key, value, crc FROM state WHERE noun=? AND {where}", (noun, *given)).fetchall()
         except sqlite3.Error as error:
             raise fault(self.path, error) from error
+        self.read_back += len(rows)
         for key, value, check in rows:
             if crc(noun, key, value) != check:
                 raise damaged(self._db, f"the row {noun} {key!r} of its state is not what was written")
@@ -323,7 +325,9 @@ class Ledger:
     def records(self, after: int = 0, kind: str = "") -> Iterator[Record]:
         """Committed records in order; `body` puts blobs back in their place. Raises LedgerFault."""
         try:
-            yield from read(self._db, after, "kind = ?" if kind else "", (kind,) if kind else ())
+            for record in read(self._db, after, "kind = ?" if kind else "", (kind,) if kind else ()):
+                self.read_back += 1
+                yield record
         except sqlite3.Error as error:
             raise fault(self.path, error) from error
 

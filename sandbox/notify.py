@@ -26,10 +26,28 @@ class Notifier:
         self.beat("ready", status=status)
 
     def beat(
-        self, state: str, *, queue: int = 0, done: int = 0, progress_ms: int = 0, commits: int = 0, status: str = ""
+        self,
+        state: str,
+        *,
+        queue: int = 0,
+        done: int = 0,
+        progress_ms: int = 0,
+        commits: int = 0,
+        replayed: int = 0,
+        status: str = "",
     ) -> None:
-        """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done."""
-        told = {"state": state, "queue": queue, "done": done, "progress_ms": progress_ms, "commits": commits}
+        """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done.
+
+        `replayed`: rows and records that were read back at the start.
+        """
+        told = {
+            "state": state,
+            "queue": queue,
+            "done": done,
+            "progress_ms": progress_ms,
+            "commits": commits,
+            "replayed": replayed,
+        }
         self.say(READY="1" if state == "ready" else "", WATCHDOG="1", STATUS=status, X_MAI=json.dumps(told))
 
     def stopping(self, status: str = "") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.small import ORGANISATION, Daemon, until
+from tests.test_watching import bounded, incidents
 
 FINANCE = "acme/finance"
 PAGE = 'cat >> "$(dirname "$0")/pages"; echo >> "$(dirname "$0")/pages"\n'
@@ -94,6 +95,24 @@ def test_a_person_is_paged_when_the_list_is_used_up(daemon: Daemon) -> None:
         lambda: [one for one in remedies(daemon) if one["remedy"] == "page" and "ended well" in one["text"]], "the command ended"
     )
     assert daemon.status()[FINANCE]["state"] == "failed" and len(pages(daemon)) == 1
+
+
+def test_a_bound_is_raised(tmp_path: Path) -> None:
+    """Who was ended at its bound may take half as much again; restarts do not forget it."""
+    with bounded(tmp_path, "descriptors = 100", ORGANISATION + OPERATIONS) as daemon:
+        daemon.ask("leak 120", "r1")
+        raised = until(lambda: daemon.journal("watchdog", "raised"), "it is raised")[-1][1]
+        assert (raised["process"], raised["bound"], raised["times"]) == ("acme/taking", "descriptors", 1.5)
+        until(daemon.ready, "ready")
+        (known,) = [one for one in remedies(daemon) if one["remedy"] == "raise"]
+        assert known["by"] == "acme/operations/medic" and known["process"] == "acme/taking"
+        for name in ("watchdog", "acme/taking"):
+            os.kill(daemon.pids()[name][0], signal.SIGKILL)
+        until(daemon.ready, "ready again")
+        deaths = len(incidents(daemon, "bloated"))
+        assert daemon.ask("leak 110", "r3")["state"] == "answered"
+        until(lambda: incidents(daemon, "near"), "it is near its new bound, and lives")
+        assert len(incidents(daemon, "bloated")) == deaths
 
 
 def test_nobody_but_mai_orders_remedies(daemon: Daemon) -> None:

@@ -15,6 +15,7 @@ from mai.daemon.case import (
     Case,
     Ended,
     Event,
+    Measured,
     Moment,
     Reset,
     Restart,
@@ -166,6 +167,49 @@ def test_silence_is_answered_with_abort_then_kill(state: State) -> None:
     assert decide(aborted, Tick(), at(limit_s + 0.5)).actions == ()
     assert decide(aborted, Tick(), at(limit_s + 0.01 + RULES.abort_s)).actions == ("kill",)
     assert decide(aborted, crash(), at(limit_s + 1.1)).actions == ("spawn",)
+
+
+BOUNDS = Rules(memory_bytes=1000, descriptors=10, cpu_cores=2.0, stuck_s=30.0)
+
+
+@pytest.mark.parametrize(
+    ("measured", "whats", "state"),
+    [
+        (Measured(), (), "ready"),
+        (Measured(memory_bytes=799, descriptors=7, cpu_cores=1.5, idle_s=30.0), (), "ready"),
+        (Measured(memory_bytes=800), ("near",), "ready"),
+        (Measured(descriptors=9, cpu_cores=1.7), ("near", "near"), "ready"),
+        (Measured(idle_s=30.1), ("stuck",), "ready"),
+        (Measured(memory_bytes=1000), ("bloated",), "aborted"),
+        (Measured(cpu_cores=2.0, idle_s=31.0), ("stuck", "bloated"), "aborted"),
+        (Measured(descriptors=10), ("bloated",), "aborted"),
+    ],
+)
+def test_bounds_are_warned_of_and_then_kept(measured: Measured, whats: tuple[str, ...], state: State) -> None:
+    """At four fifths there is a word, at the whole the end, which leaves a traceback as a hang does."""
+    verdict = decide(running(), measured, at()._replace(rules=BOUNDS))
+    assert tuple(note.what for note in verdict.notes) == whats
+    assert verdict.case.state == state and verdict.actions == (("abort",) if state == "aborted" else ())
+    unbound = decide(running(), measured, at())
+    assert (unbound.case.state, unbound.notes) == ("ready", ())
+
+
+def test_a_warning_is_given_once_until_it_is_well_again() -> None:
+    """What goes up and down a little at four fifths is one story; a new life begins without."""
+    moment, case, said = at()._replace(rules=BOUNDS), running(), []
+    for used in (850, 790, 810, 699, 800, 999):
+        case, _, notes = decide(case, Measured(memory_bytes=used), moment)
+        said.append(len(notes))
+    assert said == [1, 0, 0, 0, 1, 0] and case.warned == ("memory",)
+    dead = decide(case, crash(), moment).case
+    assert decide(dead, Spawned(8), moment).case.warned == ()
+
+
+def test_who_died_of_its_bounds_is_said_to() -> None:
+    """The record of the death does not call it hung."""
+    over = decide(running(), Measured(memory_bytes=2000), at()._replace(rules=BOUNDS)).case
+    (note,) = decide(over, crash("terminated by SIGABRT"), at()).notes
+    assert note.text == "process 7 terminated by SIGABRT while bloated"
 
 
 def test_a_start_may_take_longer_than_a_heartbeat() -> None:
