@@ -9,6 +9,7 @@ export room=$1; shift
 export kept=$*
 exec unshare --pid --mount --uts --ipc --cgroup --net --fork --kill-child bash -euc '
   mount --make-rprivate /
+  mount -o remount,bind,ro /  # nothing in there may change what is the host'"'"'s
   mount -t proc proc /proc
   number=0
   for one in $kept; do
