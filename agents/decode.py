@@ -12,6 +12,7 @@ from msgspec import NODEFAULT, inspect
 
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.lines import KeyPath
+from mai.agents.metering import Metrics
 from mai.agents.models import Model, Models, Provider, Routing, Target
 from mai.agents.objectives import Objectives
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank, Server, Tool
@@ -19,7 +20,7 @@ from mai.agents.parts import Part
 from mai.agents.remedies import Operations
 from mai.agents.watching import Watching
 
-TABLES: Final = ("organisation", "limits", "models", "routing", "objectives", "watchdog", "operations", "departments")
+TABLES: Final = ("organisation", "limits", "models", "routing", "objectives", "watchdog", "metrics", "operations", "departments")
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target"
 }  # fmt: skip
@@ -37,6 +38,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     routing = _decode(Routing, _table(document, "routing", findings), ("routing",), "the routing", findings)
     objectives = _decode(Objectives, _table(document, "objectives", findings), ("objectives",), "the objectives", findings)
     watching = _decode(Watching, _table(document, "watchdog", findings), ("watchdog",), "the watchdog", findings)
+    metrics = _decode(Metrics, _table(document, "metrics", findings), ("metrics",), "the metrics", findings)
     heals = None
     if "operations" in document:
         table = _table(document, "operations", findings)
@@ -46,7 +48,14 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         for name, table in _table(document, "departments", findings).items()
     )
     head = {"name": stem, **_table(document, "organisation", findings)}
-    tables = {"limits": limits, "models": models, "routing": routing, "objectives": objectives, "watchdog": watching}
+    tables = {
+        "limits": limits,
+        "models": models,
+        "routing": routing,
+        "objectives": objectives,
+        "watchdog": watching,
+        "metrics": metrics,
+    }
     known = {"departments": departments, **tables, "operations": heals, "base": "", "digest": ""}
     return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from mai.agents.metering import Metrics
 from mai.agents.models import Budget, Models, Routing
 from mai.agents.objectives import Objectives, OwnObjectives
 from mai.agents.parts import Bytes, Count, Fields, Name, Part, Seconds, ToolName, Word
@@ -21,7 +22,7 @@ Effect = Literal["none", "idempotent", "queryable", "opaque"]
 Kind = Literal["", "python", "model", "command"]
 Service = Literal["models", "tools"]
 SERVICES: tuple[Service, ...] = ("models", "tools")  # processes of a client that its agents ask through Mai
-ENGINES = ("local-model", "embedder")  # processes of the host that hold a model's weights, for all clients
+ENGINES = ("local-model", "embedder", "metrics")  # processes of the host, for all clients
 
 
 class Limits(Part, frozen=True, kw_only=True):
@@ -155,6 +156,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     routing: Routing = Routing()
     objectives: Objectives = Objectives()
     watchdog: Watching = Watching()
+    metrics: Metrics = Metrics()
     operations: Operations | None = None  # who heals; None: nobody
     base: str = ""  # the directory that the handlers' paths are relative to
     digest: str = ""  # SHA-256 of the file's bytes, 16 hexadecimal digits
@@ -174,9 +176,10 @@ class Organisation(Part, frozen=True, kw_only=True):
         return [f"{client}/{name}" for client in self.clients for name in names]
 
     def engines(self) -> list[str]:
-        """Names of the host's processes that hold a model's weights."""
+        """Names of the host's own processes: those that hold a model's weights, and the one that offers figures."""
         local = any(provider.kind == "local" for provider in self.models.providers)
-        return [*(["local-model"] if local else []), *(["embedder"] if self.routing.embeddings else [])]
+        wanted = {"local-model": local, "embedder": self.routing.embeddings, "metrics": self.metrics.listen}
+        return [name for name in ENGINES if wanted[name]]
 
 
 class Mandate(Part, frozen=True, kw_only=True):
@@ -212,6 +215,14 @@ def mandate(organisation: Organisation, client: str, department: str) -> Mandate
         models = msgspec.structs.replace(organisation.models, providers=())
         cut = msgspec.structs.replace(whole, departments=departments, models=models)
     return Mandate(client=client, organisation=cut, department=department)
+
+
+def engine_settings(organisation: Organisation) -> dict[str, dict[str, str]]:
+    """What the host's own processes are told."""
+    file = next((provider.file for provider in organisation.models.providers if provider.kind == "local" and provider.file), "")
+    told: dict[str, dict[str, str]] = {"local-model": {"file": file}, "embedder": {"embeddings": organisation.routing.embeddings}}
+    told["metrics"] = {"listen": organisation.metrics.listen}
+    return {engine: told[engine] for engine in organisation.engines()}
 
 
 def _for_service(department: Department) -> Department:

@@ -24,7 +24,7 @@ from mai.agents.phrases import BadPhrase, Phrase
 from mai.agents.sources import AGENT, PREPARE, Sources
 from mai.agents.table import Table
 from mai.agents.tool_rules import OF_TOOL, servers_can_be_started
-from mai.agents.watching_rules import departments_have_an_order
+from mai.agents.watching_rules import departments_have_an_order, figures_stay_on_the_host
 
 RESERVED: Final = ("mai", "client", "watchdog", "supervisor", *SERVICES, *ENGINES)
 BUILT_IN: Final[tuple[Rank, ...]] = ("board", "coordinator")  # added where there is none, under the rank's name
@@ -282,6 +282,7 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     objectives_agree,
     operations_can_heal,
     departments_have_an_order,
+    figures_stay_on_the_host,
 )
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,

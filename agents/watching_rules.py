@@ -1,10 +1,11 @@
-"""What must hold of the order in which departments start; the rules of rules.py go on here."""
+"""What must hold of the order in which departments start, and of where figures are offered; rules.py goes on here."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mai.agents.faults import nearest
 from mai.agents.lines import KeyPath
+from mai.agents.metering import flaw
 
 if TYPE_CHECKING:
     from mai.agents.rules import Scene
@@ -27,6 +28,12 @@ def departments_have_an_order(scene: "Scene") -> Iterator[tuple[KeyPath, str, st
         if name in (circle := _way_back(name, after)):
             way = " after ".join((name, *circle))
             yield where, f"{way}: none of them could ever start", "take one of them out"
+
+
+def figures_stay_on_the_host(scene: "Scene") -> Iterator[tuple[KeyPath, str, str]]:
+    """Figures are offered on a socket or on loopback."""
+    if wrong := flaw(scene.organisation.metrics.listen):
+        yield ("metrics", "listen"), wrong, ""
 
 
 def _way_back(name: str, after: dict[str, list[str]]) -> list[str]:

@@ -62,7 +62,9 @@ class Client(msgspec.Struct, frozen=True):
     maintenance: list[Pause]
 
 
-class _Held(msgspec.Struct):
+class Held(msgspec.Struct):
+    """What is read of a hold: the department, and how."""
+
     department: str = ""
     how: str = ""
 
@@ -128,7 +130,7 @@ class Study:
         if kind in LIVES:
             self.lives.append((at_ns // 1_000_000, "up" if kind == ProcessStarted.kind else "down"))
         elif kind in HOLDS:
-            held = msgspec.json.decode(body, type=_Held)
+            held = msgspec.json.decode(body, type=Held)
             outcomes.hold(self.course.marks, kind, held.department, held.how)
             name = held.department.rpartition("/")[2]
             self.holds.append((at_ns // 1_000_000, name, held.how if kind == HELD else ""))

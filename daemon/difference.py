@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
+from mai.agents.metering import Metrics
 from mai.agents.objectives import Objectives, OwnObjectives
-from mai.agents.organisation import Organisation, mandate
+from mai.agents.organisation import Organisation, engine_settings, mandate
 from mai.agents.watching import OwnWatching, Watching
 
 SHOWN: Final = 60  # characters of a value
@@ -46,7 +47,7 @@ def difference(old: Organisation, new: Organisation) -> Difference:
 def _told(organisation: Organisation) -> dict[str, bytes]:
     """Process -> what it is told of the organisation, as bytes that can be compared."""
     bare = msgspec.structs.replace(organisation, base="", digest="")
-    engines = {name: msgspec.msgpack.encode((bare.models.providers, bare.routing)) for name in bare.engines()}
+    engines = {name: msgspec.json.encode(settings) for name, settings in engine_settings(bare).items()}
     names = [name.split("/") for name in bare.processes()]
     parts = {f"{client}/{name}": mandate(bare if name == "mai" else _inside(bare), client, name) for client, name in names}
     return engines | {name: msgspec.msgpack.encode(part) for name, part in parts.items()}
@@ -59,7 +60,7 @@ def _inside(organisation: Organisation) -> Organisation:
         for one in organisation.departments
     )
     return msgspec.structs.replace(
-        organisation, departments=departments, watchdog=Watching(), objectives=Objectives(), operations=None
+        organisation, departments=departments, watchdog=Watching(), objectives=Objectives(), metrics=Metrics(), operations=None
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ MODULES = {  # process, or the last part of its name -> the module that it runs;
     WATCHDOG: "mai.daemon.watchdog",
     "local-model": "mai.daemon.local",
     "embedder": "mai.daemon.embedder",
+    "metrics": "mai.daemon.exporter",
     "mai": "mai.daemon.gateway",
     "models": "mai.daemon.models",
     "tools": "mai.daemon.tools",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mai.agents.organisation import Organisation, mandate
+from mai.agents.organisation import Organisation, engine_settings, mandate
 from mai.sandbox import keys
 from mai.sandbox.place import Place
 
@@ -29,13 +29,6 @@ def _furnish_client(place: Place, organisation: Organisation, client: str) -> No
         keys.write(home / "mandate", msgspec.msgpack.encode(part))
         publics[process] = keys.ensure(home).public
     keys.publish(place, client, publics)
-
-
-def engine_settings(organisation: Organisation) -> dict[str, dict[str, str]]:
-    """What the host's processes that hold a model's weights are told."""
-    file = next((provider.file for provider in organisation.models.providers if provider.kind == "local" and provider.file), "")
-    told: dict[str, dict[str, str]] = {"local-model": {"file": file}, "embedder": {"embeddings": organisation.routing.embeddings}}
-    return {engine: told[engine] for engine in organisation.engines()}
 
 
 def processes_of(organisation: Organisation, client: str) -> Iterable[str]:

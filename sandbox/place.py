@@ -16,6 +16,7 @@ RUN/door.sock                     the watchdog's door, for operators
 RUN/notify.sock                   READY and heartbeats of every process
 RUN/supervisor.sock               supervisorctl
 RUN/local-model.json              where the local model listens, and with which key
+RUN/metrics.sock                  figures for a collector, where the organisation wants them
 RUN/embedder.sock                 the embedder's door, for each Mai
 RUN/acme/mai.sock                 the client's only ROUTER
 RUN/acme/door.sock                Mai's door, for the client

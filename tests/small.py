@@ -241,6 +241,7 @@ MODULES = {  # of the command line -> the process; "" where the last argument na
     "mai.daemon.tools": "",
     "mai.daemon.local": "local-model",
     "mai.daemon.embedder": "embedder",
+    "mai.daemon.exporter": "metrics",
     "mai.agents.process": "",
 }
 

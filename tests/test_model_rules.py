@@ -6,8 +6,8 @@ import pytest
 
 from mai.agents.check import load
 from mai.agents.faults import Faulty
-from mai.agents.organisation import mandate
-from mai.daemon.quarters import engine_settings, furnish
+from mai.agents.organisation import engine_settings, mandate
+from mai.daemon.quarters import furnish
 from mai.daemon.settle import settle
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.place import Place
