@@ -1,12 +1,14 @@
 """A client's requests: accepted once, planned at most once, each part sent and ended once, answered once. Pure.
 
-The answer's parts are what the departments have answered, or say why there is nothing; an answer that was given stays.
+The answer's parts are what the departments have answered, or say why there is nothing; an answer that was given stays. A part
+whose contract has backups is given out in turns, each on record before it is sent; only who has its turn may answer it.
 """
 
 from mai.agents.events import Event, MessageRefused, Received, Sent
 from mai.agents.messages import Result, Task
 from mai.daemon.compose import state_of
-from mai.daemon.desk import origin, tasks
+from mai.daemon.cover import CoverGiven
+from mai.daemon.desk import first, origin, tasks
 from mai.daemon.held import FAILED, DepartmentHeld, TaskHeld, name_of
 from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
@@ -16,12 +18,13 @@ from mai.daemon.records import PartAnswer, PartEnded, RequestAccepted, RequestEn
 class OpenRequest:
     """A request between its acceptance and its answer."""
 
-    __slots__ = ("answers", "cancelled", "deadline_ms", "held", "planned", "sent", "seq", "to")
+    __slots__ = ("answers", "cancelled", "deadline_ms", "held", "ident", "planned", "sent", "seq", "to")
 
     def __init__(self, seq: int, deadline_ms: int) -> None:
         self.seq, self.deadline_ms = seq, deadline_ms
         self.planned = self.cancelled = 0  # the records that say so
         self.to: dict[str, str] = {}  # part -> the process that has it
+        self.ident: dict[str, str] = {}  # part -> its id there
         self.sent: set[str] = set()
         self.held: set[str] = set()  # parts that wait for their department
         self.answers: dict[str, tuple[int, PartAnswer]] = {}
@@ -51,6 +54,7 @@ class Requests(Invariant):
             MessageRefused.kind: self._refused,
             TaskHeld.kind: self._held,
             DepartmentHeld.kind: self._given_up,
+            CoverGiven.kind: self._turn,
         }
 
     def _accepted(self, seq: int, event: Event) -> None:
@@ -69,6 +73,7 @@ class Requests(Invariant):
         request.planned = seq
         for part, task in zip(event.parts, tasks(event.request, event.parts), strict=True):
             request.to[task] = f"{self.client}/{part.department}"
+            request.ident[task] = task
             self.dues.owe(("part", task), seq, f"{task} is planned for {part.department}, and was not sent")
 
     def _cancelled(self, seq: int, event: Event) -> None:
@@ -96,23 +101,35 @@ class Requests(Invariant):
                 self.found(seq, f"record {seq} tells {event.to} that {name} is cancelled, and nobody has just done that")
         if not isinstance(body, Task) or origin(body.task):
             return
-        request = self.open.get(body.request)
-        waited = request is not None and body.task in request.held
+        request, part = self.open.get(body.request), first(body.task)
+        waited = request is not None and part in request.held
         if not (self.dues.settle(("part", body.task)) or waited) or request is None:
             self.found(
                 seq, f"record {seq} sends {body.task} to {event.to}, and no plan has just said so", self._plan(body.request)
             )
             return
-        request.held.discard(body.task)
-        request.sent.add(body.task)
-        if event.to != request.to[body.task]:
+        request.held.discard(part)
+        request.sent.add(part)
+        if (event.to, body.task) != (request.to[part], request.ident[part]):
             self.found(seq, f"record {seq} sends {body.task} to {event.to}, and it was planned otherwise", request.planned)
 
     def _held(self, seq: int, event: Event) -> None:
         """A part waits for its department instead of being sent to it."""
         assert isinstance(event, TaskHeld)
         if (request := self.open.get(event.request)) and self.dues.settle(("part", event.task)):
-            request.held.add(event.task)
+            request.held.add(first(event.task))
+
+    def _turn(self, seq: int, event: Event) -> None:
+        """A part is given to the contract that was asked for, or to one behind it."""
+        assert isinstance(event, CoverGiven)
+        request = self.open.get(event.request)
+        if request is None or event.task not in request.to:
+            return
+        self.dues.settle(("part", request.ident[event.task]))
+        self.dues.settle(("answer", event.task))
+        request.held.discard(event.task)
+        request.to[event.task], request.ident[event.task] = f"{self.client}/{event.contract.partition('.')[0]}", event.ident
+        self.dues.owe(("part", event.ident), seq, f"{event.ident} is given to {event.contract}, and was not sent")
 
     def _given_up(self, seq: int, event: Event) -> None:
         """What waits for a department ends when that is given up."""
@@ -133,12 +150,15 @@ class Requests(Invariant):
             name = said(body, "request")
             self.dues.owe(("stopped", name, event.sender), seq, f"{event.sender} has stopped {name}, and that is not noted")
         request = self.open.get(body.request) if isinstance(body, Result) else None
-        if request is None or not isinstance(body, Result) or body.task not in request.sent or body.task in request.answers:
+        part = first(body.task) if isinstance(body, Result) else ""
+        if request is None or not isinstance(body, Result) or part not in request.sent or part in request.answers:
             return
-        if event.sender == request.to[body.task]:
-            self.dues.owe(("answer", body.task), seq, f"{event.sender} has answered {body.task}, and its part has no end")
+        if body.task != request.ident[part]:
+            return  # another has its turn
+        if event.sender == request.to[part]:
+            self.dues.owe(("answer", part), seq, f"{event.sender} has answered {body.task}, and its part has no end")
         else:
-            why = f"{event.sender} answers {body.task}, which {request.to[body.task]} has, and is not refused"
+            why = f"{event.sender} answers {body.task}, which {request.to[part]} has, and is not refused"
             self.dues.owe(("refused", event.sender), seq, why)
 
     def _refused(self, seq: int, event: Event) -> None:
@@ -216,8 +236,8 @@ class Requests(Invariant):
     def close(self, end: End) -> None:
         """Each was accepted once, nothing is owed, none is open long after its deadline."""
         super().close(end)
-        for first, seq in self.accepted.twice():
-            self.found(seq, f"record {seq} accepts a request that record {first} has accepted", first)
+        for former, seq in self.accepted.twice():
+            self.found(seq, f"record {seq} accepts a request that record {former} has accepted", former)
         for name, request in self.open.items():
             self.left_open(end, request.seq, f"the request {name}", request.deadline_ms)
 

@@ -1,6 +1,7 @@
 """Mai between her departments: one verdict on each message, nothing goes on without one, each passage ends once. Pure.
 
-Task from a department  → contract.checked, then one Task onwards and later contract.ended and one Result | one Result
+Task from a department  → contract.checked, then one Task onwards and later contract.ended and one Result | one Result;
+                          a contract with backups is given out in turns (cover.given), each with one Task onwards
 Think, Use              → errand.checked, then one onwards and later errand.ended and one answer          | one answer
 Recall, Remember        → one Recalled
 Result, Thought, Used   → the end of what is open under that id; refused from who does not have it; else it ended before
@@ -8,7 +9,8 @@ Result, Thought, Used   → the end of what is open under that id; refused from 
 
 from mai.agents.events import Event, MessageRefused, Received, Sent
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
-from mai.daemon.desk import origin
+from mai.daemon.cover import CoverGiven
+from mai.daemon.desk import first, origin
 from mai.daemon.held import TaskHeld
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import ContractChecked, ContractEnded, ErrandChecked, ErrandEnded
@@ -17,10 +19,11 @@ from mai.daemon.records import ContractChecked, ContractEnded, ErrandChecked, Er
 class OpenCrossing:
     """What Mai has let pass, and what has not come back."""
 
-    __slots__ = ("asking", "deadline_ms", "holder", "seq")
+    __slots__ = ("asking", "deadline_ms", "holder", "ident", "seq")
 
     def __init__(self, seq: int, asking: str, holder: str, deadline_ms: int) -> None:
         self.seq, self.asking, self.holder, self.deadline_ms = seq, asking, holder, deadline_ms
+        self.ident = ""  # its id at the holder's, if it is given out in turns
 
 
 class Verdicts(Invariant):
@@ -46,6 +49,7 @@ class Verdicts(Invariant):
             ErrandEnded.kind: self._errand_ended,
             MessageRefused.kind: self._refused,
             TaskHeld.kind: self._held,
+            CoverGiven.kind: self._turn,
         }
 
     # -- what comes in asks for a verdict
@@ -60,7 +64,9 @@ class Verdicts(Invariant):
             case Recall(id=ident) | Remember(id=ident):
                 self.dues.owe(("Recalled", ident, peer), seq, f"{peer} asks for {ident}, and is not answered")
             case Result(task=ident) if origin(ident):
-                self._came_back(seq, peer, ident, self.passages.get(ident), "contract.ended")
+                crossing = self.passages.get(first(ident))
+                if crossing is None or crossing.ident in ("", ident):  # else another has its turn
+                    self._came_back(seq, peer, first(ident), crossing, "contract.ended")
             case Thought(id=ident) | Used(id=ident):
                 self._came_back(seq, peer, ident, self.errands.get(ident), "errand.ended")
 
@@ -131,9 +137,22 @@ class Verdicts(Invariant):
         else:
             self._goes_back(seq, "Thought" if crossing.holder.endswith("/models") else "Used", event.task, crossing.asking)
 
+    def _turn(self, seq: int, event: Event) -> None:
+        """What may pass is given to the contract that was asked for, or to one behind it."""
+        assert isinstance(event, CoverGiven)
+        if (crossing := self.passages.get(event.task)) is None:
+            return
+        self.dues.settle(("Task", crossing.ident or event.task, crossing.holder))
+        self.dues.settle((ContractEnded.kind, event.task))
+        self.held.discard(crossing.ident)
+        crossing.holder, crossing.ident = f"{self.client}/{event.contract.partition('.')[0]}", event.ident
+        why = f"{event.ident} is given to {event.contract}, and was not sent"
+        self.dues.owe(("Task", event.ident, crossing.holder), seq, why)
+
     def _over(self, seq: int, ident: str, among: dict[str, OpenCrossing]) -> OpenCrossing | None:
         self.held.discard(ident)
         if crossing := among.pop(ident, None):
+            self.held.discard(crossing.ident)
             return crossing
         before = self.ended.seq_of(ident)
         why = f"which ended in record {before}" if before else "which was never let pass"

@@ -1,7 +1,9 @@
-"""The simulated company: three departments with all ranks, contracts between them, and tools of all four kinds of effect."""
+"""The simulated company: four departments with all ranks, contracts between them, and tools of all four kinds of effect."""
 
 from functools import cache
 from pathlib import Path
+
+import msgspec
 
 from mai.agents.contracts import Contracts
 from mai.agents.match import Matcher
@@ -51,6 +53,11 @@ def company() -> Organisation:
     reserve = Contract(
         name="reserve", about="", served_by="keeper", may_ask=("sales",), request={"items": "int"}, reply={"items": "int"}
     )
+    cents: Fields = {"cents": "int"}
+    price = Contract(
+        name="price", about="", served_by="pricer", may_ask=("sales",), request=cents, reply=cents, backups=("depot.price",)
+    )
+    value = msgspec.structs.replace(price, served_by="valuer", backups=())
     ways = ("opaque", "keyed", "asked", "look")
     effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none"}
     tools = tuple(_tool(name, effects[name]) for name in ways)
@@ -67,9 +74,10 @@ def company() -> Organisation:
                 agents=_agents(("cashier", "specialist", ways), ("teller", "operator", ways)),
             ),
             Department(
-                name="stock", charter="Gives goods.", contracts=(reserve,), tools=(_tool("fetch", "idempotent"),),
-                agents=_agents(("keeper", "operator", ("fetch",))),
+                name="stock", charter="Gives goods.", contracts=(reserve, price), tools=(_tool("fetch", "idempotent"),),
+                agents=_agents(("keeper", "operator", ("fetch",)), ("pricer", "operator", ())),
             ),
+            Department(name="depot", charter="Knows prices.", contracts=(value,), agents=_agents(("valuer", "operator", ()))),
         ),
     )  # fmt: skip
 

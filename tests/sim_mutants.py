@@ -12,7 +12,7 @@ from mai.agents import department, folding, link, linked, shell
 from mai.agents.decider import Tick, fold_link
 from mai.agents.events import Received, Sent
 from mai.agents.messages import Ack
-from mai.daemon import gateway, held, mai, mai_folding, policy
+from mai.daemon import cover, gateway, held, mai, mai_folding, policy
 from mai.daemon.case import Beat, Case, Verdict
 from mai.daemon.case import Tick as PolicyTick
 from mai.daemon.router import Router
@@ -307,3 +307,16 @@ def let_what_is_given_up_wait(put: Put) -> None:
         return []
 
     put(held, "fold", silent)
+
+
+# -- contracts with backups
+@mutant
+def give_a_turn_without_a_record(put: Put) -> None:
+    """A backup gets the task, and nothing says that it is its turn."""
+    given = cover._given
+
+    def silent(mai: Any, turn: Any, body: Any, now_ms: int) -> list[Any]:
+        found = given(mai, turn, body, now_ms)
+        return found if not turn.n else [one for one in found if not isinstance(one, cover.CoverGiven)]
+
+    put(cover, "_given", silent)

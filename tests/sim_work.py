@@ -21,8 +21,9 @@ async def seller(ctx: Context, task: Assignment) -> Answer:
         ctx.ask("finance.charge", cents=given["cents"], how=given["how"]),
         ctx.ask("stock.reserve", items=given["cents"] % 7 + 1),
         ctx.ask("coordinator", f"notes: {given['cents']}"),
+        ctx.ask("stock.price", cents=given["cents"]),
     ]
-    charged, reserved, noted = await ctx.all(*asked)
+    charged, reserved, noted, _ = await ctx.all(*asked)
     started, dice = ctx.now(), ctx.random()
     await ctx.remember("orders", [task.request, seen and seen[0], dice < 2], "client")
     await ctx.remember("last", task.request, "department")
@@ -55,6 +56,20 @@ async def teller(ctx: Context, task: Assignment) -> dict[str, Any]:
 async def keeper(ctx: Context, task: Assignment) -> dict[str, Any]:
     """Gives goods."""
     return {"items": await ctx.tool("fetch", items=task.input["items"])}
+
+
+async def pricer(ctx: Context, task: Assignment) -> dict[str, Any]:
+    """Knows two prices of three."""
+    if task.input["cents"] % 3 == 0:
+        raise ValueError("no price")
+    return {"cents": task.input["cents"]}
+
+
+async def valuer(ctx: Context, task: Assignment) -> dict[str, Any]:
+    """Knows nearly all of the others."""
+    if task.input["cents"] % 21 == 0:
+        raise ValueError("no value")
+    return {"cents": task.input["cents"]}
 
 
 # -- tools

@@ -12,4 +12,5 @@ def test_a_day_of_misfortunes() -> None:
     with state_directory() as room:
         told = play(room / "d", 40, "3")
     assert not told.faults, table(told)
-    assert told.states["answered"] > 50 and told.pages == 1 and told.remedies["reset kept"]
+    assert told.states["answered"] > 50 and told.pages == 1, table(told)
+    assert any(what.startswith("reset") for what in told.remedies), table(told)
