@@ -171,7 +171,7 @@ def test_what_does_not_work_is_taken_back(daemon: Daemon) -> None:
 def test_a_death_on_the_way_changes_nothing(daemon: Daemon, victim: str) -> None:
     """Whoever dies at whatever moment: the change comes to its end, and every request is answered once."""
     (daemon.file.parent / "small.py").open("a").write(SELLER)
-    for round_, delay_s in enumerate((0.0, 0.1, 0.3, 0.6)):
+    for round_, delay_s in enumerate((0.1, 0.4)):
         new = round_ % 2 == 0
         write(daemon, "Pays money back." if new else "Pays back.", "Pays back." if new else "Pays money back.")
         write(daemon, "" if new else SALES, "", SALES if new else "")
@@ -187,7 +187,7 @@ def test_a_death_on_the_way_changes_nothing(daemon: Daemon, victim: str) -> None
         assert state_of(asked) == "answered"
         until(daemon.ready, "ready")
         assert ("acme/sales" in daemon.pids()) is new and daemon.status()["acme/finance"]["wanted"] == "run"
-    assert sorted(daemon.refunds()) == [0, 1, 2, 3]
+    assert sorted(daemon.refunds()) == [0, 1]
     verified(daemon)
 
 
