@@ -3,14 +3,16 @@
 Task from a department  → contract.checked, then one Task onwards and later contract.ended and one Result | one Result;
                           a contract with backups is given out in turns (cover.given), each with one Task onwards
 Think, Use              → errand.checked, then one onwards and later errand.ended and one answer          | one answer
+Remedy                  → remedy.checked, then later remedy.ended and one Remedied                       | one Remedied
 Recall, Remember        → one Recalled
 Result, Thought, Used   → the end of what is open under that id; refused from who does not have it; else it ended before
 """
 
 from mai.agents.events import Event, MessageRefused, Received, Sent
-from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.messages import Recall, Recalled, Remedied, Remedy, Remember, Result, Task, Think, Thought, Use, Used
+from mai.daemon.cases import RemedyChecked, RemedyEnded
 from mai.daemon.cover import CoverGiven
-from mai.daemon.desk import first, origin
+from mai.daemon.desk import LONGEST_ID, first, origin
 from mai.daemon.held import TaskHeld
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import ContractChecked, ContractEnded, ErrandChecked, ErrandEnded
@@ -35,6 +37,7 @@ class Verdicts(Invariant):
         super().__init__(process, notes)
         self.passages: dict[str, OpenCrossing] = {}
         self.errands: dict[str, OpenCrossing] = {}
+        self.remedies: dict[str, OpenCrossing] = {}
         self.held: set[str] = set()  # those that wait for their department
         self.ended = Ids()
 
@@ -50,6 +53,8 @@ class Verdicts(Invariant):
             MessageRefused.kind: self._refused,
             TaskHeld.kind: self._held,
             CoverGiven.kind: self._turn,
+            RemedyChecked.kind: self._remedy,
+            RemedyEnded.kind: self._remedy_ended,
         }
 
     # -- what comes in asks for a verdict
@@ -61,6 +66,8 @@ class Verdicts(Invariant):
                 self.dues.owe(("contract", ident), seq, f"{peer} asks for {ident}, and there is no verdict on it")
             case Think(id=ident) | Use(id=ident) if ident not in self.errands:
                 self.dues.owe(("errand", ident), seq, f"{peer} asks for {ident}, and there is no verdict on it")
+            case Remedy(id=ident) if ident not in self.remedies and len(ident) <= LONGEST_ID:
+                self.dues.owe(("remedy", ident), seq, f"{peer} asks for {ident}, and there is no verdict on it")
             case Recall(id=ident) | Remember(id=ident):
                 self.dues.owe(("Recalled", ident, peer), seq, f"{peer} asks for {ident}, and is not answered")
             case Result(task=ident) if origin(ident):
@@ -103,6 +110,21 @@ class Verdicts(Invariant):
             self._passes(seq, onwards, event.task, crossing, self.errands)
         else:
             self._goes_back(seq, "Thought" if event.service == "models" else "Used", event.task, event.asking)
+
+    def _remedy(self, seq: int, event: Event) -> None:
+        assert isinstance(event, RemedyChecked)
+        if event.asking != self.process:  # she has a person paged herself
+            self._asked_for(seq, ("remedy", event.task), event.task, self.remedies)
+        if event.allowed:
+            self.remedies[event.task] = OpenCrossing(seq, event.asking, "the watchdog", event.deadline_ms)
+        else:
+            self._goes_back(seq, "Remedied", event.task, event.asking)
+
+    def _remedy_ended(self, seq: int, event: Event) -> None:
+        assert isinstance(event, RemedyEnded)
+        crossing = self._over(seq, event.task, self.remedies)
+        if crossing and crossing.asking != self.process:
+            self._goes_back(seq, "Remedied", event.task, crossing.asking)
 
     def _asked_for(self, seq: int, due: tuple[str, ...], ident: str, among: dict[str, OpenCrossing]) -> None:
         if self.dues.settle(due):
@@ -175,6 +197,8 @@ class Verdicts(Invariant):
                 pass
             case Think(id=ident) | Use(id=ident) | Thought(id=ident) | Used(id=ident) | Recalled(id=ident):
                 pass
+            case Remedied(id=ident):
+                pass
             case _:
                 return
         name = type(event.body).__name__
@@ -189,9 +213,9 @@ class Verdicts(Invariant):
     def close(self, end: End) -> None:
         """Nothing is owed, nothing that passed is open long after its deadline."""
         super().close(end)
-        for ident, crossing in (*self.passages.items(), *self.errands.items()):
+        for ident, crossing in (*self.passages.items(), *self.errands.items(), *self.remedies.items()):
             self.left_open(end, crossing.seq, f"{ident}, which {crossing.holder} has,", crossing.deadline_ms)
 
     def under_way(self) -> dict[str, int]:
         """Open passages and errands."""
-        return {"passages": len(self.passages), "errands": len(self.errands)}
+        return {"passages": len(self.passages), "errands": len(self.errands), "remedies": len(self.remedies)}

@@ -26,8 +26,10 @@ from mai.agents.events import (
     StateRebuilt,
     Stepped,
 )
-from mai.agents.messages import Inquiry, Numbered, Result, Task, Think, Thought, Usage, Use, Used
+from mai.agents.messages import Inquiry, Numbered, Remedied, Remedy, Result, Task, Think, Thought, Usage, Use, Used
 from mai.daemon.calling import AttemptBegun, AttemptEnded, CallEnded, CallTaken
+from mai.daemon.cases import RemedyChecked, RemedyEnded
+from mai.daemon.cover import CoverGiven
 from mai.daemon.examination import Verdict, examine
 from mai.daemon.invariants import GRACE_MS, MOST, Fact, Ids
 from mai.daemon.records import (
@@ -400,6 +402,90 @@ WORDING = Think("r/wording", "r", MAI, "m", Inquiry(("a",), 1))
 def test_an_errand_passes_mai_once(said: Sequence[Event], words: str) -> None:
     """One verdict, one way on, one end, one answer; what comes from elsewhere is refused, what comes late is dropped."""
     findings = looked_at(MAI, *said).findings
+    assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
+
+
+WISH = Remedy("r/1.m1", "r", "acme/support/medic", "restart", "acme/sales", {}, "it hangs")
+DONE = Remedied("r/1.m1", "r", {"state": "done"})
+
+
+def weighed(asking: str = ME, *, allowed: bool = True) -> RemedyChecked:
+    """Mai's verdict on a remedy."""
+    return RemedyChecked(
+        request="r", task="r/1.m1", agent="a", asking=asking, remedy="restart", target="acme/sales", why="", allowed=allowed,
+        rule="", deadline_ms=10**15,
+    )  # fmt: skip
+
+
+HEALED = RemedyEnded(request="r", task="r/1.m1", state="done")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ((received(WISH, 1, ME), weighed(), HEALED, sent(DONE, 1, ME)), ""),
+        ((received(WISH, 1, ME), weighed()), ""),
+        ((received(WISH, 1, ME), weighed(allowed=False), sent(DONE, 1, ME)), ""),
+        ((weighed(MAI), HEALED), ""),  # she has a person paged herself
+        ((received(WISH, 1, ME),), "there is no verdict"),
+        ((weighed(), HEALED, sent(DONE, 1, ME)), "nobody has just asked for that"),
+        ((received(WISH, 1, ME), weighed(), HEALED), "is not told what became"),
+        ((received(WISH, 1, ME), weighed(allowed=False)), "is not told what became"),
+        ((received(WISH, 1, ME), weighed(), sent(DONE, 1, ME)), "nothing has just called for it"),
+        ((received(WISH, 1, ME), weighed(), HEALED, sent(DONE, 1, ME), HEALED), "which ended in record 3"),
+    ],
+)
+def test_a_remedy_has_one_verdict_and_one_end(said: Sequence[Event], words: str) -> None:
+    """Who asked hears of it once."""
+    findings = looked_at(MAI, *said).findings
+    assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
+
+
+def turn(ident: str, contract: str, task: str = "r/1") -> CoverGiven:
+    """A contract has its turn at a task."""
+    return CoverGiven(request="r", task=task, ident=ident, contract=contract)
+
+
+def given(ident: str, to: str) -> Sent:
+    """The task on its way there."""
+    return sent(Task(ident, "r", "", "", "", {}, 9), 1, to)
+
+
+def gave(ident: str, who: str, state: Any = "answered") -> Received:
+    """What came of it."""
+    return received(Result(ident, "r", state, "yes" if state == "answered" else "", {}, "", who), 1, who)
+
+
+ASKED_ONE = (
+    RequestAccepted(request="r", asker="", text="", accepted_ms=1, deadline_ms=10**15),
+    RequestPlanned(request="r", parts=(PartPlan("support", "", "support.look", {}, ""),)),
+)
+FIRST = (turn("r/1", "support.look"), given("r/1", ME))
+SECOND = (turn("r/1b1", "sales.look"), given("r/1b1", "acme/sales"))
+GIVEN = PartAnswer("support", "", "answered", "yes", {}, "", "acme/sales", ())
+ENDS = (
+    PartEnded(request="r", task="r/1", answer=GIVEN),
+    RequestEnded(request="r", state="answered", answer="yes", parts=(GIVEN,), elapsed_ms=1),
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ((*FIRST, gave("r/1", ME, "failed"), *SECOND, gave("r/1b1", "acme/sales"), *ENDS), ""),
+        ((*FIRST, *SECOND, gave("r/1b1", "acme/sales"), *ENDS), ""),  # the first one was silent
+        ((*FIRST, *SECOND, gave("r/1", ME), gave("r/1b1", "acme/sales"), *ENDS), ""),  # or late
+        ((*SECOND, gave("r/1b1", "acme/sales"), *ENDS), ""),  # the first one was shut
+        ((*FIRST, gave("r/1", ME, "failed"), SECOND[1]), "no plan has just said so"),
+        ((*FIRST, gave("r/1", ME, "failed"), SECOND[0]), "and was not sent"),
+        ((*FIRST, *SECOND, gave("r/1", ME), *ENDS), "no answer to it has just come"),
+        ((FIRST[0], given("r/1", "acme/sales")), "it was planned otherwise"),
+        ((*FIRST, *SECOND, gave("r/1b1", ME)), "and is not refused"),
+    ],
+)
+def test_a_part_is_given_in_turns(said: Sequence[Event], words: str) -> None:
+    """Each turn is on record before it is sent, and only who has it may answer."""
+    findings = looked_at(MAI, *ASKED_ONE, *said).findings
     assert bool(findings) == bool(words) and (not words or any(words in one.what for one in findings)), findings
 
 
