@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mai.daemon.scripted import running
 from tests.small import ORGANISATION, Daemon, until
 from tests.test_watching import bounded, incidents
 
@@ -124,3 +125,49 @@ def test_nobody_but_mai_orders_remedies(daemon: Daemon) -> None:
     with pytest.raises(Refused, match="is not the Mai of 'acme'"):
         Door(daemon.place.door, 30).call(order)
     assert remedies(daemon) == []
+
+
+SCRIPT = r"""
+[[rules]]
+user = '"what":"failed".*"task":"operations.incident"'
+json = { move = { do = "tool", name = "remedy.reset", input = { target = "acme/finance", why = "one more chance" } } }
+
+[[rules]]
+user = '"from":"tool remedy.reset"'
+[rules.json.move]
+do = "answer"
+text = "It runs again."
+value = { remedy = "reset", target = "acme/finance", why = "one more chance", text = "" }
+
+[[rules]]
+schema = "ruling"
+json = { ruling = "sign", reason = "It keeps to the list." }
+"""
+BY_MODEL = """
+[operations]
+medic = "model"
+watch_s = 1
+
+[[models.providers]]
+name = "first"
+url = "URL"
+
+[[models.models]]
+name = "thinker"
+chain = [{ provider = "first", model = "large" }]
+"""
+
+
+def test_a_model_heals_by_the_same_list(tmp_path: Path) -> None:
+    """The medic is a model: its choice goes the same way, through the same checks."""
+    with running(SCRIPT) as provider:
+        daemon = Daemon(tmp_path, ORGANISATION + BY_MODEL.replace("URL", provider.url))
+        try:
+            daemon.up()
+            give_up(daemon, FINANCE)
+            until(lambda: daemon.status()[FINANCE]["state"] == "ready", f"it is back: {provider.heard()[-3:]}")
+            (reset,) = [one for one in remedies(daemon) if one["remedy"] == "reset"]
+            assert (reset["by"], reset["why"]) == ("acme/operations/medic", "one more chance")
+            assert daemon.ask("Refund order 2", "r2")["state"] == "answered"
+        finally:
+            daemon.mai("down")
