@@ -5,7 +5,6 @@ Errors go to standard error: one sentence and a hint. Colour and progress only o
 """
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -55,6 +54,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "remedies": "mai.daemon.remedies_commands",
     "restore": "mai.daemon.backup_commands",
     "sla": "mai.daemon.sla_commands",
+    "status": "mai.daemon.status_commands",
 }
 
 
@@ -141,28 +141,6 @@ def down(context: click.Context) -> None:
 
     place = place_of(context)
     click.echo(f"the daemon (process {end(place)}) of {place.state} has ended")
-
-
-@main.command(epilog=examples("mai status", "mai status --json | jq '.processes[].name'", "mai status --schema"))
-@json_option
-@click.option("--schema", "schema_", is_flag=True, help="Show what --json shows, as a JSON schema.")
-@click.pass_context
-def status(context: click.Context, *, json_: bool, schema_: bool) -> None:
-    """Show every process: state, pid, uptime, restarts, memory, queue, last progress."""
-    from mai.daemon.door import Door
-    from mai.daemon.status import render
-
-    if schema_:
-        from mai.daemon.status_form import schema
-
-        return as_json(schema())
-    found = Door(place_of(context).door, 10).call({"do": "status"})
-    if json_:
-        as_json(found)
-    else:
-        width = shutil.get_terminal_size().columns if on_terminal() else 0
-        click.echo(render(found["processes"], colour=on_terminal(), width=width, disk=found.get("disk")))
-    return None
 
 
 def _order(do: str, context: click.Context, name: str) -> None:

@@ -201,6 +201,10 @@ def test_a_death_is_told_whole(tmp_path: Path) -> None:
         (death,) = incidents(daemon, "death")
         whole = daemon.mai("incidents", str(death["number"]))
         assert all(word in whole.stdout for word in ("in hand  task g1", "back after", "traceback:", "SIGABRT")), whole.stdout
+        shown = daemon.mai("status", "acme/support").stdout
+        assert "support" in shown and "death" in shown and "SIGABRT" in shown and "finance" not in shown, shown
+        assert "finance" in daemon.mai("status", "acme").stdout
+        assert daemon.mai("status", "nobody").returncode == 2
         daemon.down()
         assert "acme/support" in daemon.mai("incidents", "acme/support").stdout
         assert daemon.mai("incidents", "999999").returncode == 2
