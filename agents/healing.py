@@ -12,7 +12,8 @@ CONTRACT: Final = "incident"
 CHARTER: Final = "Heals what has failed, with the remedies that there are, and calls a person when they are used up."
 REQUEST: Final[dict[str, object]] = {
     "process": "str", "what": "str", "text": "str",
-    "incidents": "int",  # in a short time, this one with them
+    "incidents": "int",  # deaths in a short time, this one with them
+    "alike": "int",  # incidents of this very kind, likewise
     "bound": "str",  # at which it was ended
     "task": "str",  # that was at work at most of the deaths
     "guilty": "int",  # at how many

@@ -1,7 +1,8 @@
 """What the built-in medic thinks: an incident and what was tried before → one remedy, or none. Pure.
 
 Deaths of one task: that task is put away. Given up: one more chance; then its backups; then a person. Again and again: a
-pause, or the backups. Ended at a bound: more of that. No progress: a restart. What a restart has healed needs nothing.
+pause, or the backups. Ended at a bound: more of that. No progress: a restart. What a restart has healed needs nothing. A person
+is called for what was given up, and for what hangs, stands still or grows again and again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ def _choices(incident: Fields) -> Iterator[Choice]:
     if often and not failed and incident.get("department"):
         why = f"{_number(incident, 'incidents')} incidents of {name} in a short time: no new work until it has settled"
         yield Choice("pause", {"for_s": PAUSE_S}, why)
-    if failed or (often and what in ("hung", "stuck", "bloated")):
+    if failed or (what in ("hung", "stuck", "bloated") and _number(incident, "alike") >= AGAIN):  # one hang among deaths is none
         yield Choice("page", {}, f"nothing that operations may do has helped {name}: {incident.get('text')}")
 
 

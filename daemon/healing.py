@@ -113,6 +113,7 @@ def _input(mai: "MaiDecider", case: Case, recent: tuple[Fields, ...], body: Fiel
     return {
         "process": case.process, "what": str(worst["what"]), "text": str(worst["text"])[:TEXT],
         "bound": str(worst.get("bound", "")), "incidents": sum(one["what"] == "death" for one in near),
+        "alike": sum(one["what"] == worst["what"] for one in near),
         "task": task, "guilty": deaths,
         "waits": len(mai.state.transit(case.process).waiting), "replayed": _int(body.get("replayed")),
         "department": department is not None, "backup": any(getattr(one, "backups", ()) for one in contracts),

@@ -111,16 +111,16 @@ def poison(day: Day, seconds: float) -> None:
 
 def given_up(day: Day, seconds: float) -> None:
     """Each life of one department is killed as soon as it is seen, until it is given up; then nobody touches it again."""
-    end_s, pids = time.monotonic() + seconds * 0.6, set[int]()
+    begun_ms, end_s, pids = time.time() * 1000, time.monotonic() + seconds * 0.6, set[int]()
     while time.monotonic() < end_s and not day.faults:
-        pid = day.company.pids().get(VICTIM_NAME, 0)
-        if pid and pid not in pids:
-            pids.add(pid)
-            day.did("killed at its start", send(pid, signal.SIGKILL))
         with suppress(MaiError):
-            if day.company.status()[VICTIM_NAME]["state"] == "failed":
+            seen = day.company.status()[VICTIM_NAME]  # pid and incidents of one moment: who is back already is let alone
+            if any(one["what"] == "failed" and one["at_ms"] >= begun_ms for one in seen["incidents"]):
                 day.did("given up")
                 break
+            if seen["pid"] and seen["pid"] not in pids:
+                pids.add(seen["pid"])
+                day.did("killed at its start", send(seen["pid"], signal.SIGKILL))
         time.sleep(0.005)
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
