@@ -121,7 +121,9 @@ class Orders:
             {**ward.describe(now_s, recent.get(ward.name, []), pss=order.pss), **self._wanted(ward.name)}
             for ward in self._watchdog.wards.values()
         ]
-        caller.answer({"processes": [*wards, *self._ourselves(now_s, pss=order.pss)], "disk": self._watchdog.room.describe()})
+        processes = [*wards, *self._ourselves(now_s, pss=order.pss)]
+        disk, cgroup = self._watchdog.room.describe(), self._watchdog.allotment.controllers()
+        caller.answer({"processes": processes, "disk": disk, "cgroup": cgroup})
 
     def _wanted(self, name: str) -> Reply:
         """What operators want of a process, who, and why."""

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 def process_name(process: Any) -> str:
     """`acme/support`, or `watchdog` for what stands in a group of its own."""
-    group, name = process.group.config.name, process.config.name
-    return str(name) if group == name else f"{group}/{name}"
+    return named(process.group.config.name, process.config.name)
+
+
+def named(group: str, name: str) -> str:
+    """The same, of the names in supervisord's configuration."""
+    return name if group == name else f"{group}/{name}"
 
 
 class Remote:

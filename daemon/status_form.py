@@ -60,6 +60,7 @@ class Status(msgspec.Struct, forbid_unknown_fields=True):
 
     processes: list[Process]
     disk: Disk
+    cgroup: Annotated[list[str], Meta(description="controllers that bound each process; none without a delegated cgroup")] = []
 
 
 def schema() -> dict[str, Any]:

@@ -35,8 +35,9 @@ from mai.agents.organisation import Organisation
 from mai.daemon import adopting
 from mai.daemon.duties import Halt, Herald, Upward, Watch
 from mai.daemon.programs import WATCHDOG, Command, command, environment, render
-from mai.daemon.remote import process_name
+from mai.daemon.remote import named, process_name
 from mai.daemon.settle import settle
+from mai.sandbox.cgroup import Groups, delegated
 from mai.sandbox.errors import USAGE, MaiError, UsageFault
 from mai.sandbox.life import Signals, die_with_parent
 from mai.sandbox.lock import Lock
@@ -116,6 +117,7 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
         self.parent = os.getpid()
         self.configfile = io.StringIO(text)
         self.herald = Herald(place.notify)
+        self.groups: Groups | None = None
         self.on_end: Callable[[Child, str, int], None] = lambda process, how, code: None
 
     def read_config(self, fp: io.StringIO) -> Any:
@@ -129,11 +131,22 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
         """Would close our locks."""
 
     def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
+        self.enter_group(env)
         die_with_parent(self.parent)
         super().execve(filename, argv, self.children(argv[-1]))
 
+    def enter_group(self, env: dict[str, str]) -> None:
+        """In the child: its cgroup, if there are any. It runs without one rather than not at all, and its log says so."""
+        try:
+            if self.groups:
+                self.groups.enter(named(env["SUPERVISOR_GROUP_NAME"], env["SUPERVISOR_PROCESS_NAME"]))
+        except OSError as error:
+            self.write(2, f"no cgroup: {error}\n")
+
     def ended(self, process: Child, pid: int, status: int) -> None:
         """A child was reaped."""
+        if self.groups:
+            self.groups.kill(process_name(process))
         code, how = decode_wait_status(status)
         asked = process.state == ProcessStates.STOPPED
         down = self.mood < SupervisorStates.RUNNING
@@ -269,12 +282,25 @@ def serve(place: Place, file: Path, how: Command) -> None:
         Lock(directory, "daemon")
     adopting.take_over(place, adopting.Staged(organisation, file.read_bytes()))
     supervisor = Supervisor(_options(place, organisation, how), upward, file, how)
+    supervisor.options.groups = grouped()
     with contextlib.suppress(asyncore.ExitNow):
         supervisor.main()
     if supervisor.options.mood == SupervisorStates.RESTARTING:  # `supervisorctl reload`: all is stopped, begin anew
         os.execv(sys.executable, sys.orig_argv)
     if supervisor.gave_up:
         raise MaiError(supervisor.gave_up, f"more in {place.log(WATCHDOG)}")
+
+
+def grouped() -> Groups | None:
+    """A cgroup for each process, if the host has delegated a tree to us; in one that cannot be used there are none."""
+    groups = delegated()
+    try:
+        if groups:
+            groups.prepare()
+    except OSError as error:
+        print(f"no cgroups: {error}", file=sys.stderr, flush=True)
+        return None
+    return groups
 
 
 def _options(place: Place, organisation: Organisation, how: Command) -> Options:

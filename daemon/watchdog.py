@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from mai.agents.organisation import Organisation
+from mai.daemon import allotment
 from mai.daemon.book import Book
 from mai.daemon.case import Beat, Case, Ended, Event, Moment, Restart, Spawned, Stop, Tick, due_s
 from mai.daemon.control import Control
@@ -62,6 +63,7 @@ class Watchdog:
         self.healer = Healer(self, organisation)
         self.reloading = Reloading(self)
         self.deaths = Deaths(place)
+        self.allotment = allotment.found()
         self.halting = False
         self.signals = Signals()
         self.notices = Notices(place.notify)
@@ -130,6 +132,7 @@ class Watchdog:
     def _tick(self, now_s: float) -> None:
         for ward in self.wards.values():
             self.apply(ward, Tick(), now_s)
+            self.allotment.turn(ward)
             if measured := ward.measured(now_s):
                 self.apply(ward, measured, now_s)
         self.view.turn(now_s)
@@ -161,7 +164,8 @@ class Watchdog:
             ward.spawns += ward.case.pid != event["pid"]
             self.spawned(ward, Spawned(event["pid"]), now_s)
         elif ward and event["event"] == "ended":
-            self.apply(ward, ended(ward, event), now_s)
+            told = {**event, "how": self.allotment.ended(ward.name, event["how"])}
+            self.apply(ward, ended(ward, told), now_s)
 
     def _hear_stranger(self, notice: Notice, now_s: float) -> None:
         """Started a moment ago, or dead by now, or somebody who may not speak here."""

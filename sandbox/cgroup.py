@@ -9,7 +9,6 @@ Only a delegated tree is touched: systemd marks one (`Delegate=`) with the attri
 
 import contextlib
 import os
-import time
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +17,6 @@ MARKS: Final = ("user.delegate", "trusted.delegate")
 OWN: Final = "supervisor"
 PROCESSES: Final = 1024  # of one group, threads included
 OVER: Final = 1.25  # the kernel's bound on memory over the watchdog's, who first warns, and ends with a traceback
-GONE_S: Final = 2.0  # for what was killed to leave its group
-LOOK_S: Final = 0.005
 
 
 class Groups:
@@ -76,17 +73,10 @@ class Groups:
                     return int(count)
         return 0
 
-    def end(self, process: str) -> bool:
-        """Kill whatever is left in a group; true if it is empty now, or was never there."""
-        group = self.group(process)
-        with contextlib.suppress(FileNotFoundError):
-            (group / "cgroup.kill").write_text("1")
-        until_s = time.monotonic() + GONE_S
-        while populated(group):
-            if time.monotonic() > until_s:
-                return False
-            time.sleep(LOOK_S)
-        return True
+    def kill(self, process: str) -> None:
+        """Kill whatever is left in a group; it is empty soon after."""
+        with contextlib.suppress(OSError):  # it was never made, or the kernel is older than 5.14
+            (self.group(process) / "cgroup.kill").write_text("1")
 
 
 def populated(group: Path) -> bool:

@@ -30,8 +30,9 @@ ready() { for _ in $(seq 300); do case $(show) in *"4 of 4 ready|$1|active|") re
 note() { echo "$1 $(show)"; }
 main() { systemctl show mai -p MainPID --value; }
 systemctl start mai || systemctl status mai --no-pager --full; note started
-for pid in $(cat /sys/fs/cgroup/system.slice/mai.service/cgroup.procs); do
+for pid in $(cat /sys/fs/cgroup/system.slice/mai.service/*/cgroup.procs); do
   echo "process $(tr '\\0' ' ' </proc/$pid/cmdline) user $(stat -c %u /proc/$pid)" \
+    "in $(sed -n 's,0::/system.slice/mai.service/,,p' /proc/$pid/cgroup)" \
     "sees $(tr '\\0' '\\n' </proc/$pid/environ | grep -c ^CREDENTIALS_DIRECTORY=)"
 done
 old=$(main); kill -9 $old; until [ "$(main)" != $old ] && [ "$(main)" != 0 ]; do sleep 0.05; done; ready 1; note killed
@@ -115,6 +116,8 @@ def test_the_unit_lives_under_a_real_systemd(room: Path) -> None:
     )
     processes = [line for line in told.splitlines() if line.startswith("process ")]
     assert len(processes) == 6 and all("user 65534" in line for line in processes), trouble
+    groups = sorted(line.split(" in ")[1].split()[0] for line in processes)
+    assert groups == ["acme.finance", "acme.mai", "acme.models", "acme.support", "supervisor", "watchdog"], trouble
     for line in processes:
         assert line.endswith("sees 1") is ("mai.daemon.supervisor" in line or "acme/models" in line), trouble
     for name, restarts in (("started", 0), ("killed", 1), ("silent", 2), ("reloaded", 2)):

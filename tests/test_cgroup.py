@@ -1,5 +1,6 @@
 """Groups of the kernel, in a tree that the test delegates as systemd would."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from mai.sandbox import cgroup
 from mai.sandbox.cgroup import Groups
-from tests.small import until
+from tests.small import ORGANISATION, Daemon, environment, until
 from tests.standins import alive
 
 STAY = "import sys, time; print('up', flush=True); time.sleep(60)"
@@ -87,7 +88,9 @@ def test_nothing_of_a_group_survives_its_end(root: Path) -> None:
     parent.wait(30)
     groups = Groups(root)
     (left,) = map(int, (groups.group("acme/support") / "cgroup.procs").read_text().split())
-    assert groups.end("acme/support") and groups.end("acme/never")
+    groups.kill("acme/never")
+    groups.kill("acme/support")
+    until(lambda: not cgroup.populated(groups.group("acme/support")), "it is empty")
     assert not alive(left)
     parent.stdout.close()
 
@@ -122,3 +125,68 @@ def test_memory_over_the_bound_ends_the_group(root: Path) -> None:
     process = started(root, code, "acme/support")
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL and groups.memory_kills("acme/support") > 0
+
+
+LEAVER = """
+import subprocess, sys
+
+
+def leave(files):
+    code = "import time; print('up', flush=True); time.sleep(60)"
+    left = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE)
+    assert left.stdout.readline() == b"up\\n"
+    return left.pid
+
+
+async def leaver(ctx, task):
+    return Answer("Left.", {"n": await ctx.tool("leave")})
+"""
+LEAVING = """
+[departments.leaving]
+charter = "Leaves something behind."
+tools = [{ name = "leave", handler = "small.py:leave" }]
+
+[[departments.leaving.agents]]
+name = "leaver"
+rank = "operator"
+skills = ["leaving"]
+handler = "small.py:leaver"
+tools = ["leave"]
+
+[[departments.leaving.contracts]]
+name = "leave"
+about = "Leave something behind"
+served_by = "leaver"
+may_ask = ["client"]
+reply = { n = "int" }
+phrases = ["leave it"]
+"""
+
+
+def members(root: Path, group: str) -> set[int]:
+    """The processes of a group."""
+    return set(map(int, (root / group / "cgroup.procs").read_text().split()))
+
+
+def test_each_process_of_a_daemon_has_a_group(root: Path, state: Path) -> None:
+    """What a department has started in a session of its own goes with it, and the status tells what bounds it."""
+    daemon = Daemon(state, ORGANISATION + LEAVING)
+    with (daemon.file.parent / "small.py").open("a") as file:
+        file.write(LEAVER)
+    command = daemon.command("up", "--detach", str(daemon.file))
+    enter = (root / "cgroup.procs").write_text
+    subprocess.run(command, env=environment(), check=True, capture_output=True, preexec_fn=lambda: enter("0"))
+    try:
+        for process, pids in daemon.pids().items():
+            assert set(pids) <= members(root, process.replace("/", ".")), process
+        assert not members(root, ".")
+        before = daemon.pids()["acme/leaving"]
+        assert daemon.ask("leave it", "r1")["state"] == "answered"
+        (left,) = members(root, "acme.leaving") - {*before}
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: daemon.pids().get("acme/leaving", before) != before, "a new life")
+        until(lambda: not alive(left), "what it left has gone")
+        told = daemon.mai("status", "--json").stdout
+        assert json.loads(told)["cgroup"] == Groups(root).controllers()
+    finally:
+        daemon.mai("down")
