@@ -12,6 +12,7 @@ from types import FrameType
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 TRACEBACK_BYTES = 64 << 10  # of what a death has left
+ABORTED = int(signal.SIGABRT)  # the exit status of a process that was aborted in a pid namespace of its own
 EX_CONFIG = 78  # sysexits.h: a restart will not make it better
 EX_TEMPFAIL = 75  # sysexits.h: the disk is in the way just now; a later start may find it better
 
@@ -31,7 +32,14 @@ def die_with_parent(parent: int) -> None:
 
 
 def leave_traceback() -> None:
-    """SIGABRT, and every fatal signal, writes the traceback of each thread on standard error before the process ends."""
+    """SIGABRT, and every fatal signal, writes the traceback of each thread on standard error before the process ends.
+
+    The first process of a pid namespace gets no default action of a signal, so abort() would leave it at work. faulthandler
+    gives SIGABRT on to what was there before: that is _exit(2) then, with the signal's number as its status (`ABORTED`).
+    """
+    if os.getpid() == 1:
+        _libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        _libc.signal(signal.SIGABRT, ctypes.cast(_libc._exit, ctypes.c_void_p))
     faulthandler.enable()
 
 
@@ -85,6 +93,7 @@ class Signals:
             signal.signal(number, self._ask)
         for number in others:
             signal.signal(number, self._wake)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))  # blocked for us until here, see outer.py
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.stop_asked += 1
