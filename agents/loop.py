@@ -144,13 +144,14 @@ class Loop:
             queue, commits = self.queue(), self.ledger.commits
             told = {"queue": queue, "done": self.done, "progress_ms": self.progress_ms, "commits": commits}
             told["replayed"] = self._replayed
-            self.notifier.beat("ready", **told, status=self.status())
+            self.notifier.beat("ready", **told, head=self.ledger.durable, status=self.status())
         return more
 
     def _stop(self) -> None:
         self.notifier.stopping(self.halted or "asked to stop")
         self.shell.apply(ProcessStopped(why=self.halted or "asked to stop"))
         self.shell.commit(all_of_it=True)
+        self.notifier.beat("draining", head=self.ledger.durable, status=self.halted or "asked to stop")
 
 
 def run_process(arguments: list[str], make: Callable[[Place, str], Loop]) -> int:

@@ -25,6 +25,7 @@ class Watching(Part, frozen=True, kw_only=True):
     cpu_cores: Cores = 0.0  # over cpu_s, with all that it has started
     cpu_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     stuck_s: Span = 300.0  # with work and no progress for so long: an incident
+    sign_s: Annotated[float, Meta(ge=0.05, le=60)] = 30.0  # so often the heads of the journals are signed, if they are new
 
 
 class OwnWatching(Part, frozen=True, kw_only=True):

@@ -96,6 +96,11 @@ class Book:
         """The last record that is durable; 0 while there is no ledger."""
         return self._ledger.durable[0] if self._ledger else 0
 
+    @property
+    def head(self) -> tuple[int, bytes] | None:
+        """Number and digest of the last record that is durable; None while there is no ledger."""
+        return self._ledger.durable if self._ledger else None
+
     def entries(self, after: int, most: int) -> list[tuple[int, int, str, Json]]:
         """Durable records after a number: number, milliseconds since 1970, kind, body. Raises LedgerFault."""
         ledger = self._ledger

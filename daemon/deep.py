@@ -68,6 +68,7 @@ def _report(
     return Report(
         sound=not findings, findings=findings, ledgers=ledgers, records=first.records, seconds=round(seconds, 3),
         records_per_s=int(first.records / max(seconds, 1e-9)), warnings=deep.warnings, under_way=deep.under_way,
+        heads=first.heads, keys=first.keys,
         deep_s=round(deep_s, 3), deep_records=deep.records,
     )  # fmt: skip
 

@@ -7,11 +7,12 @@
 
 `after` is the last record that the caller has; -1 asks for new ones only. A caller who has more than there is (the ledger was
 put back to an older copy, or made anew) is told what comes from now on. Records about a client's processes are for that
-client, those about the host's processes for all.
+client, those about the host's processes for all; signed heads, which name everybody's, are for nobody.
 """
 
 from typing import TYPE_CHECKING, Final
 
+from mai.daemon import heads
 from mai.daemon.door import Caller, Reply
 from mai.sandbox.errors import LedgerFault
 
@@ -49,7 +50,7 @@ class Follower:
         except LedgerFault:
             return  # the book says so itself; what it holds is told when it can be read again
         for seq, at_ms, kind, body in entries:
-            if concerns(body.get("process", ""), self._client):
+            if kind != heads.KIND and concerns(body.get("process", ""), self._client):
                 self.caller.answer({"record": {**body, "seq": seq, "at_ms": at_ms, "kind": kind}}, more=True)
             self._told = seq
 

@@ -266,6 +266,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "reloaded": lambda b: (
         f"the change from {b['before']} to {b['after']}, by {b['by']}, is {b['state']}{': ' * bool(b['why'])}{b['why']}"
     ),
+    "heads.signed": lambda b: f"of {len(b['heads'])} journals, by the key {b['key'][:16]}",
     "revived": lambda b: f"{b['process']} is tried again",
     "started": lambda b: f"the watchdog started, pid {b['pid']}",
 }

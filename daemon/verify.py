@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pysqlite3 as sqlite3
 
-from mai.daemon import refold, witness
+from mai.daemon import refold, signed, witness
 from mai.daemon.reader import NotFound, chosen
 from mai.daemon.scrub import OTHER, REBUILD, Scrub
 from mai.daemon.status import painted
@@ -49,6 +49,8 @@ class Report(msgspec.Struct, frozen=True):
     records: int
     seconds: float
     records_per_s: int
+    heads: int = 0  # signed ones that were held against these journals
+    keys: tuple[str, ...] = ()  # public keys that they are signed with
 
 
 def quiet(process: str, done: int, of: int) -> None:
@@ -64,14 +66,14 @@ def verify(place: Place, names: Sequence[str] = (), *, state: bool = False, prog
     processes = dict.fromkeys(process for name in names or (None,) for process in chosen(place, name))
     scrubs = [Scrub(process) for process in processes]
     try:
-        _examine(place, scrubs, state, progress)
+        signatures = _examine(place, scrubs, state, progress)
     finally:
         for scrub in scrubs:
             scrub.close()
-    return _report(scrubs, time.monotonic() - begun_s)
+    return _report(scrubs, signatures, time.monotonic() - begun_s)
 
 
-def _examine(place: Place, scrubs: list[Scrub], state: bool, progress: Progress) -> None:
+def _examine(place: Place, scrubs: list[Scrub], state: bool, progress: Progress) -> signed.Signatures:
     def read(scrub: Scrub) -> None:
         scrub.file()
         scrub.journal(scrub.upto, lambda done: progress(scrub.process, done, scrub.upto))
@@ -91,9 +93,11 @@ def _examine(place: Place, scrubs: list[Scrub], state: bool, progress: Progress)
             _guarded(scrub, work)
     _links(place, scrubs)
     _vanished(place, scrubs)
+    signatures = signed.compare(place, scrubs)
     if state:
         for scrub in scrubs:
             _guarded(scrub, lambda scrub: _state(place, scrub))
+    return signatures
 
 
 def _guarded(scrub: Scrub, work: Callable[[Scrub], None]) -> None:
@@ -176,14 +180,17 @@ def _state(place: Place, scrub: Scrub) -> None:
 
 
 # -- the result
-def _report(scrubs: list[Scrub], seconds: float) -> Report:
-    findings = tuple(finding for scrub in scrubs for finding in scrub.findings)
+def _report(scrubs: list[Scrub], signatures: signed.Signatures, seconds: float) -> Report:
+    findings = (*(finding for scrub in scrubs for finding in scrub.findings), *signatures.findings)
     wrong = {finding.process for finding in findings}
     ledgers = tuple(
         Checked(s.process, s.records, s.ends.messages(), s.blobs, round(s.seconds, 3), s.process not in wrong) for s in scrubs
     )
     records = sum(scrub.records for scrub in scrubs)
-    return Report(not findings, findings, ledgers, records, round(seconds, 3), int(records / max(seconds, 1e-9)))
+    return Report(
+        not findings, findings, ledgers, records, round(seconds, 3), int(records / max(seconds, 1e-9)),
+        signatures.heads, tuple(signatures.keys),
+    )  # fmt: skip
 
 
 def render(report: Report, *, colour: bool = False) -> str:
@@ -196,7 +203,8 @@ def render(report: Report, *, colour: bool = False) -> str:
     word = painted("sound", 32, colour) if report.sound else painted(f"{count} finding{'s' if count > 1 else ''}", 31, colour)
     rate = f"{report.records:,} records in {report.seconds:.1f} s, {report.records_per_s:,} records/s"
     ledgers = f"{len(report.ledgers)} ledger{'s' if len(report.ledgers) > 1 else ''}"
-    return "\n".join([*lines, f"{ledgers}, {rate}: {word}"])
+    keys = f", {report.heads:,} heads signed by {', '.join(key[:16] for key in report.keys)}" if report.keys else ""
+    return "\n".join([*lines, f"{ledgers}, {rate}{keys}: {word}"])
 
 
 def _ledger(report: Report, checked: Checked, width: int, colour: bool) -> list[str]:

@@ -22,6 +22,8 @@ class Word(msgspec.Struct, frozen=True):
     done: int = 0
     progress_ms: int = 0
     replayed: int = 0  # rows and records that were read back when this life began
+    seq: int = 0  # the last durable record of its journal, and its digest
+    head: str = ""
 
 
 class Ward:

@@ -24,6 +24,7 @@ from mai.daemon.control import Control
 from mai.daemon.deaths import Deaths
 from mai.daemon.door import Doorkeeper
 from mai.daemon.draining import AT_REST, Drains
+from mai.daemon.heads import KIND, Heads, HeadsSigned
 from mai.daemon.healer import Healer, marked
 from mai.daemon.notices import Notice, Notices
 from mai.daemon.orders import Orders
@@ -40,10 +41,12 @@ from mai.sandbox.lock import Lock
 from mai.sandbox.place import Place
 from mai.sandbox.points import obey
 from mai.sandbox.room import Room
+from mai.sandbox.signing import Signer
 
 TICK_S = 1.0
 ASLEEP_S = 2.5
 FORGERS = 1000  # pids remembered, so that each is reported once
+HEADS = "heads"  # rows of state: the last signed head of each journal
 
 
 class Watchdog:
@@ -55,6 +58,8 @@ class Watchdog:
         self.parent = os.getppid()
         self.lock = Lock(place.watchdog, wait_s=5.0)
         self.book = Book(place.ledger(WATCHDOG))
+        self.signer = Signer(place.watchdog)
+        self.heads = Heads(self.book.load(HEADS))
         furnish(place, organisation)
         self.room = Room(place.state, organisation.limits.free_bytes)
         self.wards = Wards(organisation, place, self.book.unwanted)
@@ -142,14 +147,25 @@ class Watchdog:
             self.healer.turn(time.time_ns() // 1_000_000)
         if said := self.room.tend():
             self.book.incident(WATCHDOG, "disk", said)
+        self._sign(now_s)
         if self.halting:
             self._halt_further(now_s)
         self._report()
+
+    def _sign(self, now_s: float, *, now: bool = False) -> None:
+        """Put the heads that are new on record, signed, with our own as it was before."""
+        if fresh := self.heads.due(now_s, self.organisation.watchdog.sign_s, now=now):
+            own = {WATCHDOG: (self.book.head[0], self.book.head[1].hex())} if self.book.head else {}
+            heads = HeadsSigned(at_ms=time.time_ns() // 1_000_000, heads=own | fresh, key=self.signer.public)
+            body = msgspec.structs.replace(heads, signature=self.signer.sign(heads.statement()))
+            self.book.enter(KIND, msgspec.to_builtins(body), *((HEADS, process, head) for process, head in fresh.items()))
 
     # -- events in
     def _hear(self, notice: Notice, now_s: float) -> None:
         if ward := self.wards.of(notice.pid):
             self.apply(ward, Beat(ward.hear(notice)), now_s)
+            if ward.word and (wrong := self.heads.hear(ward.name, ward.word.seq, ward.word.head)):
+                self.book.incident(ward.name, "journal", wrong, pid=notice.pid)
         elif notice.pid == self.parent:
             self._hear_supervisor(notice.fields.get("X_MAI_EVENT", "{}"), now_s)
         elif notice.pid not in self._forgers and len(self._forgers) < FORGERS:
@@ -241,6 +257,8 @@ class Watchdog:
                     self.apply(ward, Stop(), now_s)
             if any(ward.case.state not in AT_REST for ward in group):
                 return
+        self._sign(now_s, now=True)
+        self.book.flush(now_s)
         self.orders.farewell()
         try:
             self.view.control.finish()

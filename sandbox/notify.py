@@ -34,11 +34,13 @@ class Notifier:
         progress_ms: int = 0,
         commits: int = 0,
         replayed: int = 0,
+        head: tuple[int, bytes] = (0, b""),
         status: str = "",
     ) -> None:
         """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done.
 
-        `replayed`: rows and records that were read back at the start.
+        `replayed`: rows and records that were read back at the start; `head`: the journal's last durable record, for the
+        watchdog to sign.
         """
         told = {
             "state": state,
@@ -47,6 +49,8 @@ class Notifier:
             "progress_ms": progress_ms,
             "commits": commits,
             "replayed": replayed,
+            "seq": head[0],
+            "head": head[1].hex(),
         }
         self.say(READY="1" if state == "ready" else "", WATCHDOG="1", STATUS=status, X_MAI=json.dumps(told))
 

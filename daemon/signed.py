@@ -1,0 +1,110 @@
+"""Journals held against the heads that the watchdog has signed: part of `mai verify`.
+
+Each head was told when the disk had its record, so a true journal holds it, whatever has happened since. All heads are
+looked up, not only the last: a journal that was exchanged has heads of its new life behind it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import pysqlite3 as sqlite3
+
+from mai.daemon.heads import KIND, HeadsSigned
+from mai.daemon.reader import Reader
+from mai.daemon.scrub import TAMPERED, Scrub
+from mai.daemon.witness import Finding
+from mai.sandbox.errors import LedgerFault
+from mai.sandbox.place import Place
+from mai.sandbox.signing import signed
+
+WATCHDOG = "watchdog"
+PORTION = 1000  # records in one SELECT
+
+
+@dataclass
+class Signatures:
+    """How many heads were held against their journals, and by which public keys they are signed."""
+
+    heads: int = 0
+    keys: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)  # about the signatures, not about a journal
+
+
+class _Against:
+    """One journal, how far the signed heads fit, and the first that does not."""
+
+    def __init__(self, scrub: Scrub) -> None:
+        self.scrub = scrub
+        self.good_seq = 0
+        self.bad = False
+
+    def hold(self, seq: int, digest: str, by_seq: int) -> None:
+        """Hold one head against it."""
+        if self.bad:
+            return
+        row = self.scrub.reader.connection.execute("SELECT digest FROM journal WHERE seq = ?", (seq,)).fetchone()
+        if row and row[0].hex() == digest:
+            self.good_seq = seq
+            return
+        self.bad = True
+        fits = f"; up to record {self.good_seq} it fits" if self.good_seq else ""
+        by = f"the watchdog has signed (its record {by_seq})"
+        if row or seq <= (last := self.scrub.reader.last()):
+            self.scrub.found(seq, f"record {seq} is not the one that {by}: the journal was written anew{fits}")
+        else:
+            said = f"the journal ends with record {last}, but {by} record {seq}: it was cut, or is an older copy"
+            self.scrub.found(last + 1, said + fits)
+
+
+def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
+    """Hold these journals against all signed heads; what differs is noted with each journal. Never raises."""
+    against = {scrub.process: _Against(scrub) for scrub in scrubs if scrub.usable}
+    found = Signatures()
+    if not against or not place.ledger(WATCHDOG).exists():
+        return found
+    try:
+        reader = Reader(place, WATCHDOG)
+    except LedgerFault:
+        return found  # the examination of the watchdog's own ledger says so
+    try:
+        for seq, text in _records(reader):
+            if (heads := _heads(seq, text, found.findings)) is not None:
+                found.keys += [] if heads.key in found.keys else [heads.key]
+                found.heads += _hold(seq, heads, against)
+    except (sqlite3.Error, LedgerFault) as error:
+        found.findings.append(Finding(WATCHDOG, 0, f"the signed heads cannot be read: {error}", TAMPERED))
+    finally:
+        reader.close()
+    return found
+
+
+def _records(reader: Reader) -> Iterator[tuple[int, str]]:
+    """Number and body of the records with signed heads, up to the newest just now."""
+    after, upto = 0, reader.last()
+    query = f"SELECT seq, body FROM journal WHERE kind = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PORTION}"
+    while rows := reader.plain(query, KIND, after, upto):
+        for seq, body in rows:
+            yield seq, reader.body_of(seq, body)
+        after = rows[-1][0]
+
+
+def _heads(seq: int, text: str, findings: list[Finding]) -> HeadsSigned | None:
+    try:
+        heads = msgspec.json.decode(text, type=HeadsSigned)
+    except msgspec.MsgspecError:
+        findings.append(Finding(WATCHDOG, seq, f"record {seq} cannot be read: its body is no {KIND}", TAMPERED))
+        return None
+    if not signed(heads.key, heads.signature, heads.statement()):
+        findings.append(Finding(WATCHDOG, seq, f"the signature of record {seq} does not fit what it says", TAMPERED))
+        return None
+    return heads
+
+
+def _hold(by_seq: int, heads: HeadsSigned, against: dict[str, _Against]) -> int:
+    held = 0
+    for process, (seq, digest) in heads.heads.items():
+        if process in against:
+            against[process].hold(seq, digest, by_seq)
+            held += 1
+    return held
