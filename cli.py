@@ -23,7 +23,6 @@ from mai.daemon.terminal import (
     lines_option,
     on_terminal,
     place_of,
-    plain,
     printable,
     process_argument,
     tape_argument,
@@ -38,6 +37,9 @@ SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTIN
 ELSEWHERE = {  # commands that lie beside what they show
     "backup": "mai.daemon.backup_commands",
     "bench": "mai.daemon.bench_commands",
+    "chart": "mai.daemon.file_commands",
+    "check": "mai.daemon.file_commands",
+    "client": "mai.daemon.client_commands",
     "drain": "mai.daemon.holding_commands",
     "effects": "mai.daemon.effects_commands",
     "verify": "mai.daemon.verify_commands",
@@ -70,47 +72,6 @@ ELSEWHERE = {  # commands that lie beside what they show
 def main(context: click.Context, state: str | None) -> None:
     """Run a company of AI agents on one host and make it behave like one team."""
     context.obj = state
-
-
-# -- the organisation
-@main.command(epilog=examples("mai check etc/company.toml", "mai check --json company.toml"))
-@click.argument("file", type=click.Path(path_type=Path))
-@json_option
-def check(file: Path, json_: bool) -> None:
-    """Report every fault of an organisation file at once, with its line."""
-    from mai.agents import check as checking
-    from mai.agents.faults import Faulty
-
-    try:
-        organisation = checking.load(file)
-    except Faulty as faulty:
-        if not json_:
-            raise
-        as_json({"file": str(file), "faults": [plain(fault) for fault in faulty.faults]})
-        sys.exit(faulty.code)
-    figures = {
-        "clients": len(organisation.clients),
-        "departments": len(organisation.departments),
-        "agents": 1 + sum(len(department.agents) for department in organisation.departments),
-        "contracts": sum(len(department.contracts) for department in organisation.departments),
-    }
-    if json_:
-        as_json({"file": str(file), "faults": [], **figures})
-    else:
-        click.echo(f"{file}: no faults; " + ", ".join(f"{number} {name}" for name, number in figures.items()))
-
-
-@main.command(epilog=examples("mai chart etc/company.toml", "mai chart --format svg company.toml > chart.svg"))
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "format_", type=click.Choice(["tree", "svg", "mermaid", "json"]), default="tree", show_default=True, help="How."
-)
-def chart(file: Path, format_: str) -> None:
-    """Draw an organisation, with the number of its paths beside a mesh's."""
-    from mai.agents import chart as charting
-    from mai.agents import check as checking
-
-    click.echo(charting.draw(checking.load(file), format_, colour=on_terminal()))
 
 
 # -- the daemon

@@ -23,6 +23,7 @@ Kind = Literal["", "python", "model", "command"]
 Service = Literal["models", "tools"]
 SERVICES: tuple[Service, ...] = ("models", "tools")  # processes of a client that its agents ask through Mai
 ENGINES = ("local-model", "embedder", "metrics")  # processes of the host, for all clients
+RESERVED = ("mai", "client", "watchdog", "supervisor", *SERVICES, *ENGINES)  # no client or department is named so
 
 
 class Limits(Part, frozen=True, kw_only=True):

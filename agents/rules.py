@@ -18,7 +18,7 @@ from mai.agents.lines import KeyPath
 from mai.agents.model_rules import agent_has_its_model, models_can_be_asked
 from mai.agents.objective_rules import objectives_agree
 from mai.agents.operations_rules import heals, operations_can_heal, remedies_are_built_in
-from mai.agents.organisation import ENGINES, SERVICES, Agent, Contract, Department, Organisation, Rank, Tool, is_name
+from mai.agents.organisation import RESERVED, Agent, Contract, Department, Organisation, Rank, Tool, is_name
 from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
 from mai.agents.sources import AGENT, PREPARE, Sources
@@ -26,7 +26,6 @@ from mai.agents.table import Table
 from mai.agents.tool_rules import OF_TOOL, servers_can_be_started
 from mai.agents.watching_rules import departments_have_an_order, figures_stay_on_the_host
 
-RESERVED: Final = ("mai", "client", "watchdog", "supervisor", *SERVICES, *ENGINES)
 BUILT_IN: Final[tuple[Rank, ...]] = ("board", "coordinator")  # added where there is none, under the rank's name
 WORKERS: Final[tuple[Rank, ...]] = ("specialist", "operator")
 Broken = Iterator[tuple[KeyPath, str, str]]

@@ -5,7 +5,8 @@
     SUPERVISOR/organisation.next    what is to run: the watchdog's choice
     SUPERVISOR/organisation.last    what ran before
 
-Each file holds a `Staged`, but the first, which holds the organisation alone.
+Each file holds a `Staged`, but the first, which holds the organisation alone. STATE/clients.json holds what was decided about
+clients at run time (clientele.py); it changes with what runs, and is read whenever the organisation file is.
 """
 
 import io
@@ -17,7 +18,9 @@ import msgspec
 
 from mai.agents import check
 from mai.agents.organisation import Organisation
+from mai.daemon.clientele import Clientele, over
 from mai.daemon.settle import settle
+from mai.sandbox import durable
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.place import Place
 
@@ -29,10 +32,11 @@ CURRENT: Final = "organisation"
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """An organisation that may run, and the bytes of its file."""
+    """An organisation that may run, the bytes of its file, and what was decided about clients at run time."""
 
     organisation: Organisation
     data: bytes
+    clientele: Clientele = Clientele()
 
 
 def path_of(place: Place, stage: Stage | Literal[""] = "") -> Path:
@@ -45,6 +49,17 @@ def replace(path: Path, data: bytes) -> None:
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     os.replace(part, path)
+
+
+def decided(place: Place) -> Clientele:
+    """What was decided about clients at run time. Raises UsageFault if that cannot be read."""
+    try:
+        return msgspec.json.decode(place.clientele.read_bytes(), type=Clientele)
+    except FileNotFoundError:
+        return Clientele()
+    except (OSError, msgspec.MsgspecError) as error:
+        hint = "put it back from a backup; without it the clients are those of the organisation file"
+        raise UsageFault(f"{place.clientele} cannot be read: {error}", hint) from None
 
 
 def current(place: Place) -> Organisation:
@@ -65,14 +80,16 @@ def stage(place: Place, name: Stage, one: Staged) -> None:
 def try_out(place: Place, file: Path) -> None:
     """Check a file, and lay down what it says. Raises MaiError, as `mai check` does."""
     data = file.read_bytes() if file.is_file() else b""
-    organisation = settle(check.load(file))
+    organisation, clientele = over(settle(check.load(file)), decided(place))
     if check.digest_of(data) != organisation.digest:
         raise UsageFault(f"{file} is being written just now", "try again")
-    stage(place, "tried", Staged(organisation, data))
+    stage(place, "tried", Staged(organisation, data, clientele))
 
 
 def take_over(place: Place, one: Staged) -> None:
-    """From now on this is what runs; a new start of the watchdog sees it."""
+    """From now on this is what runs; a new start of the watchdog sees it. Raises OSError."""
+    if place.clientele.exists() or one.clientele != Clientele():
+        durable.write(place.clientele, msgspec.json.format(msgspec.json.encode(one.clientele), indent=1))
     replace(place.organisation, one.data)
     replace(path_of(place), msgspec.msgpack.encode(one.organisation))
 

@@ -31,7 +31,7 @@ ATTEMPTS = 10
 BETWEEN_S = 0.5
 PAGES = 1000  # copied at once
 MANIFEST = "manifest.json"
-COMMON = ("organisation.toml", "organisation.path", "supervisor/organisation")  # besides each process's mandate
+COMMON = ("organisation.toml", "organisation.path", "clients.json", "supervisor/organisation")  # besides each process's mandate
 
 Progress = Callable[[str, int, int], None]  # what, how many pages, of how many
 

@@ -24,7 +24,8 @@ class Difference(msgspec.Struct, frozen=True):
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()  # what they are told of the organisation is different
-    drained: tuple[str, ...] = ()  # departments that have to be idle for it
+    drained: tuple[str, ...] = ()  # departments that have to be idle for it, and the Mai of a client that goes
+    clients: tuple[str, ...] = ()  # all that there are afterwards
 
     @property
     def touched(self) -> set[str]:
@@ -40,7 +41,7 @@ def difference(old: Organisation, new: Organisation) -> Difference:
     return Difference(
         before=old.digest, after=new.digest, changes=tuple(_words("", _plain(old), _plain(new))),
         added=tuple(name for name in after if name not in before), removed=removed, changed=changed,
-        drained=_drained(old, {*changed, *removed}),
+        drained=_drained(old, {*changed, *removed}, new.clients), clients=new.clients,
     )  # fmt: skip
 
 
@@ -64,8 +65,8 @@ def _inside(organisation: Organisation) -> Organisation:
     )  # fmt: skip
 
 
-def _drained(old: Organisation, touched: set[str]) -> tuple[str, ...]:
-    """Departments that have to be idle: those that are touched, and those whose calls a touched service may have under way."""
+def _drained(old: Organisation, touched: set[str], clients: tuple[str, ...]) -> tuple[str, ...]:
+    """Who has to be idle: departments that are touched, those whose calls a touched service may have under way, Mais that go."""
     found = []
     for client in old.clients:
         for department in old.departments:
@@ -76,6 +77,8 @@ def _drained(old: Organisation, touched: set[str]) -> tuple[str, ...]:
             through = any(used and f"{client}/{service}" in touched for service, used in uses.items())
             if through or f"{client}/{department.name}" in touched:
                 found.append(f"{client}/{department.name}")
+        if client not in clients:
+            found.append(f"{client}/mai")
     return tuple(found)
 
 

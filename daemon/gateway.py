@@ -82,6 +82,7 @@ class Gateway(Loop):
         self._refusals, self._accused = Refusals(), Accused()
         self._turned: Counter[str] = Counter()  # requests of this turn that were not taken for lack of room
         self._young = self.ledger.seq == 0  # it holds no earlier start
+        self._going = ""  # who removes the client, if somebody does
         self._operating = Operating(self)
         self._restore()
         self.bridge = Bridge(place.door, self.client, self.decider.state.watched.seq)
@@ -188,7 +189,9 @@ class Gateway(Loop):
         if self.planning.fileno() in ready:
             self.planning.turn()
         if self.bridge.fileno() in ready:
-            self.shell.feed(*(told.heard(said) for said in self.bridge.turn()))
+            heard = [told.heard(said) for said in self.bridge.turn()]
+            self._going = told.going(heard, self.name, self._going)
+            self.shell.feed(*heard)
         if self.door.fileno() in ready:
             for caller, request in self.door.turn():
                 self._serve(caller, request)
@@ -256,6 +259,8 @@ class Gateway(Loop):
         if isinstance(before, Answered):
             self._replies.append((caller, {"answer": shown(before)}, False))
             return
+        if open_ is None and self._going:
+            return self._turn_away(caller, Refused(f"the client {self.client} is being removed by {self._going}"))
         if open_ is None and self.room.low:
             return self._turn_away(caller, Refused(self.room.why(), "make room; what is under way goes on"))
         if open_ is None and len(self.decider.state.requests) >= self.decider.limits.queue:

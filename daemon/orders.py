@@ -13,11 +13,13 @@ import msgspec
 import psutil
 
 from mai.agents.organisation import SERVICES
+from mai.daemon.adopting import staged
 from mai.daemon.case import SHOWN, Event, Reset, Restart, Start, State, Stop
+from mai.daemon.client_orders import ClientOrders, changing, named
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG, is_mai
-from mai.daemon.reloading import READY_S
 from mai.daemon.stream import Follower
+from mai.daemon.vigil import Vigil
 from mai.daemon.ward import Ward, memory
 from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
 
@@ -44,22 +46,6 @@ class Order(msgspec.Struct):
     dry: bool = False  # only say what a reload would do
 
 
-class Vigil:
-    """A caller who waits. `step` answers when it can, and says whether that was the last answer."""
-
-    def __init__(self, caller: Caller, until_s: float, step: Callable[[], bool], late: Callable[[], MaiError]) -> None:
-        self.caller, self.until_s, self.step, self.late = caller, until_s, step, late
-
-    def over(self, now_s: float) -> bool:
-        """Answer if there is something to say; true at the end."""
-        if self.caller.gone or self.step():
-            return True
-        if now_s < self.until_s:
-            return False
-        self.caller.answer(refusal(self.late()))
-        return True
-
-
 class Orders:
     """Takes the requests of one door in each turn, and keeps those who wait."""
 
@@ -79,6 +65,7 @@ class Orders:
             "drain": self._drain,
             "remedies": self._remedies,
             "reload": self._reload,
+            **ClientOrders(watchdog, self._wait).table,
         }
 
     def turn(self, now_s: float) -> None:
@@ -89,6 +76,9 @@ class Orders:
             except MaiError as error:
                 caller.answer(refusal(error))
         self._vigils = [vigil for vigil in self._vigils if not vigil.over(now_s)]
+
+    def _wait(self, vigil: Vigil) -> None:
+        self._vigils.append(vigil)
 
     def tell(self) -> bool:
         """Tell those who follow what has become durable; true if there is more to tell at once."""
@@ -121,9 +111,10 @@ class Orders:
             {**ward.describe(now_s, recent.get(ward.name, []), pss=order.pss), **self._wanted(ward.name)}
             for ward in self._watchdog.wards.values()
         ]
+        clients = {name: self._watchdog.clientele.origin(name) for name in self._watchdog.organisation.clients}
         processes = [*wards, *self._ourselves(now_s, pss=order.pss)]
         disk, cgroup = self._watchdog.room.describe(), self._watchdog.allotment.controllers()
-        caller.answer({"processes": processes, "disk": disk, "cgroup": cgroup})
+        caller.answer({"processes": processes, "clients": clients, "disk": disk, "cgroup": cgroup})
 
     def _wanted(self, name: str) -> Reply:
         """What operators want of a process, who, and why."""
@@ -236,24 +227,11 @@ class Orders:
         if self._watchdog.halting:
             raise Refused("everything is being stopped", "start it again with: mai up")
         if order.dry:
-            return caller.answer({"state": "looked", "difference": msgspec.to_builtins(reloading.look())})
+            found = msgspec.to_builtins(reloading.look())
+            return caller.answer({"state": "looked", "difference": found, **named(staged(self._watchdog.place, "tried"))})
         found = msgspec.to_builtins(reloading.begin(caller.user, order.timeout_s, now_s))
-        last: list[object] = []
-
-        def step() -> bool:
-            if reloading.now:
-                told = [reloading.now.phase, reloading.waits_for()]
-                if told != last:
-                    last[:] = told
-                    caller.answer({"phase": told[0], "waits_for": told[1], "undone": reloading.now.undone}, more=True)
-                return False
-            caller.answer({"state": reloading.ended[0], "why": reloading.ended[1], "difference": found})
-            return True
-
-        def late() -> MaiError:
-            return Expired("the organisation is still being changed", "look at: mai status")
-
-        self._vigils.append(Vigil(caller, now_s + order.timeout_s + 2 * READY_S + STOP_S + GRACE_S, step, late))
+        runs = staged(self._watchdog.place, "next")
+        self._vigils.append(changing(reloading, caller, now_s + order.timeout_s, lambda: {"difference": found, **named(runs)}))
 
     def _remedies(self, caller: Caller, order: Order, now_s: float) -> None:
         known = self._watchdog.healer.remedies.known.values()

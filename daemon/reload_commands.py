@@ -32,22 +32,35 @@ def reload(context: click.Context, *, dry: bool, timeout_s: float, json_: bool) 
         as_json(last)
     else:
         click.echo("\n".join(_words(last)))
+        for remark in last["remarks"]:
+            click.echo(f"note: {remark}", err=True)
     if last["state"] == "undone":
         raise MaiError(f"the former organisation runs again: {last['why']}", "look at: mai logs, mai status")
 
 
 def _asked(place: "Place", dry: bool, timeout_s: float, *, quiet: bool) -> dict[str, Any]:
     """The watchdog's last reply; on the way it is shown where it stands. Raises MaiError."""
+    return carried_out(place, {"do": "reload", "dry": dry, "timeout_s": timeout_s}, quiet=quiet)
+
+
+def carried_out(place: "Place", order: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """The last reply to an order that changes the organisation; on a terminal it is shown where it stands. Raises MaiError."""
     from mai.daemon.door import Door, fault
 
     last: dict[str, Any] = {}
-    for last in Door(place.door, timeout_s + 200).ask({"do": "reload", "dry": dry, "timeout_s": timeout_s}):
+    for last in Door(place.door, order["timeout_s"] + 200).ask(order):
         if "error" in last:
             raise fault(last)
         if "phase" in last and not quiet and sys.stderr.isatty():
             waits = ", ".join(f"{name} ({what})" for name, what in last["waits_for"].items())
             click.echo(f"{last['phase']}{': ' * bool(waits)}{waits}", err=True)
     return last
+
+
+def whence(client: tuple[str, str]) -> str:
+    """A client's name, and where it stands."""
+    name, origin = client
+    return f"{name} ({'file' if origin == 'file' else 'added at run time'})"
 
 
 def _words(last: dict[str, Any]) -> list[str]:
@@ -61,5 +74,7 @@ def _words(last: dict[str, Any]) -> list[str]:
             lines.append(f"{what}: {', '.join(names)}")
     if not changes:
         lines.append("nothing differs")
+    if "added" in last["clients"].values():
+        lines.append(f"clients: {', '.join(map(whence, last['clients'].items()))}")
     end = {"looked": "nothing was done", "done": f"runs as {found['after']}, before {found['before']}"}
     return [*lines, *([end[last["state"]]] if last["state"] in end else [])]

@@ -1,4 +1,5 @@
-"""`mai reload`: another organisation takes the place of the one that runs, and only the processes that it touches are touched.
+"""Another organisation takes the place of the one that runs, and only the processes that it touches are touched: `mai reload`,
+and `mai client add` and `remove`, which change nothing but the clients.
 
     draining   Mai holds new tasks for the departments that change or go; those of requests that she had before still pass, so
                that they finish under the organisation under which they began. All idle, or time is up →
@@ -6,7 +7,8 @@
     settling   all of them are ready: done. One fails, or time is up: the same way back, which is `undone`
 
 Where it stands is in the book before anything is done, and each step can be done twice: a watchdog that dies goes on with it.
-When the supervisor dies everything starts again from the file, and what was wanted of departments before is wanted again.
+When the supervisor dies everything starts again from the file and what was decided about clients, which changes in `applying`;
+what was wanted of departments before is wanted again.
 """
 
 import time
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from mai.daemon.adopting import Staged, path_of, replace, stage, staged
+from mai.daemon.adopting import Staged, stage, staged
 from mai.daemon.case import Case, Reset, Restart, Start, Stop
 from mai.daemon.control import Control
 from mai.daemon.difference import Difference, difference
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
     from mai.daemon.watchdog import Watchdog
 
 Phase = Literal["draining", "applying", "settling"]
+What = Literal["reload", "add", "remove"]
 READY_S: Final = 60.0  # for all that it touches to be ready again
 PATIENCE_S: Final = 30.0  # for the supervisor to read a file
 NOUN: Final = "reload"
-WHY: Final = "the organisation changes"
+WHY: Final[dict[What, str]] = {
+    "reload": "the organisation changes", "add": "a client comes", "remove": "the client is removed"
+}  # fmt: skip
 
 
 class Change(msgspec.Struct):
@@ -45,6 +50,15 @@ class Change(msgspec.Struct):
     before: dict[str, dict[str, Any] | None] = {}  # drained departments: what was wanted of them
     idle: tuple[str, ...] = ()  # processes that were not to run
     undone: str = ""  # why it is taken back
+    what: What = "reload"
+    client: str = ""  # that comes or goes; "" for a reload
+    left: dict[str, int] = {}  # processes that were not done in time, and what they have open
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """How its records begin. Those of a client are about that client, so that no other is told of them."""
+        about = {"process": f"{self.client}/mai", "what": self.what} if self.client else {"process": "watchdog"}
+        return {**about, "by": self.by, "before": self.difference.before, "after": self.difference.after}
 
     @property
     def comes(self) -> tuple[str, ...]:
@@ -63,6 +77,7 @@ class Reloading:
     def __init__(self, watchdog: "Watchdog") -> None:
         self._watchdog = watchdog
         self.ended: tuple[str, str] = ("", "")  # done or undone, and why
+        self.left: dict[str, int] = {}  # what was open then in those that were not done in time
         self._until_s = 0.0  # for what is to become ready
         self._old: dict[str, int] = {}  # processes that were told to start again: the pid that has to be gone
         row = watchdog.book.load(NOUN).get("")
@@ -73,7 +88,7 @@ class Reloading:
         if (now := self.now) is None:
             return
         if now.boot != boot:
-            self._end("done" if self._watchdog.organisation.digest == now.difference.after else "undone", "all was started again")
+            self._end("done" if self._has_come(now.difference) else "undone", "all was started again")
             return
         for name in now.goes:
             if name not in self._watchdog.wards:
@@ -81,11 +96,15 @@ class Reloading:
         if now.phase == "settling":
             now.phase = "applying"
 
+    def _has_come(self, found: Difference) -> bool:
+        """Does what was to come run already?"""
+        runs = self._watchdog.organisation
+        return runs.digest == found.after and (not found.clients or set(found.clients) == set(runs.clients))
+
     # -- an order
     def look(self) -> Difference:
         """What the file says now, against what runs. Raises MaiError: it has faults."""
-        if self.now:
-            raise Refused(f"the organisation is being changed by {self.now.by}", "look at it with: mai status")
+        self.free()
         reply = Control(self._watchdog.place.supervisor_socket, PATIENCE_S).try_out()
         if reply:
             raise fault(reply)
@@ -93,24 +112,35 @@ class Reloading:
 
     def begin(self, by: str, timeout_s: float, now_s: float) -> Difference:
         """Change it as the file says. Raises MaiError: then nothing was done."""
-        found, book, place = self.look(), self._watchdog.book, self._watchdog.place
-        if book.fault:
-            raise Refused(f"the watchdog cannot write its ledger: {book.fault}", "make room, and try again")
-        replace(path_of(place, "next"), path_of(place, "tried").read_bytes())
-        stage(place, "last", Staged(self._watchdog.organisation, place.organisation.read_bytes()))
-        wards = self._watchdog.wards
+        found = self.look()
+        self.change(staged(self._watchdog.place, "tried"), Change(
+            phase="draining", by=by, boot=self._watchdog.view.boot, until_ms=_in_ms(timeout_s), difference=found,
+        ), now_s)  # fmt: skip
+        return found
+
+    def free(self) -> None:
+        """Raises Refused if a change is under way, or none could be put on record."""
+        if self.now:
+            raise Refused(f"the organisation is being changed by {self.now.by}", "look at it with: mai status")
+        if self._watchdog.book.fault:
+            fault = self._watchdog.book.fault
+            raise Refused(f"the watchdog cannot write its ledger: {fault}", "make room, and try again")
+
+    def change(self, to: Staged, now: Change, now_s: float) -> None:
+        """Begin with a change. Raises MaiError, OSError: then nothing was done."""
+        book, place = self._watchdog.book, self._watchdog.place
+        runs = Staged(self._watchdog.organisation, place.organisation.read_bytes(), self._watchdog.clientele)
+        stage(place, "next", to)
+        stage(place, "last", runs)
+        found, wards = now.difference, self._watchdog.wards
         drained = [name for name in found.drained if name in wards and wards[name].case.state not in ("stopped", "failed")]
-        until_ms = time.time_ns() // 1_000_000 + int(timeout_s * 1000)
-        self.now = Change(
-            phase="draining", by=by, boot=self._watchdog.view.boot, until_ms=until_ms, difference=found,
-            before={name: book.wants.get(name) for name in drained},
-            idle=tuple(name for name, ward in wards.items() if not ward.case.wanted),
-        )  # fmt: skip
+        now.before = {name: book.wants.get(name) for name in drained}
+        now.idle = tuple(name for name, ward in wards.items() if not ward.case.wanted)
+        self.now = now
         for name in drained:
-            book.want(name, "drain", by, WHY, then="change", until_ms=until_ms)
+            book.want(name, "drain", now.by, WHY[now.what], then="change", until_ms=now.until_ms)
         self._save("begun")
         self.turn(now_s)
-        return found
 
     def bar(self, name: str) -> None:
         """Raises Refused if a process is part of what is under way."""
@@ -134,8 +164,10 @@ class Reloading:
             busy = self._busy()
             if busy and time.time_ns() // 1_000_000 < now.until_ms:
                 return
+            then = "the client is added again" if now.what == "remove" else "it runs under the new organisation"
             for name, ward in busy:
-                text = f"was not done in time: {ward.word.queue if ward.word else 0} open; they go on under the new organisation"
+                now.left[name] = ward.word.queue if ward.word else 0
+                text = f"was not done in time: {now.left[name]} open; they go on when {then}"
                 self._watchdog.book.incident(name, "drain", text, pid=ward.case.pid)
             now.phase = "applying"
             self._save("drained")
@@ -206,7 +238,7 @@ class Reloading:
 
     def _back(self, now: Change, why: str) -> None:
         """It does not work: the former organisation again."""
-        self._watchdog.book.incident("watchdog", "reload", f"the new organisation is taken back: {why}"[:1000])
+        self._watchdog.book.incident(str(now.named["process"]), "reload", "the new organisation is taken back", why=why[:1000])
         now.undone, now.phase = why, "applying"
         self._old.clear()
         self._save("taken back")
@@ -215,27 +247,29 @@ class Reloading:
         """Nothing is under way any more."""
         now, book = self.now, self._watchdog.book
         assert now is not None
-        for name in now.goes:
-            if ward := self._watchdog.wards.get(name):
-                if state == "done":  # before what was wanted is forgotten, or Mai would take it for free
-                    book.give_up(name, "it is no part of the organisation any more", now.boot)
-                book.want(name, "run", now.by)
-                del self._watchdog.wards[ward.name]
-        for name in now.comes:
-            book.revive(name)
+        runs = self._watchdog.organisation
+        for name in (*now.difference.added, *now.difference.removed):
+            if name in runs.engines() or name in runs.processes():
+                book.revive(name)
+                continue
+            if self._watchdog.wards.pop(name, None) and state == "done":
+                # before what was wanted is forgotten, or Mai would take it for free
+                book.give_up(name, "it is no part of the organisation any more", now.boot)
+            book.want(name, "run", now.by)
         for name, before in now.before.items():
             if name in self._watchdog.wards:
                 book.wish(name, before, now.by)
         self._watchdog.view.tidy()
-        self.now, self.ended = None, (state, why)
+        self.now, self.ended, self.left = None, (state, why), now.left
         self._old.clear()
-        told = {"process": "watchdog", "state": state, "why": why[:1000], "by": now.by}
-        digests = {"before": now.difference.before, "after": now.difference.after}
-        book.enter("reloaded", {**told, **digests}, (NOUN, "", None))
+        book.enter("reloaded", {**now.named, "state": state, "why": why[:1000]}, (NOUN, "", None))
 
     def _save(self, step: str) -> None:
         assert self.now is not None
-        now = self.now
-        digests = {"before": now.difference.before, "after": now.difference.after}
-        row = msgspec.to_builtins(now)
-        self._watchdog.book.enter("reload", {"process": "watchdog", "step": step, "by": now.by, **digests}, (NOUN, "", row))
+        row = msgspec.to_builtins(self.now)
+        self._watchdog.book.enter("reload", {**self.now.named, "step": step}, (NOUN, "", row))
+
+
+def _in_ms(seconds: float) -> int:
+    """Milliseconds since 1970, so many seconds from now."""
+    return time.time_ns() // 1_000_000 + int(seconds * 1000)

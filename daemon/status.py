@@ -1,6 +1,7 @@
 """`mai status` for people: the tree of processes with their figures."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 HEADINGS = ("process", "state", "pid", "uptime", "restarts", "memory", "queue", "done", "last progress")
@@ -30,8 +31,8 @@ def duration(seconds: float | None) -> str:
     return f"{max(seconds, 0.0):.1f} s"
 
 
-def rows(processes: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """One row for each process, clients as branches."""
+def rows(processes: list[dict[str, Any]], clients: Mapping[str, str] = {}) -> list[tuple[str, ...]]:
+    """One row for each process, clients as branches; `clients` says where each stands."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for process in processes:
         groups[process["name"].partition("/")[0]].append(process)
@@ -40,7 +41,7 @@ def rows(processes: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     for group in order:
         members = groups[group]
         if members[0]["name"] != group:
-            found.append((group,))
+            found.append((group + " (added at run time)" * (clients.get(group) == "added"),))
         for number, process in enumerate(members):
             found.append(_row(process, last=number == len(members) - 1, alone=process["name"] == group))
     return found
@@ -67,9 +68,10 @@ def held(process: dict[str, Any]) -> str:
     return f"{process['name']}: {HELD[process['wanted']]} by {process['wanted_by']}{why}"
 
 
-def render(processes: list[dict[str, Any]], *, colour: bool, width: int = 0, disk: dict[str, Any] | None = None) -> str:
+def render(found: dict[str, Any], *, colour: bool, width: int = 0) -> str:
     """The whole table, with what is wrong below it; columns that a terminal of this width cannot hold are left out."""
-    table = [HEADINGS, *rows(processes)]
+    processes, disk = found["processes"], found.get("disk")
+    table = [HEADINGS, *rows(processes, found.get("clients", {}))]
     widths = [max(len(row[i]) for row in table if len(row) > i) for i in range(len(HEADINGS))]
     while width and len(widths) > 2 and sum(widths) + 2 * len(widths) - 2 > width:
         widths.pop()

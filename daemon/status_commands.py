@@ -34,7 +34,7 @@ def status(context: click.Context, what: str, *, json_: bool, schema_: bool) -> 
     if json_:
         return as_json(found)
     width = shutil.get_terminal_size().columns if on_terminal() else 0
-    click.echo(render(found["processes"], colour=on_terminal(), width=width, disk=found.get("disk")))
+    click.echo(render(found, colour=on_terminal(), width=width))
     own = [one for process in found["processes"] if process["name"] == what for one in process["incidents"]]
     if own:
         click.echo("\n" + printable("\n".join(map(line, own))))

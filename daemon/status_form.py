@@ -59,6 +59,7 @@ class Status(msgspec.Struct, forbid_unknown_fields=True):
     """All of it."""
 
     processes: list[Process]
+    clients: Annotated[dict[str, Literal["file", "added"]], Meta(description="where each stands: the file, or added at run time")]
     disk: Disk
     cgroup: Annotated[list[str], Meta(description="controllers that bound each process; none without a delegated cgroup")] = []
 

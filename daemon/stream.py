@@ -7,7 +7,8 @@
 
 `after` is the last record that the caller has; -1 asks for new ones only. A caller who has more than there is (the ledger was
 put back to an older copy, or made anew) is told what comes from now on. Records about a client's processes are for that
-client, those about the host's processes for all; signed heads, which name everybody's, are for nobody.
+client, those about the host's processes for all, without what they say of why: there may stand something of another client.
+Signed heads, which name everybody's, are for nobody.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -40,8 +41,13 @@ class Follower:
     def _standing(self) -> Reply:
         wanted = {name: how for name, how in self._book.desired().items() if concerns(name, self._client)}
         whose = {name: said for name, said in self._book.whose().items() if name in wanted}
-        failed = {name: str(one["why"]) for name, one in self._book.failed.items() if concerns(name, self._client)}
+        known = {name: str(one["why"]) for name, one in self._book.failed.items() if concerns(name, self._client)}
+        failed = {name: why if self._own(name) else "" for name, why in known.items()}
         return {"seq": self._book.seq, "wanted": wanted, "failed": failed, "whose": whose}
+
+    def _own(self, process: str) -> bool:
+        """Is it one of the client's own, or is all told to this caller?"""
+        return not self._client or process.partition("/")[0] == self._client
 
     def step(self) -> None:
         """Tell what is new."""
@@ -51,7 +57,8 @@ class Follower:
             return  # the book says so itself; what it holds is told when it can be read again
         for seq, at_ms, kind, body in entries:
             if kind != heads.KIND and concerns(body.get("process", ""), self._client):
-                self.caller.answer({"record": {**body, "seq": seq, "at_ms": at_ms, "kind": kind}}, more=True)
+                told = {key: value for key, value in body.items() if key != "why" or self._own(body.get("process", ""))}
+                self.caller.answer({"record": {**told, "seq": seq, "at_ms": at_ms, "kind": kind}}, more=True)
             self._told = seq
 
     @property

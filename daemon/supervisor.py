@@ -33,6 +33,7 @@ from supervisor.states import ProcessStates, SupervisorStates
 from mai.agents import check
 from mai.agents.organisation import Organisation
 from mai.daemon import adopting
+from mai.daemon.clientele import over
 from mai.daemon.duties import Halt, Herald, Upward, Watch
 from mai.daemon.programs import WATCHDOG, Command, command, environment, render
 from mai.daemon.remote import named, process_name
@@ -280,7 +281,8 @@ def serve(place: Place, file: Path, how: Command) -> None:
     upward = Upward(Notifier())
     for directory in dict.fromkeys((place.state, place.run)):  # both, or two daemons could share the sockets
         Lock(directory, "daemon")
-    adopting.take_over(place, adopting.Staged(organisation, file.read_bytes()))
+    organisation, clientele = over(organisation, adopting.decided(place))
+    adopting.take_over(place, adopting.Staged(organisation, file.read_bytes(), clientele))
     supervisor = Supervisor(_options(place, organisation, how), upward, file, how)
     supervisor.options.groups = grouped()
     with contextlib.suppress(asyncore.ExitNow):

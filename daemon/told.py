@@ -123,3 +123,16 @@ def heard(reply: Fields) -> Told | Standing:
     record = dict(reply["record"])
     seq, at_ms, kind = (record.pop(name) for name in ("seq", "at_ms", "kind"))
     return Told(int(seq), int(at_ms), str(kind), str(record.pop("process", "")), record)
+
+
+def going(heard: list[Told | Standing], mai: str, before: str) -> str:
+    """Who removes the client of this Mai, after these words; "" if nobody does.
+
+    Not from her journal: what it says of that was true in a former life, from which the client may have been brought back.
+    """
+    for one in heard:
+        if isinstance(one, Standing):
+            before = one.whose.get(mai, ("", ""))[0] if one.wanted.get(mai) == "drain" else ""
+        elif one.kind == "wanted" and one.process == mai:
+            before = str(one.body.get("by", "")) if one.body.get("wanted") == "drain" else ""
+    return before

@@ -18,6 +18,7 @@ import msgspec
 
 from mai.agents.organisation import Organisation
 from mai.daemon import allotment
+from mai.daemon.adopting import decided
 from mai.daemon.book import Book
 from mai.daemon.case import Beat, Case, Ended, Event, Moment, Restart, Spawned, Stop, Tick, due_s
 from mai.daemon.control import Control
@@ -66,6 +67,7 @@ class Watchdog:
         self.view = View(self, Control(place.supervisor_socket))
         self.drains = Drains(self)
         self.healer = Healer(self, organisation)
+        self.clientele = decided(place)
         self.reloading = Reloading(self)
         self.deaths = Deaths(place)
         self.allotment = allotment.found()
@@ -242,7 +244,7 @@ class Watchdog:
 
     def take_up(self, organisation: Organisation) -> None:
         """Care for the processes of another organisation from now on; those that are no part of it have still to be stopped."""
-        self.organisation = organisation
+        self.organisation, self.clientele = organisation, decided(self.place)
         self.room = Room(self.place.state, organisation.limits.free_bytes)
         self.wards.extend(organisation, self.book.unwanted)
         self.healer.take_up(organisation)

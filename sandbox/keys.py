@@ -4,13 +4,13 @@ A secret key is readable by its process alone. A client's Mai knows the public k
 department knows Mai's (`mai.key`). The watchdog makes and hands out what is missing before a process starts.
 """
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import zmq
 
+from mai.sandbox import durable
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.place import Place
 
@@ -57,18 +57,5 @@ def known(home: Path) -> dict[bytes, str]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace a small private file whole: a reader sees the old one or the new one, also after a power cut."""
-    if path.exists() and path.read_bytes() == data:
-        return
-    part = path.with_name(path.name + ".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    """Replace a small private file whole."""
+    durable.write(path, data)

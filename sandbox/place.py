@@ -4,6 +4,7 @@ STATE/format                      the number of the layout; a newer one is refus
 STATE/lock                        held by the supervisor for life
 STATE/organisation.toml           a copy of the running organisation file
 STATE/organisation.path           where it was read from
+STATE/clients.json                which clients were added and removed at run time
 STATE/log/acme.support.log        what a process printed
 STATE/supervisor/                 its pid, what it printed, the organisation as it was checked
 STATE/watchdog/                   ledger.db, ledger.made
@@ -41,6 +42,7 @@ class Place:
         self.run = Path(os.path.abspath(run or (setting("MAI_RUN") if state is None else "") or self.state / "run"))
         self.lock = self.state / "lock"
         self.organisation = self.state / "organisation.toml"
+        self.clientele = self.state / "clients.json"
         self.supervisor = self.state / "supervisor"
         self.watchdog = self.state / "watchdog"
         self.logs = self.state / "log"

@@ -174,11 +174,11 @@ class Daemon:
         assert ran.returncode == 0, ran.stderr
 
     # -- its processes
-    def supervisor(self) -> subprocess.Popen[bytes]:
+    def supervisor(self, **more: str) -> subprocess.Popen[bytes]:
         """Start the supervisor as a child of the test's, as systemd would."""
         places = [str(self.place.state), str(self.place.run), str(self.file)]
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "mai.daemon.supervisor", *places], env=environment(), stdin=subprocess.DEVNULL
+            [sys.executable, "-P", "-m", "mai.daemon.supervisor", *places], env=environment(**more), stdin=subprocess.DEVNULL
         )
 
     def status(self) -> dict[str, dict[str, Any]]:

@@ -234,10 +234,10 @@ def test_what_is_wrong_stands_below_the_table() -> None:
         {"name": "supervisor", "state": "ready", "status": "all well", **still, "pid": 7, "uptime_s": 3},
         {"name": "beta/mai", "state": "backoff", "status": "soon", **still},
     ]
-    shown = render(processes, colour=False)
+    shown = render({"processes": processes}, colour=False)
     assert [line.split()[0] for line in shown.splitlines()[1:6]] == ["supervisor", "acme", "└──", "beta", "└──"]
     assert shown.splitlines()[-2:] == ["acme/sales: died 5 times", "beta/mai: soon"] and "all well" not in shown
-    assert "\x1b[31m" in render(processes, colour=True)
+    assert "\x1b[31m" in render({"processes": processes}, colour=True)
 
 
 def test_a_narrow_terminal_gets_fewer_columns() -> None:
@@ -245,10 +245,10 @@ def test_a_narrow_terminal_gets_fewer_columns() -> None:
     still = {"pid": 70_000, "uptime_s": 5, "restarts": 0, "memory_bytes": 1 << 25, "queue": 0, "done": 0, "last_progress_s": 1}
     processes = [{"name": "acme/engineering", "state": "ready", "status": "", **still}]
     for width in (0, 200, 80, 40, 24, 5):
-        lines = render(processes, colour=False, width=width).splitlines()
+        lines = render({"processes": processes}, colour=False, width=width).splitlines()
         assert "engineering" in lines[-1] and "ready" in lines[-1]
         assert width in (0, 5) or all(len(line) <= width for line in lines)
-    assert "last progress" in render(processes, colour=False, width=200)
+    assert "last progress" in render({"processes": processes}, colour=False, width=200)
 
 
 def test_long_work_is_counted_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,90 @@
+"""The commands `mai client add|remove|list`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mai.daemon.reload_commands import carried_out
+from mai.daemon.terminal import as_json, complete_client, examples, json_option, place_of
+from mai.sandbox.errors import MaiError
+
+if TYPE_CHECKING:
+    from mai.sandbox.place import Place
+
+timeout_option = click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(0, 86400, min_open=True), default=60.0, show_default=True, metavar="SECONDS",
+    help="How long it may take to finish what it has; what is open then goes on if the client is added again.",
+)  # fmt: skip
+
+
+@click.group(epilog=examples("mai client list", "mai client add beta", "mai client remove beta"))
+def client() -> None:
+    """The clients that the organisation works for: add and remove them while the others run.
+
+    A client that is added here stands beside the organisation file, which is never written, and runs after every start.
+    """
+
+
+@client.command(epilog=examples("mai client add beta", "mai client add beta --json"))
+@click.argument("name")
+@json_option
+@click.pass_context
+def add(context: click.Context, name: str, json_: bool) -> None:
+    """Run the organisation for one more client, and wait until all of its processes are ready.
+
+    One that was removed has all that it had. If a process does not become ready the client is taken back. Ctrl-C leaves
+    it to the watchdog.
+    """
+    last = carried_out(place_of(context), {"do": "client_add", "name": name, "timeout_s": 0.0}, quiet=json_)
+    if json_:
+        as_json(last)
+    elif last["state"] == "done":
+        click.echo(f"{name} is ready")
+    if last["state"] == "undone":
+        raise MaiError(f"{name} was taken back: {last['why']}", f"look at: mai logs {name}/mai, mai incidents {name}")
+
+
+@client.command(epilog=examples("mai client remove beta", "mai client remove beta --timeout 300"))
+@click.argument("name", shell_complete=complete_client)
+@timeout_option
+@json_option
+@click.pass_context
+def remove(context: click.Context, name: str, *, timeout_s: float, json_: bool) -> None:
+    """End a client: no new requests, what is under way is finished, then its processes are stopped. Its data stays.
+
+    mai client add brings it back with all that it had; mai client erase destroys it. Ctrl-C leaves it to the watchdog.
+    """
+    _removed(place_of(context), name, timeout_s, json_=json_)
+
+
+def _removed(place: "Place", name: str, timeout_s: float, *, json_: bool) -> None:
+    """Have it removed, and say what came of it. Raises MaiError."""
+    last = carried_out(place, {"do": "client_remove", "name": name, "timeout_s": timeout_s}, quiet=json_)
+    if json_:
+        as_json(last)
+    elif last["state"] == "done":
+        click.echo("\n".join([f"{name} is removed; its data stays", *_left(name, last["open"])]))
+    if last["state"] == "undone":
+        raise MaiError(f"{name} runs again: {last['why']}", "look at: mai client list")
+
+
+def _left(name: str, left: dict[str, int]) -> list[str]:
+    """What was open at the end."""
+    count = left.get(f"{name}/mai", 0)
+    return [f"{count} of its requests were not finished; they go on if it is added again before their deadlines"] if count else []
+
+
+@client.command("list", epilog=examples("mai client list", "mai client list --json"))
+@json_option
+@click.pass_context
+def list_(context: click.Context, json_: bool) -> None:
+    """Show the clients: where each stands, how its processes are, how much it has; and those that were removed."""
+    from mai.daemon import client_list
+
+    found = client_list.look(place_of(context))
+    if json_:
+        as_json(found)
+    else:
+        click.echo(client_list.render(found))
+        for remark in found["remarks"]:
+            click.echo(f"note: {remark}", err=True)
