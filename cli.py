@@ -47,6 +47,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "rebuild": "mai.daemon.rebuild_commands",
     "quarantine": "mai.daemon.quarantine_commands",
     "fallback": "mai.daemon.fallback_commands",
+    "keys": "mai.daemon.keys_commands",
     "incidents": "mai.daemon.incidents_commands",
     "metrics": "mai.daemon.metrics_commands",
     "pause": "mai.daemon.holding_commands",

@@ -7,8 +7,8 @@ from mai.agents.loop import Loop, Ready
 from mai.agents.messages import Complaint, Hop, Malformed
 from mai.agents.pipes import Pipe
 from mai.agents.wire import Dealer
-from mai.sandbox import keys
 from mai.sandbox.place import Place
+from mai.sandbox.points import reach
 
 
 class Linked(Loop):
@@ -22,10 +22,24 @@ class Linked(Loop):
 
     def dial(self) -> None:
         """Connect to Mai."""
-        path, mai = self.place.sockets(self.mandate.client) / "mai.sock", (self.home / "mai.key").read_bytes()
-        self.dealer = Dealer(self.name, path, keys.own(self.home), mai, self.limit_bytes)
+        hand, path = self.read_keys(), self.place.sockets(self.mandate.client) / "mai.sock"
+        self.dealer = Dealer(self.name, path, hand.own, hand.mai, self.limit_bytes)
         self.poller.register(self.dealer.socket, zmq.POLLIN)
         self.poller.register(self.dealer.monitor, zmq.POLLIN)
+
+    def look(self) -> None:
+        """Other keys: hang up, and dial anew with them; the links' numbers see to what was on its way."""
+        before = self.hand
+        if (hand := self.new_keys()) is None:
+            return
+        if before and (before.own, before.mai) == (hand.own, hand.mai):
+            return
+        reach("keys.heeded")
+        self.poller.unregister(self.dealer.socket)
+        self.poller.unregister(self.dealer.monitor)
+        self.dealer.close()
+        self.decider.state.transit(self.mai).connected = False  # until Mai's Hello
+        self.dial()
 
     # -- what the shell needs
     def send(self, peer: str, frame: bytes) -> bool:

@@ -17,7 +17,8 @@ from mai.agents.decider import Decider, Tick
 from mai.agents.events import ProcessStarted, ProcessStopped
 from mai.agents.organisation import Mandate
 from mai.agents.shell import Shell, now_ms
-from mai.sandbox.errors import LedgerFault, MaiError
+from mai.sandbox import keys
+from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.life import EX_CONFIG, EX_TEMPFAIL, Signals, keep_traceback, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
@@ -63,6 +64,8 @@ class Loop:
         self.done, self.progress_ms = 0, now_ms()
         self._beat_s = 0.0  # when the next heartbeat is due, on the monotonic clock: the other one may be set back
         self._replayed = 0  # rows and records that were read back
+        self.hand: keys.Hand | None = None  # the keys that this process has read
+        self._stamp: tuple[tuple[int, int], ...] = ()
         self.halted = ""  # why this process cannot go on
 
     # -- what a subclass says
@@ -76,6 +79,9 @@ class Loop:
     def after(self) -> None:
         """What may leave the process now that the turn is committed."""
 
+    def look(self) -> None:
+        """Once in each heartbeat: has something in the process's directory changed?"""
+
     def queue(self) -> int:
         """How much is waiting or in work."""
         return 0
@@ -86,6 +92,24 @@ class Loop:
 
     def close(self) -> None:
         """Give back what the subclass holds."""
+
+    # -- its keys
+    def read_keys(self) -> keys.Hand:
+        """Read the keys that lie in its directory. Raises UsageFault."""
+        self._stamp = keys.stamp(self.home)  # before, so that what changes meanwhile is seen the next time
+        self.hand = keys.read(self.home)
+        return self.hand
+
+    def new_keys(self) -> keys.Hand | None:
+        """The keys that lie in its directory, if others were put there since they were read."""
+        before = self.hand
+        if before is None or keys.stamp(self.home) == self._stamp:
+            return None
+        try:
+            found = self.read_keys()
+        except UsageFault:
+            return None  # it has those that it has; the next heartbeat looks again
+        return found if found.digest != before.digest else None
 
     # -- the loop
     def started(self) -> None:
@@ -140,11 +164,13 @@ class Loop:
         self.shell.commit(all_of_it=beat)
         self.after()
         if beat:
+            self.look()
             self._beat_s = time.monotonic() + HEARTBEAT_S
             queue, commits = self.queue(), self.ledger.commits
             told = {"queue": queue, "done": self.done, "progress_ms": self.progress_ms, "commits": commits}
             told["replayed"] = self._replayed
-            self.notifier.beat("ready", **told, head=self.ledger.durable, status=self.status())
+            digest = self.hand.digest if self.hand else ""
+            self.notifier.beat("ready", **told, head=self.ledger.durable, keys=digest, status=self.status())
         return more
 
     def _stop(self) -> None:

@@ -11,6 +11,7 @@ from mai.agents.messages import Cancelled, Doubt, Recall, Released, Remedy, Reme
 from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.cases import Healing
+from mai.daemon.keyed import Keyed
 from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.told import Watched
@@ -176,6 +177,7 @@ class MaiState(State):
         self.watched = Watched()  # what the watchdog has told
         self.healing = Healing()  # and what is done about it
         self.pulse = Pulse()
+        self.keyed = Keyed()  # which keys are good
         self.held: dict[str, Hold] = {}  # departments that take no new tasks
         self.waiting: dict[str, Held] = {}  # tasks for them, by their first id
 

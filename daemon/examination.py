@@ -15,6 +15,7 @@ import msgspec
 from mai.agents.events import Event, ProcessStarted, Sent
 from mai.daemon.invariant_effects import Effects
 from mai.daemon.invariant_holds import Holds
+from mai.daemon.invariant_keys import Keys
 from mai.daemon.invariant_links import Ends, compare
 from mai.daemon.invariant_lives import Lives
 from mai.daemon.invariant_orders import Ordered, Orders
@@ -27,7 +28,7 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Holds),
+    "mai": (Requests, Verdicts, Orders, Holds, Keys),
     "models": (Calls,),
     "tools": (Uses,),
     "": (Tasks, Effects, Undoing, Ordered),  # a department

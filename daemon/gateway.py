@@ -24,13 +24,14 @@ from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Resu
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, doubt_orders, healing, held, releasing, told
+from mai.daemon import breach, cancel, compose, cover, doubt_orders, healing, held, keyed, releasing, told
 from mai.daemon.accused import Accused
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
+from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
 from mai.daemon.operating import Operating
 from mai.daemon.planning import Planning
@@ -38,7 +39,6 @@ from mai.daemon.records import RequestEnded
 from mai.daemon.refusals import Refusals
 from mai.daemon.router import Parcel, Router
 from mai.daemon.turned import TurnedAway
-from mai.sandbox import keys
 from mai.sandbox.errors import MaiError, Refused, UsageFault
 from mai.sandbox.place import Place
 from mai.sandbox.points import reach
@@ -62,7 +62,8 @@ class Gateway(Loop):
             keep=self._keep, read=self._read,
         )  # fmt: skip
         sockets, limit_bytes = place.sockets(self.client), self.organisation.limits.message_bytes
-        self.router = Router(sockets / "mai.sock", keys.own(self.home), keys.known(self.home), limit_bytes)
+        hand = self.read_keys()
+        self.router = Router(sockets / "mai.sock", hand.own, hand.known, limit_bytes)
         self.door = Doorkeeper(sockets / "door.sock", frozenset({os.getuid()}))
         self.room = Room(place.state, self.organisation.limits.free_bytes)
         self.planning = Planning(self.organisation, place.run / "embedder.sock")
@@ -84,6 +85,7 @@ class Gateway(Loop):
         self._young = self.ledger.seq == 0  # it holds no earlier start
         self._going = ""  # who removes the client, if somebody does
         self._operating = Operating(self)
+        self._keykeeper = Keykeeper(self)
         self._restore()
         self.bridge = Bridge(place.door, self.client, self.decider.state.watched.seq)
         self.courier = Courier(place.door, self.client)
@@ -107,11 +109,17 @@ class Gateway(Loop):
         healing.load(state, self.ledger.load("case"), self.ledger.load("remedy"))
         held.load(state, self.ledger.load("held"), self.ledger.load("waiting"))
         breach.load(state, self.ledger.load(breach.NOUN))
+        keyed.load(state, self.ledger.load("keyed"))
         self.shell.restore()
         self.started()
+        self._keykeeper.learn()
         for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
             if plan := self.planning.begin(request.request, request.text):
                 self.shell.feed(Planned(request.request, *plan))
+
+    def look(self) -> None:
+        """Once in each heartbeat: have keys changed?"""
+        self._keykeeper.look()
 
     def _memory(self, key: str) -> Value | None:
         data = self.shell.value("memory", f"client//{key}")
@@ -181,8 +189,7 @@ class Gateway(Loop):
     def take(self, ready: Ready) -> None:
         """Handshakes, frames, and what the client asks at the door."""
         if self.router.zap in ready:
-            for key in self.router.authenticate():
-                self._refusals.note("", "unknown key", key)
+            self._keykeeper.let_in(self._refusals)
         if self.router.socket in ready:
             for parcel in self.router.receive():
                 self._receive(parcel)
@@ -198,6 +205,8 @@ class Gateway(Loop):
 
     def _receive(self, parcel: Parcel) -> None:
         name = parcel.name
+        if not parcel.good:
+            return self._complain(parcel, "old key", f"the key {parcel.key} was {name}'s, and is nobody's any more")
         if self.router.stale(parcel):
             return  # an earlier life of that process: the present one sends again what counts
         try:
@@ -214,6 +223,7 @@ class Gateway(Loop):
         if name in self._accused.shut and not isinstance(envelope.body, Hello):
             return  # it was told; a Hello is judged anew
         self._accused.hello(name)
+        self._keykeeper.heard(parcel)
         self.shell.receive(name, envelope)
 
     def _opened(self, parcel: Parcel) -> Envelope:

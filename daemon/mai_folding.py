@@ -7,7 +7,7 @@ from mai.agents import fallback
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, Remembered
 from mai.agents.state import Value
-from mai.daemon import breach, cancel, cases, cover, doubts, errands, healing, held, releasing, told
+from mai.daemon import breach, cancel, cases, cover, doubts, errands, healing, held, keyed, releasing, told
 from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
 from mai.daemon.records import (
     ContractChecked,
@@ -73,6 +73,8 @@ def _fold_aside(state: MaiState, event: Event) -> list[Input]:
             cases.fold(state, event)
         case cover.CoverGiven():
             cover.fold(state, event)
+        case keyed.KeysKnown() | keyed.KeySpoken():
+            keyed.fold(state, event)
         case fallback.FallbackSwitched():
             cover.fold_switched(state, event)
         case _:

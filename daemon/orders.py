@@ -17,6 +17,7 @@ from mai.daemon.adopting import staged
 from mai.daemon.case import SHOWN, Event, Reset, Restart, Start, State, Stop
 from mai.daemon.client_orders import ClientOrders, changing, named
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
+from mai.daemon.key_form import shown_keys
 from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG, is_mai
 from mai.daemon.stream import Follower
 from mai.daemon.vigil import Vigil
@@ -66,6 +67,8 @@ class Orders:
             "remedies": self._remedies,
             "reload": self._reload,
             **ClientOrders(watchdog, self._wait).table,
+            "keys": self._keys,
+            "rotate": self._rotate,
         }
 
     def turn(self, now_s: float) -> None:
@@ -232,6 +235,32 @@ class Orders:
         found = msgspec.to_builtins(reloading.begin(caller.user, order.timeout_s, now_s))
         runs = staged(self._watchdog.place, "next")
         self._vigils.append(changing(reloading, caller, now_s + order.timeout_s, lambda: {"difference": found, **named(runs)}))
+
+    def _keys(self, caller: Caller, order: Order, now_s: float) -> None:
+        """Whose key is which."""
+        caller.answer(shown_keys(self._watchdog, order.name))
+
+    def _rotate(self, caller: Caller, order: Order, now_s: float) -> None:
+        """Other keys, without an end of anything; see turnover.py."""
+        turnover = self._watchdog.turnover
+        if self._watchdog.halting:
+            raise Refused("everything is being stopped", "start it again with: mai up")
+        chosen, last = turnover.begin(caller.user, order.name, now_s), list[object]()
+
+        def step() -> bool:
+            if turnover.now:
+                told = [turnover.now.phase, turnover.waits_for()]
+                if told != last:
+                    last[:] = told
+                    caller.answer({"phase": told[0], "waits_for": told[1]}, more=True)
+                return False
+            caller.answer({"state": "done", **shown_keys(self._watchdog, *chosen)})
+            return True
+
+        def late() -> MaiError:
+            return Expired("the keys are still being changed", "the watchdog goes on with it: mai keys list")
+
+        self._vigils.append(Vigil(caller, now_s + order.timeout_s, step, late))
 
     def _remedies(self, caller: Caller, order: Order, now_s: float) -> None:
         known = self._watchdog.healer.remedies.known.values()

@@ -5,30 +5,33 @@ from collections.abc import Iterable
 import msgspec
 
 from mai.agents.organisation import Organisation, engine_settings, mandate
+from mai.daemon.keyring import Keyring
 from mai.sandbox import keys
 from mai.sandbox.place import Place
 
 
-def furnish(place: Place, organisation: Organisation) -> None:
-    """Make what is missing, and tell every process its part of the organisation. Raises OSError, UsageFault."""
+def furnish(place: Place, organisation: Organisation, keyring: Keyring | None = None) -> None:
+    """Make what is missing, and tell every process its part of the organisation. Raises OSError, UsageFault.
+
+    `keyring` knows which keys were given to whom; without one those that lie there are good.
+    """
     for engine, settings in engine_settings(organisation).items():
         home = place.home(engine)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys.write(home / "settings", msgspec.json.encode(settings))
     for client in organisation.clients:
         place.sockets(client).mkdir(mode=0o700, parents=True, exist_ok=True)
-        _furnish_client(place, organisation, client)
+        _furnish_client(place, organisation, client, keyring or Keyring(place))
 
 
-def _furnish_client(place: Place, organisation: Organisation, client: str) -> None:
-    publics = {}
+def _furnish_client(place: Place, organisation: Organisation, client: str, keyring: Keyring) -> None:
     for process in processes_of(organisation, client):
         home = place.home(process)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = mandate(organisation, client, process.split("/")[1])
         keys.write(home / "mandate", msgspec.msgpack.encode(part))
-        publics[process] = keys.ensure(home).public
-    keys.publish(place, client, publics)
+        keyring.settle(process)
+    keyring.publish(client, processes_of(organisation, client))
 
 
 def processes_of(organisation: Organisation, client: str) -> Iterable[str]:

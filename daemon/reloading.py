@@ -119,7 +119,8 @@ class Reloading:
         return found
 
     def free(self) -> None:
-        """Raises Refused if a change is under way, or none could be put on record."""
+        """Raises Refused if a change is under way, of keys too, or none could be put on record."""
+        self._watchdog.turnover.bar()
         if self.now:
             raise Refused(f"the organisation is being changed by {self.now.by}", "look at it with: mai status")
         if self._watchdog.book.fault:
@@ -191,7 +192,7 @@ class Reloading:
         self._watchdog.book.flush(now_s)  # what follows must be found by who comes after us
         try:
             organisation = staged(place, "last" if now.undone else "next").organisation
-            furnish(place, organisation)
+            furnish(place, organisation, self._watchdog.keyring)
             self._watchdog.view.control.adopt(chosen)
         except (MaiError, OSError) as error:
             if not now.undone:

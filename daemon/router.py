@@ -1,8 +1,9 @@
 """Mai's end of the wire: the client's only ROUTER with its CURVE key, and the ZAP handler that knows who may speak.
 
-Who sent a frame is what its key says: ZAP gives it a User-Id. The routing id that a connection chooses for itself proves
-nothing, so Mai never writes to a name but to the routing id from which that name, proven, was last heard. It ends in a
-number that nobody else can guess (wire.py): another process can neither take it first nor be sent what is not its own.
+Who sent a frame is what its key says: ZAP gives it a User-Id, which names the process and the key. A key that is good no
+longer counts for nothing, also on a connection that was made while it was. The routing id that a connection chooses for
+itself proves nothing, so Mai never writes to a name but to the routing id from which that name, proven, was last heard. It
+ends in a number that nobody else can guess (wire.py): another process can neither take it first nor be sent what is not its own.
 
 ZeroMQ keeps what a dead process has sent, and reads in turn from all who have sent something: words of a process's last
 life may come between those of its present one. They count for nothing, because all of it that matters is sent again. Where
@@ -10,6 +11,8 @@ Mai reads the present life's first word before the last words of another, which 
 one for the newer: she finds out when she writes to it, because by then ZeroMQ knows that nobody is there.
 """
 
+import os
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -25,6 +28,7 @@ from mai.sandbox import keys
 from mai.sandbox.place import short
 
 MOST_HANDSHAKES = 256  # answered in one turn
+BACKLOG = 100  # connections that wait to be let in, as ZeroMQ has it
 PAST_ROUTES = 16  # of each name: so many lives of it may have left something unread
 
 
@@ -34,6 +38,8 @@ class Parcel(NamedTuple):
     name: str
     route: bytes
     frame: bytes | None
+    key: str = ""  # its fingerprint
+    good: bool = True  # False if the key is one no longer
 
     @property
     def claims(self) -> str:
@@ -44,8 +50,10 @@ class Parcel(NamedTuple):
 class Router:
     """The ROUTER and its ZAP handler, which is asked in the same loop."""
 
-    def __init__(self, path: Path, own: keys.Pair, known: dict[bytes, str], limit_bytes: int) -> None:
-        self._known = {z85.decode(public): name for public, name in known.items()}
+    def __init__(self, path: Path, own: keys.Pair, known: keys.Known, limit_bytes: int) -> None:
+        self._path, self._listeners = path, list[bytes]()
+        self._listened = 0
+        self.know(known)
         self._listen()
         self._context = zmq.Context()
         self.zap = self._context.socket(zmq.REP)
@@ -56,31 +64,60 @@ class Router:
         self.socket.router_mandatory = 1
         self.socket.maxmsgsize = 2 * limit_bytes
         self.socket.curve_server = 1
-        self.socket.curve_publickey, self.socket.curve_secretkey = own
         self.socket.zap_domain = b"mai"
-        path.unlink(missing_ok=True)
-        self.socket.bind(f"ipc://{short(path)}")
-        path.chmod(0o600)
+        self.serve(own)
+
+    def know(self, known: keys.Known) -> None:
+        """These keys are good from now on, and no others. Whoever has dialled an earlier key of ours has dialled anew by now."""
+        self._known = {z85.decode(public): name for public, name in known.known.items()}
+        self._users = {f"{name} {keys.fingerprint(public)}": name for public, name in known.known.items()}
+        self._old = known.old
+        while len(self._listeners) > 1:
+            self.socket.unbind(self._listeners.pop(0))
+
+    def serve(self, own: keys.Pair) -> None:
+        """Listen with this key. Who was let in with an earlier one stays until the next `know`; nobody else gets in with it.
+
+        The socket is made by us: ZeroMQ would remove the file when it closes the earlier one, whosever it is by then.
+        """
+        self._listened += 1
+        part = self._path.with_name(f"{self._path.name}.{self._listened}")
+        part.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as made:
+            made.bind(short(part))
+            part.chmod(0o600)
+            made.listen(BACKLOG)
+            os.replace(part, self._path)
+            self.socket.curve_publickey, self.socket.curve_secretkey = own
+            self.socket.setsockopt(zmq.USE_FD, made.fileno())
+            self.socket.bind(f"ipc://{short(part)}")  # the name under which it can be closed
+            made.detach()
+            self.socket.setsockopt(zmq.USE_FD, -1)
+        self._listeners.append(bytes(self.socket.getsockopt(zmq.LAST_ENDPOINT)))
 
     def _listen(self) -> None:
         """Nobody was heard yet."""
         self._routes: dict[str, bytes] = {}
         self._past: dict[str, deque[bytes]] = {}
 
-    def authenticate(self) -> list[str]:
-        """Answer the handshakes that wait (rfc.zeromq.org/spec/27), up to a bound; returns the unknown keys, in Z85."""
-        unknown: list[str] = []
+    def authenticate(self) -> list[tuple[str, str]]:
+        """Answer the handshakes that wait (rfc.zeromq.org/spec/27), up to a bound.
+
+        Returns the fingerprints of those that were refused, each with whose key it was once; "" if it is nobody's.
+        """
+        refused: list[tuple[str, str]] = []
         try:
             for _ in range(MOST_HANDSHAKES):
                 version, request, _, _, _, _, *credentials = self.zap.recv_multipart(zmq.NOBLOCK)
                 name = self._known.get(credentials[0]) if credentials else None
-                status = (b"200", b"OK", name.encode()) if name else (b"400", b"unknown key", b"")
+                key = keys.fingerprint(z85.encode(credentials[0])) if credentials else ""
+                status = (b"200", b"OK", f"{name} {key}".encode()) if name else (b"400", b"unknown key", b"")
                 self.zap.send_multipart([version, request, *status, b""])
                 if not name:
-                    unknown.append(z85.encode(credentials[0]).decode() if credentials else "")
+                    refused.append((self._old.get(key, ""), key))
         except zmq.Again:
             pass
-        return unknown
+        return refused
 
     def receive(self) -> Iterator[Parcel]:
         """What has come, up to a bound in number and in the time that is spent on it."""
@@ -99,14 +136,16 @@ class Router:
             first = part = self.socket.recv(NOBLOCK, copy=False)
         except zmq.Again:
             return found
-        name, route, count = str(first.get("User-Id")), first.bytes, 0
+        user, route, count = str(first.get("User-Id")), first.bytes, 0
+        name, _, key = user.partition(" ")
+        good = user in self._users
         while part.more:  # the parts of a message come together
             part = self.socket.recv(NOBLOCK, copy=False)
             count += 1
             if count <= BURST:
-                found.append(Parcel(name, route, part.bytes))
+                found.append(Parcel(name, route, part.bytes, key, good))
         if not 0 < count <= BURST:
-            found.append(Parcel(name, route, None))
+            found.append(Parcel(name, route, None, key, good))
         return found
 
     def stale(self, parcel: Parcel) -> bool:
@@ -168,3 +207,4 @@ class Router:
     def close(self) -> None:
         """Hang up on all."""
         self._context.destroy(linger=0)
+        self._path.unlink(missing_ok=True)

@@ -248,6 +248,10 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "remedy": lambda b: f"{b['remedy']} of {b['process']} {b['state']}: {b['text']}",
     "term": lambda b: f"the pause of {b['process']} ends {'by itself' if b['until_ms'] else 'now'}",
     "forgotten": lambda b: f"the remedy {b['id']} of {b['process']}",
+    "keys.known": lambda b: f"{len(b['known'])} keys are good; her own is {b['own']}",
+    "key.spoken": lambda b: f"{b['process']} speaks with the key {b['key']}",
+    "key": lambda b: f"{b['process']}: key {b['key']} {b['step']}{', to be ' * bool(b.get('next'))}{b.get('next', '')}",
+    "turnover": lambda b: f"the change of keys by {b['by']} is {b['step']}",
     "watchdog.stands": lambda b: (
         f"at its record {b['seq']}; not to run: {', '.join(b['wanted']) or 'none'}; given up: {', '.join(b['failed']) or 'none'}"
     ),

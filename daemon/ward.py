@@ -24,6 +24,7 @@ class Word(msgspec.Struct, frozen=True):
     replayed: int = 0  # rows and records that were read back when this life began
     seq: int = 0  # the last durable record of its journal, and its digest
     head: str = ""
+    keys: str = ""  # the digest of the keys that it has read
 
 
 class Ward:

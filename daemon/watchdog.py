@@ -27,12 +27,14 @@ from mai.daemon.door import Doorkeeper
 from mai.daemon.draining import AT_REST, Drains
 from mai.daemon.heads import KIND, Heads, HeadsSigned
 from mai.daemon.healer import Healer, marked
+from mai.daemon.keyring import Keyring
 from mai.daemon.notices import Notice, Notices
 from mai.daemon.orders import Orders
 from mai.daemon.policy import decide, excuse
 from mai.daemon.programs import WATCHDOG, is_mai
 from mai.daemon.quarters import furnish
 from mai.daemon.reloading import Reloading
+from mai.daemon.turnover import Turnover
 from mai.daemon.view import View, alive, ended
 from mai.daemon.ward import Ward
 from mai.daemon.wards import Wards
@@ -61,7 +63,9 @@ class Watchdog:
         self.book = Book(place.ledger(WATCHDOG))
         self.signer = Signer(place.watchdog)
         self.heads = Heads(self.book.load(HEADS))
-        furnish(place, organisation)
+        self.book.started(pid=os.getpid())
+        self.keyring = Keyring(place, self.book)
+        furnish(place, organisation, self.keyring)
         self.room = Room(place.state, organisation.limits.free_bytes)
         self.wards = Wards(organisation, place, self.book.unwanted)
         self.view = View(self, Control(place.supervisor_socket))
@@ -69,6 +73,7 @@ class Watchdog:
         self.healer = Healer(self, organisation)
         self.clientele = decided(place)
         self.reloading = Reloading(self)
+        self.turnover = Turnover(self)
         self.deaths = Deaths(place)
         self.allotment = allotment.found()
         self.halting = False
@@ -97,7 +102,6 @@ class Watchdog:
 
     def _begin(self) -> None:
         """Learn what runs already: this may not be the first watchdog of this company."""
-        self.book.started(pid=os.getpid())
         facts = self.view.control.processes()
         for name, failure in list(self.book.failed.items()):
             if name in self.wards and failure["boot"] == facts.boot:
@@ -146,6 +150,7 @@ class Watchdog:
         if not self.halting:
             self.drains.turn(now_s)
             self.reloading.turn(now_s)
+            self.turnover.turn(now_s)
             self.healer.turn(time.time_ns() // 1_000_000)
         if said := self.room.tend():
             self.book.incident(WATCHDOG, "disk", said)

@@ -35,12 +35,13 @@ class Notifier:
         commits: int = 0,
         replayed: int = 0,
         head: tuple[int, bytes] = (0, b""),
+        keys: str = "",
         status: str = "",
     ) -> None:
         """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done.
 
         `replayed`: rows and records that were read back at the start; `head`: the journal's last durable record, for the
-        watchdog to sign.
+        watchdog to sign; `keys`: the digest of the keys that it has read.
         """
         told = {
             "state": state,
@@ -51,6 +52,7 @@ class Notifier:
             "replayed": replayed,
             "seq": head[0],
             "head": head[1].hex(),
+            "keys": keys,
         }
         self.say(READY="1" if state == "ready" else "", WATCHDOG="1", STATUS=status, X_MAI=json.dumps(told))
 

@@ -28,6 +28,10 @@ POINTS: Final = {
     "effect.recorded": "its outcome is recorded, not committed",
     "undo.intended": "the intent to undo an effect is on the disk, the tool not called",
     "undo.called": "that tool has returned, nothing of it is recorded",
+    "keys.offered": "the watchdog has laid new key pairs beside the old ones, nothing of it is on record",
+    "keys.taken": "a new pair has taken the place of an old one, others may follow",
+    "keys.published": "a client's public keys are handed out, others may follow",
+    "keys.heeded": "a process has read other keys than it had, and does not speak with them yet",
     "door.accepted": "a request is committed, its asker not told",
     "door.answered": "an answer is committed, its asker not told",
 }

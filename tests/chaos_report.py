@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from mai.sandbox.points import POINTS
 from tests.chaos_campaign import Round
+from tests.chaos_faults import AT_START, AT_WORK
 
 COLUMNS = ("faults", "faults struck", "kills", "requests", "answered", "refused", "expired", "effects", "in doubt", "violations")
 
@@ -48,7 +48,10 @@ def _row(name: str, rounds: Sequence[Round]) -> tuple[str, ...]:
 def _points(done: Sequence[Round]) -> str:
     reached = sum((one.points for one in done), Counter[str]())
     struck = sum((one.struck for one in done), Counter[str]())
-    rows = [("point", "reached", "struck there"), *((name, f"{reached[name]:,}", f"{struck[name]:,}") for name in POINTS)]
+    rows = [
+        ("point", "reached", "struck there"),
+        *((name, f"{reached[name]:,}", f"{struck[name]:,}") for name in (*AT_START, *AT_WORK)),
+    ]
     return _aligned(rows)
 
 

@@ -1,9 +1,11 @@
 """The simulated company: four departments with all ranks, contracts between them, and tools of all four kinds of effect."""
 
+import hashlib
 from functools import cache
 from pathlib import Path
 
 import msgspec
+from zmq.utils import z85
 
 from mai.agents.contracts import Contracts
 from mai.agents.match import Matcher
@@ -14,6 +16,7 @@ from mai.agents.table import Table
 from mai.daemon.descriptions import planner
 from mai.daemon.plan import Planner
 from mai.daemon.records import PartPlan
+from mai.sandbox.keys import Hand, Known, Pair, fingerprint
 
 HOWS = ("opaque", "keyed", "asked", "look", "hand")
 CODE = "sim_work.py"
@@ -83,6 +86,25 @@ def company() -> Organisation:
 
 
 # -- what a process compiles at each start, and is the same in each world
+@cache
+def public(name: str) -> bytes:
+    """What stands for the key of a process in a world without keys."""
+    return bytes(z85.encode(hashlib.sha256(name.encode()).digest()))
+
+
+@cache
+def key(name: str) -> str:
+    """Its fingerprint."""
+    return fingerprint(public(name))
+
+
+@cache
+def hand(name: str) -> Hand:
+    """What a process finds for its keys."""
+    known = Known({public(one): one for one in company().processes()})
+    return Hand(Pair(public(name), b""), public("acme/mai"), known, "")
+
+
 @cache
 def part(name: str) -> Mandate:
     """What a process is told."""

@@ -13,6 +13,7 @@ import zmq
 
 from mai.daemon import router
 from mai.daemon.router import Parcel
+from tests import sim_company
 
 HELLO = b"\xa5hello"
 FULL_SHARE = 0.02  # of the sends that find a full pipe, while there are faults
@@ -205,7 +206,7 @@ class Router(router.Router):
             wire.pipes = [pipe for pipe in wire.pipes if pipe.frames or pipe.route == wire.route]
         while arrived := [one for one in arrived if one[2]]:
             name, route, frames = self.network.chance.choice(arrived)
-            yield Parcel(name, route, frames.popleft())
+            yield Parcel(name, route, frames.popleft(), sim_company.key(name))
 
     def _hand(self, route: bytes, frames: list[bytes]) -> None:
         """Onto the wire with this end, all or none."""

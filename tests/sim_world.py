@@ -47,7 +47,6 @@ class World(Lives):
         for name in self.names:
             home = self.place.home(name)
             home.mkdir(parents=True, exist_ok=True)
-            (home / "mai.key").write_bytes(b"")
         self.random_of_code = Random(seed + 1)
         self.clients = Clients(self.random, self.told, self.look)
         self.network = Network(self.random, self.told, self.left, self.names[1:])

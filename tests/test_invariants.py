@@ -32,6 +32,7 @@ from mai.daemon.cases import RemedyChecked, RemedyEnded
 from mai.daemon.cover import CoverGiven
 from mai.daemon.examination import Verdict, examine
 from mai.daemon.invariants import GRACE_MS, MOST, Fact, Ids
+from mai.daemon.keyed import KeysKnown, KeySpoken
 from mai.daemon.records import (
     ErrandChecked,
     ErrandEnded,
@@ -770,3 +771,25 @@ def test_findings_are_bounded() -> None:
     verdict = looked_at(ME, *(UNKNOWN for _ in range(3 * MOST)))
     assert len(verdict.findings) == MOST + 1
     assert f"{2 * MOST} more" in verdict.findings[-1].what
+
+
+def test_a_message_counts_only_with_a_key_that_is_good_then() -> None:
+    """Both are good while one takes the other's place; a key of nobody's, another's, or one that is good no longer is named."""
+    old, both, new = {"1": ME}, {"1": ME, "2": ME}, {"2": ME}
+    first, second = (KeySpoken(process=ME, key=key, at_ms=1) for key in "12")
+    known = [KeysKnown(own="m", known=one) for one in (old, both, new)]
+    body = Task("r/1.m1", "r", "acme/support/desk", "c", "", {}, 3)
+    rest: dict[str, Any] = {"request": "", "task": "", "organisation": "", "deadline_ms": 0, "head_seq": 1, "head": ""}
+    came = [Received(sender=ME, lseq=n, id=f"i{n}", body=body, **rest) for n in (1, 2)]
+
+    def law(*said: Event) -> list[str]:
+        return [one.what for one in looked_at(MAI, *said).findings if one.law == "keys"]
+
+    assert law(known[0], first, came[0], known[1], second, known[2], came[1]) == []
+    assert law(came[0], known[0], first, came[1]) == []  # an earlier version said nothing of keys
+    (found,) = law(known[0], second)
+    assert "with the key 2, which is nobody's" in found
+    (found,) = law(known[0], KeySpoken(process=MODELS, key="1", at_ms=1))
+    assert f"which is {ME}'s" in found
+    (found,) = law(known[1], first, came[0], known[2], came[1])
+    assert "record 5 takes a message of acme/support, whose key is not good any more" in found

@@ -24,7 +24,7 @@ def ends(tmp_path: Path) -> Iterator[tuple[Router, Dealer]]:
     mai, own = keys.ensure(tmp_path / "mai"), keys.ensure(tmp_path / "sales")
     path = tmp_path / "m.sock"
     with (
-        closing(Router(path, mai, {own.public: NAME}, 1 << 20)) as router,
+        closing(Router(path, mai, keys.Known({own.public: NAME}), 1 << 20)) as router,
         closing(Dealer(NAME, path, own, mai.public, 1 << 20)) as dealer,
     ):
         waited(lambda: bool(router.authenticate() or dealer.send(b"first")), "the handshake")
@@ -71,7 +71,7 @@ def test_the_last_words_of_a_dead_life_do_not_hide_the_next_one(tmp_path: Path) 
         (tmp_path / name).mkdir()
     mai, own = keys.ensure(tmp_path / "mai"), keys.ensure(tmp_path / "sales")
     path = tmp_path / "m.sock"
-    with closing(Router(path, mai, {own.public: NAME}, 1 << 20)) as router:
+    with closing(Router(path, mai, keys.Known({own.public: NAME}), 1 << 20)) as router:
         with closing(Dealer(NAME, path, own, mai.public, 1 << 20)) as dead:
             waited(lambda: bool(router.authenticate() or dead.send(b"dead")), "the handshake")
             router.socket.poll(10_000)
