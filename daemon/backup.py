@@ -21,6 +21,8 @@ import pysqlite3 as sqlite3
 
 from mai.agents.link import Link
 from mai.daemon.reader import missing
+from mai.daemon.seals import NAME as SEAL
+from mai.daemon.seals import client_of
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import connect, fault
 from mai.sandbox.place import FORMAT, Place
@@ -103,6 +105,7 @@ def _copied(place: Place, processes: list[str], part: Path, progress: Progress) 
         made_ms, held_s = _pin(place, readers)
         ledgers = tuple(_ledger(place, process, db, part, progress) for process, db in readers.items())
     named = [*COMMON, *(f"clients/{process}/mandate" for process in processes if "/" in process)]
+    named += [f"clients/{client}/{SEAL}" for client in dict.fromkeys(map(client_of, processes)) if client]
     files = tuple(_file(place, name, part) for name in named if (place.state / name).exists())
     _write(part / "format", f"{FORMAT}\n".encode())
     made = Manifest(made_ms, VERSION, FORMAT, round(held_s * 1000), ledgers, files)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from mai.daemon.seals import Seals
 from mai.sandbox import made
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
@@ -31,6 +32,7 @@ class Book:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.seals = Seals(path.parent.parent)
         self.seen: Callable[[Json], None] = lambda entry: None  # is called with each incident
         self.fault = ""  # why nothing is written now
         self._ledger: Ledger | None = Ledger(path, "watchdog")
@@ -44,7 +46,8 @@ class Book:
     def load(self, noun: str) -> dict[str, Any]:
         """Rows of its state, by key; when it is opened."""
         assert self._ledger is not None
-        return {key: msgspec.json.decode(value) for key, value in self._ledger.load(noun).items()}
+        rows = {key: self.seals.open_row(msgspec.json.decode(value)) for key, value in self._ledger.load(noun).items()}
+        return {key: value for key, value in rows.items() if value is not None}
 
     def incident(self, process: str, what: str, text: str, **more: Any) -> None:
         """What the watchdog saw."""
@@ -107,7 +110,8 @@ class Book:
         if ledger is None or ledger.durable[0] <= after:
             return []
         records = islice(ledger.records(after), most)
-        return [(one.seq, one.at_ns // 1_000_000, one.kind, msgspec.json.decode(ledger.body(one))) for one in records]
+        bodies = ((one, self.seals.open(msgspec.json.decode(ledger.body(one)))) for one in records)
+        return [(one.seq, one.at_ns // 1_000_000, one.kind, body) for one, body in bodies]
 
     def desired(self) -> dict[str, str]:
         """What operators want of a process, where that is not that it runs."""
@@ -137,9 +141,10 @@ class Book:
         self._unwritten.clear()
 
     def _write(self, ledger: Ledger, kind: str, body: Json, state: list[tuple[str, str, Any]]) -> None:
-        ledger.append(kind, msgspec.json.encode(body))
+        ledger.append(kind, msgspec.json.encode(self.seals.seal(body)))
         for noun, key, value in state:
-            ledger.save(noun, key, None if value is None else msgspec.json.encode(value))
+            row = None if value is None else self.seals.seal_row(str(body.get("process", "")), value)
+            ledger.save(noun, key, None if row is None else msgspec.json.encode(row))
 
     def _give_way(self, error: LedgerFault, now_s: float) -> None:
         """Forget the ledger, which may not be used after an error, and open it anew later."""

@@ -31,6 +31,7 @@ class Clients:
         """Begin to run a client; what it had before it was removed is there again. Raises MaiError, OSError."""
         self._watchdog.reloading.free()
         addable(name, self._watchdog.organisation.clients)
+        self._watchdog.book.seals.make(name)
         self._change(self._now("add", name, by, 0.0), self._watchdog.clientele.with_client(name, _mark(by)), now_s)
 
     def remove(self, name: str, by: str, timeout_s: float, now_s: float) -> None:

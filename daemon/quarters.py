@@ -6,6 +6,7 @@ import msgspec
 
 from mai.agents.organisation import Organisation, engine_settings, mandate
 from mai.daemon.keyring import Keyring
+from mai.daemon.seals import Seals
 from mai.sandbox import keys
 from mai.sandbox.place import Place
 
@@ -25,6 +26,7 @@ def furnish(place: Place, organisation: Organisation, keyring: Keyring | None = 
 
 
 def _furnish_client(place: Place, organisation: Organisation, client: str, keyring: Keyring) -> None:
+    Seals(place.state).make(client)
     for process in processes_of(organisation, client):
         home = place.home(process)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)

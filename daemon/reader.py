@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pysqlite3 as sqlite3
 
+from mai.daemon.seals import SEALED, Seals
 from mai.sandbox.errors import LedgerFault, UsageFault
 from mai.sandbox.ledger import Record, body_of, connect, fault
 from mai.sandbox.place import Place
@@ -37,6 +38,7 @@ class Reader:
 
     def __init__(self, place: Place, process: str) -> None:
         self.process, self.path = process, place.ledger(process)
+        self._seals = Seals(place.state)
         if not self.path.exists():
             raise missing(place, process)
         self.connection = connect(self.path, write=False)
@@ -99,7 +101,8 @@ class Reader:
     def fields(self, record: Record) -> Body:
         """A record's body, decoded; what is no JSON object (somebody has changed it) is given whole under ``unreadable``."""
         try:
-            return msgspec.json.decode(self.body(record), type=Body)
+            found = msgspec.json.decode(self.body(record), type=Body)
+            return self._seals.open(found) if SEALED in found else found
         except LedgerFault as error:
             return {"unreadable": error.sentence}
         except msgspec.MsgspecError:

@@ -79,6 +79,7 @@ class Reloading:
         self.ended: tuple[str, str] = ("", "")  # done or undone, and why
         self.left: dict[str, int] = {}  # what was open then in those that were not done in time
         self._until_s = 0.0  # for what is to become ready
+        self._words = ""  # why it is taken back, with what a process said last: for who has ordered it, not for the record
         self._old: dict[str, int] = {}  # processes that were told to start again: the pid that has to be gone
         row = watchdog.book.load(NOUN).get("")
         self.now: Change | None = msgspec.convert(row, Change) if row else None
@@ -230,12 +231,12 @@ class Reloading:
         if not late:
             self._end("undone" if now.undone else "done", now.undone)
         elif failed or now_s > self._until_s:
-            why = self._watchdog.wards[failed[0]].case.why if failed else f"not ready within {READY_S:g} s"
-            text = f"{', '.join(failed or late)}: {why}"
+            names = ", ".join(failed or late)
+            text = f"{names}: {'given up' if failed else f'not ready within {READY_S:g} s'}"
             if now.undone:
-                self._end("undone", f"{now.undone}; and the former organisation is not ready: {text}")
-            else:
-                self._back(now, text)
+                return self._end("undone", f"{now.undone}; and the former organisation is not ready: {text}")
+            self._back(now, text)
+            self._words = f"{names}: {self._watchdog.wards[failed[0]].case.why}" if failed else ""
 
     def _back(self, now: Change, why: str) -> None:
         """It does not work: the former organisation again."""
@@ -261,7 +262,8 @@ class Reloading:
             if name in self._watchdog.wards:
                 book.wish(name, before, now.by)
         self._watchdog.view.tidy()
-        self.now, self.ended, self.left = None, (state, why), now.left
+        self.now, self.ended, self.left = None, (state, self._words or why), now.left
+        self._words = ""
         self._old.clear()
         book.enter("reloaded", {**now.named, "state": state, "why": why[:1000]}, (NOUN, "", None))
 

@@ -1,5 +1,6 @@
 """The remedies that the watchdog has done or refused, in its book: by id, with what they were watched for."""
 
+import hashlib
 from typing import Any, Final, Literal
 
 import msgspec
@@ -39,7 +40,8 @@ class RemedyBook:
     def __init__(self, book: Book) -> None:
         self._book = book
         rows = book.load(NOUN)
-        self.known: dict[str, Done] = {key: msgspec.convert(row, Done) for key, row in rows.items()}
+        known = [msgspec.convert(row, Done) for row in rows.values()]
+        self.known: dict[str, Done] = {done.id: done for done in sorted(known, key=lambda done: done.at_ms)}
         self._terms: dict[str, int] = {key: int(row) for key, row in book.load(TERMS).items()}  # when a pause is over
 
     def enter(self, done: Done) -> None:
@@ -47,9 +49,9 @@ class RemedyBook:
         self.known[done.id] = done
         self._write(done)
         extra = len(self.known) - KEPT
-        for ident in [one.id for one in self.known.values() if not one.until_ms][: max(0, extra)]:
-            del self.known[ident]
-            self._book.enter("forgotten", {"process": done.process, "id": ident}, (NOUN, ident, None))
+        for old in [one for one in self.known.values() if not one.until_ms][: max(0, extra)]:
+            del self.known[old.id]
+            self._book.enter("forgotten", {"process": old.process, "id": old.id}, (NOUN, _row(old.id), None))
 
     def close(self, done: Done, state: Literal["undone", "kept"], text: str, *, worse: bool = False) -> None:
         """It is watched no more."""
@@ -59,7 +61,7 @@ class RemedyBook:
     def _write(self, done: Done) -> None:
         row = msgspec.to_builtins(done)
         told = {key: value for key, value in row.items() if key not in ("before", "until_ms", "at_ms")}
-        self._book.enter("remedy", told, (NOUN, done.id, row))
+        self._book.enter("remedy", told, (NOUN, _row(done.id), row))
 
     def watched(self) -> list[Done]:
         """Those whose figure is watched."""
@@ -87,3 +89,8 @@ class RemedyBook:
     def over(self, now_ms: int) -> list[str]:
         """Processes whose pause has lasted long enough."""
         return [process for process, until_ms in self._terms.items() if until_ms <= now_ms]
+
+
+def _row(ident: str) -> str:
+    """The key of a remedy's row: its id may say something of the request that it is about."""
+    return hashlib.sha256(ident.encode()).hexdigest()

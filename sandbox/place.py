@@ -12,6 +12,7 @@ STATE/deaths/acme.support/        a file for each of its last deaths
 STATE/local-model/, embedder/     settings of the host's processes that hold a model's weights
 STATE/credentials/                keys of model providers, put there by the operator; read by no process but models
 STATE/clients/acme/support/       lock, ledger.db, ledger.made, mandate, key, files/ (the department's own data), pycache/
+STATE/clients/acme/seal           the key of what the watchdog has on record of this client
 STATE/run                         the sockets, or a link to where they are
 RUN/door.sock                     the watchdog's door, for operators
 RUN/notify.sock                   READY and heartbeats of every process

@@ -19,6 +19,7 @@ import pysqlite3 as sqlite3
 
 from mai.daemon.asking import ask
 from mai.daemon.door import Door
+from mai.daemon.seals import Seals
 from mai.sandbox.errors import MaiError
 from mai.sandbox.ledger import Record, connect, digest_of, read
 from mai.sandbox.place import Place
@@ -215,7 +216,8 @@ class Daemon:
         """The records of a process, with their bodies."""
         with closing(connect(self.place.ledger(process), write=False)) as db:
             where, given = ("kind = ?", (kind,)) if kind else ("", ())
-            return [(record, json.loads(record.body)) for record in read(db, 0, where, given)]
+            seals = Seals(self.place.state)
+            return [(record, seals.open(json.loads(record.body))) for record in read(db, 0, where, given)]
 
     def refunds(self) -> list[int]:
         """The orders that were paid back, as often as they were."""
