@@ -49,6 +49,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "fallback": "mai.daemon.fallback_commands",
     "keys": "mai.daemon.keys_commands",
     "incidents": "mai.daemon.incidents_commands",
+    "memory": "mai.daemon.memory_commands",
     "metrics": "mai.daemon.metrics_commands",
     "pause": "mai.daemon.holding_commands",
     "reload": "mai.daemon.reload_commands",

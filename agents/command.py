@@ -4,8 +4,12 @@ We write a line {"task", "text", "contract", "input", "asker"}; it answers with 
 
     {"call": "ask", "to": "sales.pipeline", "text": "", "input": {...}}      -> {"value": {...}, "text": "...", "by": "..."}
     {"call": "tool", "name": "find_order", "input": {...}}                   -> {"value": ...}
-    {"call": "recall", "key": "k", "level": "agent"}                         -> {"value": ...}
-    {"call": "remember", "key": "k", "value": ..., "level": "agent"}         -> {"value": null}
+    {"call": "recall", "key": "k", "level": "agent", "version": 3}           -> {"value": ...}      a version is not needed
+    {"call": "remember", "key": "k", "value": ..., "expires_s": 60}          -> {"value": the version's number}
+    {"call": "forget", "key": "k"}                                           -> {"value": whether there was one}
+    {"call": "recall_all", "prefix": "k", "limit": 100, "after": ""}         -> {"value": [{"key", "value", ...}], "more": false}
+    {"call": "search", "text": "late payment", "limit": 10}                  -> {"value": [...], "more": false}
+    {"call": "versions", "key": "k"}                                         -> {"value": [...], "more": false}
     {"call": "conclude", "subject": "s", "attribute": "a", "value": ...}     -> {"value": null}
     {"text": "...", "value": {...}}      the answer        {"refused": "why"}   or   {"escalate": "why"}
 
@@ -24,13 +28,22 @@ from typing import Any
 
 import msgspec
 
-from mai.agents.context import Answer, Assignment, Context, Refusal, Reply
+from mai.agents.context import Answer, Assignment, Context, Memories, Refusal, Reply
 from mai.agents.organisation import Agent
 from mai.agents.pipes import Pipe
 from mai.agents.plain import readable
 from mai.agents.program import Program, located
 
-CALLS = "ask, tool, recall, remember, conclude"
+CALLS = "ask, tool, recall, remember, forget, recall_all, search, versions, conclude"
+
+MEMORY = {  # calls, and what each may be given
+    "recall": ("key", "level", "version"),
+    "remember": ("key", "value", "level", "expires_s"),
+    "forget": ("key", "level"),
+    "recall_all": ("prefix", "level", "limit", "after"),
+    "search": ("text", "level", "limit"),
+    "versions": ("key", "level"),
+}
 
 
 class Line:
@@ -229,10 +242,8 @@ async def _call(context: Context, message: dict[str, Any]) -> dict[str, Any]:
             return {"value": reply.value, "text": reply.text, "by": reply.by}
         case "tool":
             return {"value": await context.tool(message.get("name", ""), **_input(message))}
-        case "recall":
-            return {"value": await context.recall(message.get("key", ""), message.get("level", "agent"))}
-        case "remember":
-            await context.remember(message.get("key", ""), message.get("value"), message.get("level", "agent"))
+        case "recall" | "remember" | "forget" | "recall_all" | "search" | "versions" as call:
+            return await _memory(context, call, message)
         case "conclude":
             grounds = message.get("grounds", [])
             if not isinstance(grounds, list):
@@ -243,6 +254,18 @@ async def _call(context: Context, message: dict[str, Any]) -> dict[str, Any]:
         case other:
             raise Refusal(f"there is no call {readable(str(other), 40)!r}; the calls are {CALLS}")
     return {"value": None}
+
+
+async def _memory(context: Context, call: str, message: dict[str, Any]) -> dict[str, Any]:
+    """What a line wants of memory; what it leaves out is as it is in Python."""
+    given = {name: message[name] for name in MEMORY[call] if name in message}
+    first = ["text"] if call == "search" else ["key"] if call != "recall_all" else []
+    given |= {name: "" for name in first if name not in message}
+    given |= {"value": None} if call == "remember" and "value" not in message else {}
+    found = await getattr(context, call)(**given)
+    if isinstance(found, Memories):
+        return {"value": msgspec.to_builtins(list(found)), "more": found.more}
+    return {"value": found}
 
 
 def _input(message: dict[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,14 @@ import msgspec
 
 from mai.agents import differing
 from mai.agents.bounded import lets_in
-from mai.agents.events import Claimed, Remembered, Stepped
-from mai.agents.given import Divergence, Escalation, Refusal, a_level, a_name, a_share, a_text
+from mai.agents.events import Claimed, Stepped
+from mai.agents.given import Divergence, Escalation, Refusal, a_name, a_share, a_text
 from mai.agents.inputs import Call
+from mai.agents.memory_calls import Memories, MemoryCalls, memories
 from mai.agents.messages import Fields
 from mai.agents.plain import NotPlain, plain, readable
+from mai.agents.recollection import value_bytes
+from mai.agents.remembering import PAGES, Memory
 from mai.agents.state import Step, Work
 from mai.agents.tool_steps import ToolSteps
 
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from mai.agents.model_steps import ModelSteps
     from mai.agents.runner import Runner
 
-__all__ = ("Answer", "Assignment", "Context", "Divergence", "Escalation", "Refusal", "Reply", "Waiting")
+__all__ = (
+    "Answer", "Assignment", "Context", "Divergence", "Escalation", "Memories", "Memory", "Refusal", "Reply", "Waiting"
+)  # fmt: skip
 
 MOST_STEPS: Final = 10_000  # of one task
 
@@ -84,7 +89,7 @@ class Waiting:
         return bool(self.context.due) or (step is not None and step.done)
 
 
-class Context:
+class Context(MemoryCalls):
     """One task's way to everything outside its own code."""
 
     def __init__(self, runner: "Runner", work: Work, code: str) -> None:
@@ -218,30 +223,22 @@ class Context:
             return f"it is {fault}"
         return ""
 
-    # -- memory
-    def recall(self, key: str, level: str = "agent") -> Waiting:
-        """Await a remembered value of this agent, its department or the client; None if there is none."""
-        key, level = a_name("a key", key), a_level(level)
-        given = {"key": key, "level": level}
-        n, step = self._next("recall", given)
-        if step is None and level == "client":
-            self._runner.shell.feed(Call(self._work.task, n, "recall", given))
-        elif step is None:
-            self._record(n, "recall", given, self._runner.remembered(level, self._work.agent, key))
-        return Waiting(self, n)
+    def _held(self, value: Any) -> Any:
+        organisation = self._runner.decider.mandate.organisation
+        return self._plain(value, value_bytes(organisation.memory, organisation.limits))
 
-    def remember(self, key: str, value: Any, level: str = "agent") -> Waiting:
-        """Keep a value for this agent, its department or the client. Await it to know that it is kept."""
-        key, level = a_name("a key", key), a_level(level)
-        given = {"key": key, "level": level, "value": self._plain(value)}
-        n, step = self._next("remember", given)
-        if step is None and level == "client":
-            self._runner.shell.feed(Call(self._work.task, n, "remember", given))
+    def _memory(self, call: str, made: Callable[[], Fields]) -> Waiting:
+        given: Fields = {"level": "", "wrong": True}  # of what is refused at once: its words may differ when it runs again
+        why = ""
+        try:
+            given = self._plain(made())
+        except Refusal as refusal:
+            why = refusal.reason
+        n, step = self._next(call, given)
+        if step is None and why:
+            self._record(n, call, given, refused=why, state="failed")
         elif step is None:
-            work, owner = self._work, self._work.agent if level == "agent" else ""
-            written = Remembered(request=work.request, task=work.task, agent=owner, level=level, key=key, value=given["value"])
-            self._runner.shell.apply(written)
-            self._record(n, "remember", given)
+            self._runner.shell.feed(Call(self._work.task, n, call, given))
         return Waiting(self, n)
 
     def conclude(
@@ -328,7 +325,7 @@ class Context:
         return self._runner.state.steps.get(self._work.task, {}).get(n)
 
     def outcome(self, n: int) -> Any:
-        """What a finished step gave: a Reply for `ask` and `hand`, a ModelReply for `model`, else the value. Raises Refusal."""
+        """What a finished step gave: a Reply, a ModelReply, Memories, or else the value as it is recorded. Raises Refusal."""
         step = self.recorded(n)
         assert step is not None and step.done, "a step that has no outcome yet"
         if step.refused:
@@ -337,6 +334,8 @@ class Context:
             raise refusal
         if step.call == "model":
             return self._models().reply(step)
+        if step.call in PAGES:
+            return memories(step.value)
         if step.call not in ("ask", "hand"):
             return step.value
         return Reply(step.value or {}, step.text, step.by, step.sources)
@@ -351,9 +350,9 @@ class Context:
         """Has this task's turn lasted so long that others should have theirs?"""
         return self._runner.overdue
 
-    def _plain(self, value: Any) -> Any:
+    def _plain(self, value: Any, limit_bytes: int = 0) -> Any:
         """The value as JSON gives it back, so that a record compares equal. Raises Refusal."""
         try:
-            return plain(value, self._runner.value_bytes)
+            return plain(value, limit_bytes or self._runner.value_bytes)
         except NotPlain as fault:
             raise Refusal(str(fault), "failed") from None

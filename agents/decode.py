@@ -12,6 +12,7 @@ from msgspec import NODEFAULT, inspect
 
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.lines import KeyPath
+from mai.agents.memory_scope import Keeping
 from mai.agents.metering import Metrics
 from mai.agents.models import Model, Models, Provider, Routing, Target
 from mai.agents.objectives import Objectives
@@ -20,7 +21,9 @@ from mai.agents.parts import Part
 from mai.agents.remedies import Operations
 from mai.agents.watching import Watching
 
-TABLES: Final = ("organisation", "limits", "models", "routing", "objectives", "watchdog", "metrics", "operations", "departments")
+TABLES: Final = (
+    "organisation", "limits", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations", "departments"
+)  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target"
 }  # fmt: skip
@@ -34,6 +37,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     for key in document.keys() - set(TABLES):
         findings.add((key,), f"the file has no table {key}", nearest(key, TABLES, "its tables"))
     limits = _decode(Limits, _table(document, "limits", findings), ("limits",), "the limits", findings)
+    keeping = _decode(Keeping, _table(document, "memory", findings), ("memory",), "the memory", findings)
     models = _decode(Models, _table(document, "models", findings), ("models",), "the models", findings)
     routing = _decode(Routing, _table(document, "routing", findings), ("routing",), "the routing", findings)
     objectives = _decode(Objectives, _table(document, "objectives", findings), ("objectives",), "the objectives", findings)
@@ -50,6 +54,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     head = {"name": stem, **_table(document, "organisation", findings)}
     tables = {
         "limits": limits,
+        "memory": keeping,
         "models": models,
         "routing": routing,
         "objectives": objectives,

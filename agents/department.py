@@ -6,15 +6,14 @@ and comes back here as `Call` and `Report`.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from mai.agents import behaviour, effects, folding, network, orders, questions, standby
+from mai.agents import behaviour, effects, folding, network, orders, questions, recollection, remembering, standby
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
 from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Report, Told
-from mai.agents.messages import Fields, Outcome, Recall, Recalled, Remedied, Remember, Result, Task, Thought, Used
+from mai.agents.messages import Fields, Outcome, Recalled, Remedied, Result, Task, Thought, Used
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
 from mai.agents.state import Done, State, Step, Work
@@ -57,7 +56,7 @@ class DepartmentDecider:
             case Answered(body=body):
                 found = self._answered(body, now_ms)
             case Told(body=body):
-                found = self._told(body)
+                found = recollection.told(self, body)
             case Applied(body=body):
                 found = network.told(self, body)
             case Considered(body=body):
@@ -65,7 +64,7 @@ class DepartmentDecider:
             case Order():
                 found = orders.decide(self, given, now_ms)
             case Tick():
-                found = self._expire(now_ms)
+                found = [*self._expire(now_ms), *remembering.sweep(self.state, now_ms)]
             case Consider() | Back() | Call() | Report() | Doubted():
                 if work := self.state.work.get(given.task):  # else it has ended meanwhile
                     found = self._about(work, given, now_ms)
@@ -165,9 +164,9 @@ class DepartmentDecider:
             return network.ask(self, work, call, now_ms)
         if call.call == "model":
             return questions.ask(self, work, call, now_ms)
+        if call.call in remembering.CALLS:
+            return recollection.decide(self, work, call, now_ms)
         asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, given=call.given)
-        if call.call in ("recall", "remember"):
-            return [asked, self._remembrance(work, call)]
         if call.call == "hand" or not call.contract:
             return [asked, *self.hand(work, call.to, now_ms, call=call)]
         return [asked, *self._contract(work, call, now_ms)]
@@ -181,14 +180,6 @@ class DepartmentDecider:
             return [self._not_taken(work, call, readable(why))]
         up = behaviour.above(self, work.agent)
         return self.ask_mai(work, now_ms, call=call) if up == "mai" else self.hand(work, up, now_ms, call=call)
-
-    def _remembrance(self, work: Work, call: Call) -> Event | Send:
-        """What goes to Mai for a step that reads or writes the client's memory."""
-        ident, agent, key = f"{work.task}{VIA_MAI}{call.n}", self.address(work.agent), str(call.given["key"])
-        body = Recall(ident, agent, key) if call.call == "recall" else Remember(ident, agent, key, call.given["value"])
-        if why := too_large(body, self.limits.message_bytes):
-            return self._not_taken(work, call, why)
-        return Send(self.mai, ident, work.deadline_ms, body)
 
     def _back(self, work: Work, back: Back, now_ms: int) -> list[Event | Send]:
         if not back.step:
@@ -219,13 +210,6 @@ class DepartmentDecider:
             return None, n, None  # it was called again since
         waits = n == 0 or (step is not None and not step.done)
         return (work if waits else None), n, step
-
-    def _told(self, body: Recalled) -> list[Event | Send]:
-        work, n, step = self.asking(body.id)
-        if work is None or step is None or step.call not in ("recall", "remember"):
-            return []
-        done = Done("answered", "", {"value": body.value} if body.found else {}, "", self.mai, ())
-        return [self._stepped(work, n, readable(body.refused), done)]
 
     def _report(self, work: Work, done: Done) -> list[Event | Send]:
         if done.state == "escalated":
@@ -276,12 +260,11 @@ class DepartmentDecider:
         """The outcome of a step that was asked; what it asked for stands in its Asked."""
         step = self.state.steps.get(work.task, {}).get(n)
         call = step.call if step else "ask"
-        value: Any = done.value.get("value") if call in ("recall", "remember") else done.value
         given_up = "escalated" if call == "hand" else "failed"  # who has handed it on may know of another hand
         state = done.state if done.state in ("failed", "expired") else given_up if done.state == "escalated" else ""
         return Stepped(
             request=work.request, task=work.task, agent=work.agent, n=n, call=call,
-            value=value, refused=refused, state=state, text=done.text, by=done.by, sources=done.sources,
+            value=done.value, refused=refused, state=state, text=done.text, by=done.by, sources=done.sources,
             changed=done.changed or (call == "hand" and work.changed),
         )  # fmt: skip
 
@@ -331,5 +314,6 @@ class DepartmentDecider:
         return found
 
     def next_deadline_ms(self) -> int:
-        """The first deadline of an open task; 0 if there is none."""
-        return min((work.deadline_ms for work in self.state.work.values()), default=0)
+        """The first deadline of an open task, or when memory expires; 0 if there is none."""
+        expires_ms = self.state.fading.soonest_ms()
+        return min((*(work.deadline_ms for work in self.state.work.values()), *([expires_ms] if expires_ms else ())), default=0)

@@ -153,7 +153,7 @@ class Stepped(Event, frozen=True, kw_only=True):
     task: str
     agent: str
     n: int
-    call: str  # tool, tools, recall, remember, now, random, conclude, ask, hand, model
+    call: str  # tool, tools, recall, remember, forget, recall_all, search, versions, now, random, conclude, ask, hand, model
     given: Any = None  # None: as its Asked or EffectIntent says
     value: Any = None
     refused: str = ""
@@ -162,6 +162,7 @@ class Stepped(Event, frozen=True, kw_only=True):
     by: str = ""
     sources: tuple[str, ...] = ()
     changed: bool = False  # something was changed for it elsewhere, or may have been; hand: for the task
+    version: int = 0  # recall, remember: of the memory that was read or written; 0: there was none
 
 
 class Asked(Event, frozen=True, kw_only=True):
@@ -236,15 +237,21 @@ class EffectUnknown(Event, frozen=True, kw_only=True):
 
 
 class Remembered(Event, frozen=True, kw_only=True):
-    """A piece of memory got a new value."""
+    """A piece of memory got a new version; what follows from that is in memory.py."""
 
     kind: ClassVar[str] = "memory.written"
     request: str = ""
     task: str = ""
-    agent: str
+    agent: str  # at the level of agents the owner, at the client's who has written, else ""
     level: str
     key: str
     value: Any
+    n: int = 0  # its number; 0: before there were versions
+    oldest: int = 0  # that is kept from now on
+    was: int = 0  # that was the oldest until now
+    at_ms: int = 0
+    expires_ms: int = 0  # 0: never
+    by: str = ""
 
 
 class Claimed(Event, frozen=True, kw_only=True):

@@ -3,11 +3,11 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import effects, fallback, orders, quarantine
+from mai.agents import effects, fallback, memory, orders, quarantine
 from mai.agents.decider import Input, fold_link
-from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Remembered, Stepped
+from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.inputs import Back, Consider
-from mai.agents.state import Done, State, Step, Value, Work
+from mai.agents.state import Done, State, Step, Work
 
 
 def evolve(state: State, event: Event, seq: int) -> list[Input]:
@@ -27,13 +27,11 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
             effects.keep(state, event.task, Step(event.n, event.call, event.given))
         case Stepped(task=task) if task in state.work:
             _stepped(state, event)
-        case Remembered():
-            state.changed("memory", f"{event.level}/{event.agent}/{event.key}", Value(event.value))
         case Ended(task=task) if task in state.work:
             return _ended(state, event, state.work[task])
         case fallback.FallbackSwitched():
             _switched(state, event)
-        case _ if not fallback.fold(state, event):
+        case _ if not (memory.fold(state, event) or fallback.fold(state, event)):
             orders.fold(state, event)
     return []
 

@@ -8,6 +8,7 @@ from mai.agents.plain import readable
 
 LEVELS: Final = ("agent", "department", "client")
 LONGEST_NAME: Final = 200  # of a receiver, a key, a subject, an attribute
+LONGEST_S: Final = 10 * 366 * 86_400  # until something expires
 
 
 class Refusal(Exception):
@@ -62,3 +63,17 @@ def a_share(what: str, share: float) -> float:
     if isinstance(share, bool) or not isinstance(share, int | float) or not (math.isfinite(share) and 0 <= share <= 1):
         raise Refusal(f"{what} has to be a number from 0 to 1", "failed")
     return float(share)
+
+
+def a_count(what: str, number: int, most: int = 1 << 53) -> int:
+    """A whole number from 1. Raises Refusal."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+        raise Refusal(f"{what} has to be a whole number from 1{f' to {most}' if most < 1 << 53 else ''}", "failed")
+    return int(number)
+
+
+def a_span(what: str, seconds: float) -> float:
+    """A time in seconds, of at most ten years. Raises Refusal."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_S:
+        raise Refusal(f"{what} has to be a number of seconds, more than 0 and at most ten years", "failed")
+    return float(seconds)

@@ -76,6 +76,7 @@ class Recall(Body, frozen=True, tag="recall"):
     id: str
     agent: str
     key: str
+    version: int = 0  # 0: the newest
 
 
 class Remember(Body, frozen=True, tag="remember"):
@@ -85,15 +86,34 @@ class Remember(Body, frozen=True, tag="remember"):
     agent: str
     key: str
     value: Any
+    expires_ms: int = 0  # on the wall clock; 0: never
+
+
+class Forget(Body, frozen=True, tag="forget"):
+    """A department has a key of the client's memory forgotten."""
+
+    id: str
+    agent: str
+    key: str
+
+
+class Browse(Body, frozen=True, tag="browse"):
+    """A department looks through the client's memory."""
+
+    id: str
+    agent: str
+    call: str  # recall_all, search, versions
+    given: Fields  # {"prefix", "after", "limit"}, {"text", "limit"}, {"key"}
 
 
 class Recalled(Body, frozen=True, tag="recalled"):
-    """Mai's answer to Recall and Remember."""
+    """Mai's answer to Recall, Remember, Forget and Browse."""
 
     id: str
     found: bool
     value: Any
     refused: str = ""
+    n: int = 0  # the version that was read or written
 
 
 class Inquiry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -288,6 +308,8 @@ Numbered = (  # over the link, journaled on both sides
     | Result
     | Recall
     | Remember
+    | Forget
+    | Browse
     | Recalled
     | Think
     | Thought

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from mai.agents.memory_scope import Keeping, MemoryScope
 from mai.agents.metering import Metrics
 from mai.agents.models import Budget, Models, Routing
 from mai.agents.objectives import Objectives, OwnObjectives
@@ -88,6 +89,7 @@ class Agent(Part, frozen=True, kw_only=True):
     tokens: Count = 50_000  # kind model: of one task, input and output together
     figures: Literal["any", "given"] = "any"  # kind model: may its answer hold numbers that it was not given?
     budget: Budget = Budget()  # of what it asks models
+    memory: MemoryScope = MemoryScope()  # besides its own, beside what its department may
     kind: Kind = ""  # how it works; "" in the file: as `handler`, `command` or `model` say
     reports_to: str = ""  # the coordinator of a specialist or operator; by default the first one
     backups: tuple[str, ...] = ()  # agents of its department, who get its tasks when it fails, best first
@@ -126,6 +128,7 @@ class Department(Part, frozen=True, kw_only=True):
     tools: tuple[Tool, ...] = ()
     servers: tuple[Server, ...] = ()
     budget: Budget = Budget()  # of what its agents ask models
+    memory: MemoryScope = MemoryScope()  # what all of its agents may
     objectives: OwnObjectives = OwnObjectives()
     watchdog: OwnWatching = OwnWatching()
     after: tuple[str, ...] = ()  # departments that have to be ready before it is started
@@ -153,6 +156,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     departments: tuple[Department, ...]
     charter: str = ""  # Mai's
     limits: Limits = Limits()
+    memory: Keeping = Keeping()
     models: Models = Models()
     routing: Routing = Routing()
     objectives: Objectives = Objectives()

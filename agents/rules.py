@@ -15,6 +15,7 @@ from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.healing import MEDIC, REMEDIES
 from mai.agents.lines import KeyPath
+from mai.agents.memory_rules import agent_has_its_memory, department_has_its_memory
 from mai.agents.model_rules import agent_has_its_model, models_can_be_asked
 from mai.agents.objective_rules import objectives_agree
 from mai.agents.operations_rules import heals, operations_can_heal, remedies_are_built_in
@@ -291,6 +292,7 @@ OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]]
     is_prepared,
     servers_can_be_started,
     remedies_are_built_in,
+    department_has_its_memory,
 )
 OF_AGENT: Final[tuple[Callable[[Scene, Department, Agent, KeyPath], Broken], ...]] = (
     agent_can_work,
@@ -298,6 +300,7 @@ OF_AGENT: Final[tuple[Callable[[Scene, Department, Agent, KeyPath], Broken], ...
     agent_has_its_tools,
     agent_reports_to_a_coordinator,
     agent_is_backed_up,
+    agent_has_its_memory,
 )
 OF_CONTRACT: Final[tuple[Callable[[Scene, Department, Contract, KeyPath], Broken], ...]] = (
     contract_is_served,

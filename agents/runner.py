@@ -346,11 +346,6 @@ class Runner:
         found = offering.contract(word) if offering else None
         return found is not None and name in found.request
 
-    def remembered(self, level: str, agent: str, key: str) -> Any:
-        """A value of this department's own memory; None if there is none."""
-        data = self.shell.value("memory", f"{level}/{agent if level == 'agent' else ''}/{key}")
-        return msgspec.json.decode(data)["value"] if data else None
-
     @contextlib.contextmanager
     def _at_work(self, task: str, context: Context | None = None) -> Iterator[None]:
         """While this lasts, the task's code is running: should the process die, it was this one."""

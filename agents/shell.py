@@ -14,9 +14,11 @@ import msgspec
 from mai.agents import events, messages
 from mai.agents.decider import Decider, Input, Send
 from mai.agents.events import Acked, Event, MessageRefused, Received, Sent
+from mai.agents.kept import FADING, Fading
 from mai.agents.link import BURST, Flight, Link, Transit, receipt
 from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Numbered
 from mai.agents.plain import foreign
+from mai.agents.shelves import Shelves
 from mai.agents.texts import Texts, misfit
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger, Record
@@ -67,6 +69,7 @@ class Shell:
         self._most = BURST if burst else 1
         self._accused = accused
         self.texts = Texts(ledger, decider.state, keeps=keeps)
+        decider.state.memory = Shelves(ledger, decider.state.changes)
         self.notices: list[tuple[str, Hop]] = []  # for who looks on; they leave before the turn's messages
         self._urgent = False  # something is to be committed that is more than an acknowledgement
 
@@ -75,6 +78,8 @@ class Shell:
         """Load the links and the frames that no peer has acknowledged."""
         state = self.decider.state
         self.texts.restore()
+        for key, data in self.ledger.load(FADING).items():
+            state.fading.put(key, msgspec.json.decode(data, type=Fading))
         for peer, data in self.ledger.load("link").items():
             state.links[peer] = msgspec.json.decode(data, type=Link)
         oldest = min((link.oldest for link in state.links.values() if link.oldest), default=0)

@@ -1,7 +1,7 @@
 """What a department knows: its open tasks, their steps, its links. Pure.
 
 The state is changed by `evolve` alone, in place, and every change is noted so that the shell can write just that.
-Memory and claims are not held here: they lie in the ledger and are read when asked for.
+Memory and claims are not held here: they lie in the ledger and are read when asked for, memory by `memory`.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mai.agents.breaker import Breaker
+from mai.agents.kept import Fadings, Memories, Noted
 from mai.agents.link import Link, Transit
 from mai.agents.messages import Fields, Outcome
 
@@ -123,12 +124,6 @@ class Done(msgspec.Struct):
     changed: bool = False  # something was changed for it in another department, or may have been
 
 
-class Value(msgspec.Struct):
-    """One remembered value."""
-
-    value: Any
-
-
 class State:
     """All of one process. `changes` holds the rows that differ from what is stored; None removes a row."""
 
@@ -142,7 +137,9 @@ class State:
         self.suspects: dict[str, Suspect] = {}  # by task
         self.undos: dict[str, Undo] = {}  # by the effect's key
         self.breakers: dict[str, Breaker] = {}  # by what and name
+        self.fading = Fadings()  # what of memory expires
         self.changes: dict[Change, msgspec.Struct | None] = {}
+        self.memory: Memories = Noted(self.changes)  # the shell puts the ledger's in its place
 
     def link(self, peer: str) -> Link:
         """The link with a peer; a new one has seen nothing."""

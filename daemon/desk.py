@@ -7,7 +7,22 @@ import msgspec
 
 from mai.agents.decider import VIA_MAI, Input
 from mai.agents.effects import AGAIN
-from mai.agents.messages import Cancelled, Doubt, Recall, Released, Remedy, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.messages import (
+    Browse,
+    Cancelled,
+    Doubt,
+    Forget,
+    Recall,
+    Released,
+    Remedy,
+    Remember,
+    Result,
+    Task,
+    Think,
+    Thought,
+    Use,
+    Used,
+)
 from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.cases import Healing
@@ -218,10 +233,10 @@ class Returned(Input, frozen=True):
 
 
 class Memory(Input, frozen=True):
-    """A department reads or writes the client's memory; `value` is what lies there now."""
+    """A department reads or writes the client's memory."""
 
     peer: str
-    body: Recall | Remember
+    body: Recall | Remember | Forget | Browse
     deadline_ms: int = 0
 
 

@@ -18,6 +18,7 @@ from mai.daemon.invariant_holds import Holds
 from mai.daemon.invariant_keys import Keys
 from mai.daemon.invariant_links import Ends, compare
 from mai.daemon.invariant_lives import Lives
+from mai.daemon.invariant_memory import Memory
 from mai.daemon.invariant_orders import Ordered, Orders
 from mai.daemon.invariant_requests import Requests
 from mai.daemon.invariant_services import Calls, Uses
@@ -28,10 +29,10 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Holds, Keys),
+    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing, Ordered),  # a department
+    "": (Tasks, Effects, Undoing, Ordered, Memory),  # a department
 }
 
 

@@ -14,6 +14,7 @@ from mai.daemon.terminal import as_json, examples, json_option, on_terminal, pla
 def check(file: Path, json_: bool) -> None:
     """Report every fault of an organisation file at once, with its line."""
     from mai.agents import check as checking
+    from mai.agents import scopes
     from mai.agents.faults import Faulty
     from mai.daemon.client_list import laid_over
 
@@ -31,10 +32,11 @@ def check(file: Path, json_: bool) -> None:
         "contracts": sum(len(department.contracts) for department in organisation.departments),
     }
     if json_:
-        as_json({"file": str(file), "faults": [], **figures, **plain(clients)})
+        as_json({"file": str(file), "faults": [], **figures, **plain(clients), "client_memory": scopes.told(organisation)})
     else:
         counts = ", ".join(f"{number} {name}" for name, number in figures.items())
-        click.echo("\n".join([f"{file}: no faults; {counts}", *clients.words()]))
+        memory = f"the client's memory: {'; '.join(scopes.told(organisation)) or 'nobody may read or write it'}"
+        click.echo("\n".join([f"{file}: no faults; {counts}", *clients.words(), memory]))
 
 
 @click.command(epilog=examples("mai chart etc/company.toml", "mai chart --format svg company.toml > chart.svg"))

@@ -22,7 +22,6 @@ from mai.agents.events import Event, Received, Sent
 from mai.agents.loop import Loop, Ready, run_process
 from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Result, Task
 from mai.agents.shell import Shell, now_ms
-from mai.agents.state import Value
 from mai.agents.table import Table
 from mai.daemon import breach, cancel, compose, cover, doubt_orders, healing, held, keyed, releasing, told
 from mai.daemon.accused import Accused
@@ -58,7 +57,7 @@ class Gateway(Loop):
         super().__init__(place, name)
         self.client = self.mandate.client
         self.decider = MaiDecider(
-            self.mandate, Table(self.organisation), Contracts(self.organisation).fault, self._memory,
+            self.mandate, Table(self.organisation), Contracts(self.organisation).fault,
             keep=self._keep, read=self._read,
         )  # fmt: skip
         sockets, limit_bytes = place.sockets(self.client), self.organisation.limits.message_bytes
@@ -120,10 +119,6 @@ class Gateway(Loop):
     def look(self) -> None:
         """Once in each heartbeat: have keys changed?"""
         self._keykeeper.look()
-
-    def _memory(self, key: str) -> Value | None:
-        data = self.shell.value("memory", f"client//{key}")
-        return msgspec.json.decode(data, type=Value) if data else None
 
     def _keep(self, text: str) -> str:
         return self.shell.texts.keep(text)  # which is made after the decider

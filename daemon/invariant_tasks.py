@@ -7,10 +7,11 @@ Mai is told to her in one result, in the same commit. Nothing is done for a task
 from mai.agents.decider import VIA_MAI
 from mai.agents.effects import AGAIN
 from mai.agents.events import Asked, EffectIntent, EffectUnknown, Ended, Event, Hopped, Received, Sent, Stepped
-from mai.agents.messages import Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.messages import Browse, Forget, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.remembering import CALLS
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 
-OF_OPEN_TASKS = ("task.begun", "task.interrupted", "escalated", "claim", "hop.refused", "memory.written")
+OF_OPEN_TASKS = ("task.begun", "task.interrupted", "escalated", "claim", "hop.refused", "memory.written", "memory.forgotten")
 ENDING = ("task.cancelled", "task.quarantined")  # what the task's end follows in the same commit
 ASKED_FIRST = ("ask", "hand")  # calls that are on record before their outcome, always
 UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state directory, and report it"
@@ -65,7 +66,7 @@ class Tasks(Invariant):
             case Result(task=ident):
                 self._reply(seq, ident, ("ask",))
             case Recalled(id=ident):
-                self._reply(seq, ident, ("recall", "remember"))
+                self._reply(seq, ident, CALLS)
             case Thought(id=ident):
                 self._reply(seq, ident, ("model",))
             case Used(id=ident, doubt=False):  # one in doubt may have to be asked about first
@@ -87,7 +88,9 @@ class Tasks(Invariant):
         match event.body:
             case Result(task=task, state=state):
                 self._result(seq, task, state)
-            case Task(task=ident) | Recall(id=ident) | Remember(id=ident) | Think(id=ident) | Use(id=ident):
+            case Task(task=ident) | Think(id=ident) | Use(id=ident):
+                self._asks(seq, ident)
+            case Recall(id=ident) | Remember(id=ident) | Forget(id=ident) | Browse(id=ident):
                 self._asks(seq, ident)
 
     def _asks(self, seq: int, ident: str) -> None:

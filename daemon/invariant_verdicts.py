@@ -4,12 +4,26 @@ Task from a department  → contract.checked, then one Task onwards and later co
                           a contract with backups is given out in turns (cover.given), each with one Task onwards
 Think, Use              → errand.checked, then one onwards and later errand.ended and one answer          | one answer
 Remedy                  → remedy.checked, then later remedy.ended and one Remedied                       | one Remedied
-Recall, Remember        → one Recalled
+Recall … Browse         → one Recalled
 Result, Thought, Used   → the end of what is open under that id; refused from who does not have it; else it ended before
 """
 
 from mai.agents.events import Event, MessageRefused, Received, Sent
-from mai.agents.messages import Recall, Recalled, Remedied, Remedy, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.messages import (
+    Browse,
+    Forget,
+    Recall,
+    Recalled,
+    Remedied,
+    Remedy,
+    Remember,
+    Result,
+    Task,
+    Think,
+    Thought,
+    Use,
+    Used,
+)
 from mai.daemon.cases import RemedyChecked, RemedyEnded
 from mai.daemon.cover import CoverGiven
 from mai.daemon.desk import LONGEST_ID, first, origin
@@ -68,7 +82,7 @@ class Verdicts(Invariant):
                 self.dues.owe(("errand", ident), seq, f"{peer} asks for {ident}, and there is no verdict on it")
             case Remedy(id=ident) if ident not in self.remedies and len(ident) <= LONGEST_ID:
                 self.dues.owe(("remedy", ident), seq, f"{peer} asks for {ident}, and there is no verdict on it")
-            case Recall(id=ident) | Remember(id=ident):
+            case Recall(id=ident) | Remember(id=ident) | Forget(id=ident) | Browse(id=ident):
                 self.dues.owe(("Recalled", ident, peer), seq, f"{peer} asks for {ident}, and is not answered")
             case Result(task=ident) if origin(ident):
                 crossing = self.passages.get(first(ident))

@@ -8,13 +8,15 @@ from collections.abc import Callable
 
 import msgspec
 
+from mai.agents import remembering
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, crowded, sooner_ms, too_large
-from mai.agents.events import Event, MessageRefused, Received, Remembered
+from mai.agents.events import Event, MessageRefused, Received
 from mai.agents.messages import (
+    Browse,
     Fields,
+    Forget,
     Outcome,
     Recall,
-    Recalled,
     Remedy,
     Remember,
     Result,
@@ -26,9 +28,22 @@ from mai.agents.messages import (
     address_of,
 )
 from mai.agents.organisation import Mandate
-from mai.agents.state import Value
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, doubts, errands, healing, held, mai_folding, releasing, told, wording
+from mai.daemon import (
+    breach,
+    cancel,
+    client_memory,
+    compose,
+    cover,
+    doubts,
+    errands,
+    healing,
+    held,
+    mai_folding,
+    releasing,
+    told,
+    wording,
+)
 from mai.daemon.desk import (
     Asked,
     Cancels,
@@ -56,7 +71,6 @@ from mai.daemon.desk import (
 from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
-    MemoryRead,
     PartAnswer,
     PartEnded,
     PartPlan,
@@ -70,7 +84,7 @@ NOTHING_FITS = "nothing that this organisation offers fits the request"
 
 
 class MaiDecider:
-    """The pure half of Mai. `fault` as in DepartmentDecider; `memory(key)` is the client's memory as it stands, or None.
+    """The pure half of Mai. `fault` as in DepartmentDecider.
 
     `keep(text)` gives the address of a text that goes into her journal for good, `read(address)` a text that is here.
     """
@@ -80,14 +94,13 @@ class MaiDecider:
         mandate: Mandate,
         table: Table,
         fault: Callable[[str, str, Fields], str],
-        memory: Callable[[str], Value | None],
         *,
         keep: Callable[[str], str] = address_of,
         read: Callable[[str], str] = str,
     ) -> None:
         self.state = MaiState()
         self.keep, self.read = keep, read
-        self.mandate, self.table, self.fault, self.memory = mandate, table, fault, memory
+        self.mandate, self.table, self.fault = mandate, table, fault
         self.limits = mandate.organisation.limits
         self.state.pulse.promise(mandate.organisation)
         self.overdue: set[str] = set()  # turns that have had their time, where nobody else could have the task then
@@ -110,13 +123,14 @@ class MaiDecider:
             case Returned():
                 found = self._returned(given, now_ms)
             case Memory():
-                found = self._memory(given, now_ms)
+                found = client_memory.decide(self, given, now_ms)
             case Errands():
                 found = errands.decide(self, given, now_ms)
             case Cancels() | Stopped():
                 found = cancel.decide(self, given, now_ms)
             case Tick():
-                found = [*self._expire(now_ms), *breach.decide(self.state.pulse, self.mandate.client, given, now_ms)]
+                expired = [*self._expire(now_ms), *remembering.sweep(self.state, now_ms)]
+                found = [*expired, *breach.decide(self.state.pulse, self.mandate.client, given, now_ms)]
             case _:
                 found = self._aside(given, now_ms)
         return found
@@ -319,21 +333,6 @@ class MaiDecider:
             parts=parts, elapsed_ms=now_ms - request.accepted_ms, by=by,
         )  # fmt: skip
 
-    def _memory(self, memory: Memory, now_ms: int) -> list[Event | Send]:
-        body = memory.body
-        if 0 < memory.deadline_ms <= now_ms:
-            return [Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, False, None, "it came after its deadline"))]
-        if not body.agent.startswith(f"{memory.peer}/"):
-            why = f"{memory.peer} asks in the name of {body.agent}"
-            return [Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, False, None, why))]
-        if isinstance(body, Remember):
-            written = Remembered(agent=body.agent, level="client", key=body.key, value=body.value)
-            return [written, Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, True, body.value))]
-        kept = self.memory(body.key)
-        value = kept.value if kept else None
-        read = MemoryRead(agent=body.agent, level="client", key=body.key, found=kept is not None, value=value)
-        return [read, Send(memory.peer, f"{body.id}=", 0, Recalled(body.id, kept is not None, value))]
-
     def _expire(self, now_ms: int) -> list[Event | Send]:
         events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms), *healing.expire(self, now_ms)]
         for passage in self.state.passages.values():
@@ -372,7 +371,7 @@ class MaiDecider:
                 found = [Crossing(peer, body, received.deadline_ms)]
             case Result():
                 found = [Returned(peer, body)]
-            case Recall() | Remember():
+            case Recall() | Remember() | Forget() | Browse():
                 found = [Memory(peer, body, received.deadline_ms)]
             case Remedy():
                 found = [Wanted(peer, body, received.deadline_ms)]
@@ -383,8 +382,9 @@ class MaiDecider:
         return found
 
     def next_deadline_ms(self) -> int:
-        """The first deadline of anything open, or when a breach ends by itself; 0 if there is none."""
+        """The first deadline of anything open, when a breach ends by itself, or memory expires; 0 if there is none."""
         open_ = (self.state.requests, self.state.passages, self.state.errands, self.state.healing.orders)
         turns = (one.until_ms for one in self.state.turns.values() if one.ident not in self.overdue)
         deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
-        return min((*deadlines, *turns, *breach.due_ms(self.state.pulse)), default=0)
+        others = (*breach.due_ms(self.state.pulse), *filter(None, (self.state.fading.soonest_ms(),)))
+        return min((*deadlines, *turns, *others), default=0)

@@ -3,10 +3,9 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import fallback
+from mai.agents import fallback, memory
 from mai.agents.decider import Input, fold_link
-from mai.agents.events import Event, Remembered
-from mai.agents.state import Value
+from mai.agents.events import Event
 from mai.daemon import breach, cancel, cases, cover, doubts, errands, healing, held, keyed, releasing, told
 from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
 from mai.daemon.records import (
@@ -51,8 +50,6 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             _end(state, task)
         case ErrandChecked(allowed=True) | ErrandEnded():
             state.changed("errand", event.task, errands.fold(state.errands, event))
-        case Remembered():
-            state.changed("memory", f"client//{event.key}", Value(event.value))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
             doubts.fold(state, event, seq)
         case told.WatchdogTold() | told.WatchdogStands() | cancel.RequestCancelled():
@@ -77,7 +74,7 @@ def _fold_aside(state: MaiState, event: Event) -> list[Input]:
             keyed.fold(state, event)
         case fallback.FallbackSwitched():
             cover.fold_switched(state, event)
-        case _:
+        case _ if not memory.fold(state, event):
             fallback.fold(state, event)
     return []
 

@@ -1,6 +1,6 @@
 """What Mai's journal holds beside what every journal holds. Pure."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
@@ -137,17 +137,6 @@ class ErrandEnded(Event, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class MemoryRead(Event, frozen=True, kw_only=True):
-    """The client's memory was read for an agent, with what it got."""
-
-    kind: ClassVar[str] = "memory.read"
-    agent: str
-    level: str
-    key: str
-    found: bool
-    value: Any = None
-
-
 register(
     RequestAccepted,
     RequestPlanned,
@@ -158,5 +147,4 @@ register(
     ErrandChecked,
     ErrandEnded,
     WordingDropped,
-    MemoryRead,
 )

@@ -50,7 +50,7 @@ def fresh(place: Place, process: str) -> Decider:
     mandate = read_mandate(place.home(process))
     table = Table(mandate.organisation)
     if process.endswith("/mai"):
-        return MaiDecider(mandate, table, lambda *_: "", lambda _: None)
+        return MaiDecider(mandate, table, lambda *_: "")
     if process.endswith("/models"):
         return CallsDecider(mandate, lambda _: 0)
     if process.endswith("/tools"):

@@ -7,7 +7,7 @@ What the bodies of messages say is handed to `witness.Ends`, to be compared with
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Step
 from mai.agents.link import Link
 from mai.daemon.reader import Reader
 from mai.daemon.witness import Ends, Finding
+from mai.sandbox import words
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS, Record, chain
 from mai.sandbox.place import FORMAT, Place
@@ -78,6 +79,8 @@ class Scrub:
         try:
             self.upto = self.reader.last()
             self._check_values()
+            if self.format == FORMAT:
+                self._words()
             rows = db.execute("SELECT noun, key, value FROM state WHERE ? OR noun = 'link'", (whole,)).fetchall()
         finally:
             db.execute("ROLLBACK")
@@ -90,6 +93,17 @@ class Scrub:
         for noun, key, value, check in db.execute("SELECT noun, key, value, crc FROM state") if self.format == FORMAT else ():
             if crc(noun, key, value) != check:
                 self.found(0, f"the row {noun} {key!r} of the state is not what was written: its check value differs", RESTORE)
+
+    def _words(self) -> None:
+        """What memory is found by is what stands in its rows. Whether the index itself is whole, SQLite's own check says."""
+        db = self.reader.connection
+        try:
+            due, held = words.due(db.execute("SELECT noun, key, value FROM state WHERE noun LIKE 'version/%'")), words.held(db)
+        except (ValueError, KeyError, TypeError) as error:  # of a row whose check value has told
+            self.found(0, f"the full-text index of memory cannot be compared with the state: {error}", REBUILD)
+            return
+        for shelf, key in sorted(row for row in due.keys() | held.keys() if due.get(row) != held.get(row)):
+            self.found(0, f"the full-text index of the memory {shelf} does not say of {key!r} what the state says", REBUILD)
 
     def file(self) -> None:
         """SQLite's own check, the format, whose ledger it is, and the tables and triggers.
@@ -113,7 +127,8 @@ class Scrub:
             self.found(1, f"records 1 to {rotated[0]} were taken out of the journal, and this version keeps no archive of them")
 
     def _schema(self) -> None:
-        ours, theirs = schema(sqlite3.connect(":memory:"), create=True), schema(self.reader.connection)
+        indexes = [name.removeprefix(words.TABLE) for name in words.indexed(self.reader.connection)]
+        ours, theirs = schema(sqlite3.connect(":memory:"), create=True, indexes=indexes), schema(self.reader.connection)
         for name in sorted(ours.keys() - theirs.keys()):
             self.found(0, f"the {name} was dropped")
         for name in sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]):
@@ -255,10 +270,12 @@ class Scrub:
             after = rows[-1][0]
 
 
-def schema(db: sqlite3.Connection, *, create: bool = False) -> dict[str, str]:
-    """What a database is made of, `trigger journal_insert` -> its SQL; without SQLite's own."""
+def schema(db: sqlite3.Connection, *, create: bool = False, indexes: Sequence[str] = ()) -> dict[str, str]:
+    """What a database is made of, `trigger journal_insert` -> its SQL; without SQLite's own. `indexes`: shelves that have one."""
     if create:
         db.executescript(TABLES)
+        for shelf in indexes:
+            db.execute(words.create(shelf))
     rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
     return {f"{type_} {name}": sql for type_, name, sql in rows}
 

@@ -14,9 +14,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pysqlite3 as sqlite3
 
@@ -24,60 +22,26 @@ from mai.sandbox import made
 from mai.sandbox.errors import DiskFault, LedgerFault
 from mai.sandbox.place import FORMAT
 from mai.sandbox.points import reach
-from mai.sandbox.schema import FROM_1, PRAGMAS, TABLES, TERM, crc
+from mai.sandbox.record import GENESIS, Record, chain, digest_of
+from mai.sandbox.schema import PRAGMAS, TERM, crc
+from mai.sandbox.upgrade import create, upgrade
 from mai.sandbox.whole import gone
+from mai.sandbox.words import Words, found
+
+__all__ = (
+    "BLOB_BYTES", "GENESIS", "Ledger", "Record", "blob_of", "body_of", "chain", "connect", "damaged", "digest_of", "fault",
+    "read", "sound",
+)  # fmt: skip
 
 OLDEST_SQLITE = (3, 51, 3)
 PASSING = ("full", "I/O", "locked", "readonly")  # in SQLite's words for what may be better at the next start
 BLOB_BYTES = 16 << 10  # a record's body above this is stored once, by its content
-GENESIS = bytes(32)  # what comes before the first record
 TAIL = 32  # records that are looked at when a ledger is opened
 ABANDONED = 10  # connections that are kept open after an error of the disk
 RESTORE = "put it back from a backup (mai restore); `mai verify` says what else is wrong"
 UPSERT = "INSERT INTO state VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value, crc=excluded.crc"
-_NUMBERS = struct.Struct(">QQQ")
 _abandoned: list[sqlite3.Connection] = []
 _COLUMNS = "seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest"
-
-
-class Record(NamedTuple):
-    """One line of a journal, as it stands in the file."""
-
-    seq: int
-    at_ns: int
-    term: int
-    boot: str
-    kind: str
-    request: str
-    task: str
-    agent: str
-    body: str
-    prev: bytes
-    digest: bytes
-
-
-def chain(prev: bytes, seq: int, at_ns: int, term: int, texts: tuple[str, ...]) -> bytes:
-    """The digest of a record: SHA-256 over its predecessor's and every column, each text with its length before it."""
-    boot, kind, request, task, agent, body = texts
-    data = body.encode()
-    return hashlib.sha256(
-        b"mai-journal-v1\0%b%b%b%b%b%b%b%b%b" % (
-            prev, _NUMBERS.pack(seq, at_ns, term), _measured(boot), _measured(kind), _measured(request), _measured(task),
-            _measured(agent), len(data).to_bytes(4, "big"), data,
-        )
-    ).digest()  # fmt: skip
-
-
-@lru_cache(1024)
-def _measured(text: str) -> bytes:
-    """A text as the digest has it, its length before it; most stand in many records."""
-    data = text.encode()
-    return len(data).to_bytes(4, "big") + data
-
-
-def digest_of(record: Record) -> bytes:
-    """What the digest of this record has to be."""
-    return chain(record.prev, record.seq, record.at_ns, record.term, record[3:9])
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -133,6 +97,7 @@ class Ledger:
         self._records: list[tuple[object, ...]] = []
         self._blobs: dict[str, bytes] = {}
         self._saved: dict[tuple[str, str], str | None] = {}
+        self._words = Words(self._db)
         self._fault: LedgerFault | None = None
         try:
             self._create()
@@ -195,20 +160,11 @@ class Ledger:
 
     def _create(self) -> None:
         """Make the tables, or bring those of an older format up to date: either is done whole or not at all."""
-        db, format_ = self._db, self._db.execute("PRAGMA user_version").fetchone()[0]
+        format_ = self._db.execute("PRAGMA user_version").fetchone()[0]
         if format_ == 0:
-            meta = f"INSERT INTO meta VALUES('process', '{self.process}'), ('created_ns', '{time.time_ns()}')"
-            db.executescript(f"BEGIN IMMEDIATE; {TABLES} {meta}; PRAGMA user_version={FORMAT}; COMMIT")
+            create(self._db, self.process)
         elif format_ < FORMAT:
-            create, *rest = FROM_1
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(create)
-            rows = db.execute("SELECT noun, key, value FROM main.state")
-            db.executemany("INSERT INTO temp.kept VALUES(?,?,?,?)", ((*row, crc(*row)) for row in rows))
-            for statement in rest:
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={FORMAT}")
-            db.execute("COMMIT")
+            upgrade(self._db, format_)
 
     # -- writing: collected until commit
     def append(self, kind: str, body: bytes, *, request: str = "", task: str = "", agent: str = "") -> int:
@@ -242,7 +198,7 @@ class Ledger:
     @property
     def pending(self) -> bool:
         """Is there anything that a commit would write?"""
-        return bool(self._records or self._saved or self._blobs)
+        return bool(self._records or self._saved or self._blobs) or self._db.in_transaction
 
     def commit(self) -> None:
         """Write all that was collected in one transaction, and wait until the disk has it.
@@ -261,30 +217,64 @@ class Ledger:
             raise self._fault from error
         self._records.clear()
         self._blobs.clear()
-        self._saved.clear()
         self.durable = (self.seq, self.head)
         self.commits += 1
         reach("commit.after")
 
     def _write(self) -> None:
         db = self._db
-        db.execute("BEGIN IMMEDIATE")
+        self._rows_of_state()
         if self._blobs:
             db.executemany(
                 "INSERT OR IGNORE INTO blob SELECT ?1, ?2 WHERE NOT EXISTS(SELECT 1 FROM blob WHERE address=?1)",
                 self._blobs.items(),
             )
         db.executemany("INSERT INTO journal VALUES(?,?,?,?,?,?,?,?,?,?,?)", self._records)
-        gone = [key for key, value in self._saved.items() if value is None]
-        kept = [(*key, value, crc(*key, value)) for key, value in self._saved.items() if value is not None]
-        if kept:
-            db.executemany(UPSERT, kept)
-        if gone:
-            db.executemany("DELETE FROM state WHERE noun=? AND key=?", gone)
         reach("commit.inside")
         db.execute("COMMIT")
 
+    def stage(self) -> None:
+        """Write what was collected of the state into the transaction that `commit` will end. Raises LedgerFault."""
+        if self._fault:
+            raise self._fault
+        try:
+            self._rows_of_state()
+        except sqlite3.Error as error:
+            self._fault = fault(self.path, error)
+            raise self._fault from error
+
+    def _rows_of_state(self) -> None:
+        """The state that was collected, and its words, in an open transaction. What goes, goes first: see words.py."""
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        removed = [row for row, value in self._saved.items() if value is None]
+        kept = [(*row, value) for row, value in self._saved.items() if value is not None]
+        if removed:
+            self._db.executemany("DELETE FROM state WHERE noun=? AND key=?", removed)
+        if kept:
+            self._db.executemany(UPSERT, ((*row, crc(*row)) for row in kept))
+        self._words.write(removed, kept)
+        self._saved.clear()
+
     # -- reading
+    def find(self, shelf: str, asked: str) -> list[tuple[str, int, float]]:
+        """Keys, versions and scores of what fits on a shelf, best first, of all that is staged. Raises LedgerFault."""
+        try:
+            return found(self._db, shelf, asked)
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
+
+    def count(self, noun: str) -> int:
+        """How many rows of state a noun has, of all that are staged. Raises LedgerFault."""
+        try:
+            return int(self._db.execute("SELECT COUNT(*) FROM state WHERE noun=?", (noun,)).fetchone()[0])
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
+
+    def behind(self, noun: str, after: str, count: int) -> list[tuple[str, bytes]]:
+        """The next rows of one noun behind a key, in the order of keys, of all that are staged. Raises LedgerFault."""
+        return self._rows(noun, "key > ? ORDER BY key LIMIT ?", after, count)
+
     def get(self, noun: str, key: str) -> bytes | None:
         """One piece of state, with what is not committed yet."""
         if (noun, key) in self._saved:

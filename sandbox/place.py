@@ -31,7 +31,7 @@ from pathlib import Path
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.settings import setting
 
-FORMAT = 2  # of the layout above and of the ledgers in it
+FORMAT = 3  # of the layout above and of the ledgers in it
 SOCKET_PATH_LIMIT = 107  # bytes that fit into sockaddr_un.sun_path, unix(7)
 
 

@@ -5,7 +5,6 @@ processes hold. An insert trigger that demands the next number and the right pre
 which plain UPDATE and DELETE triggers let through (sqlite.org/lang_createtrigger.html, recursive_triggers).
 """
 
-import re
 import zlib
 
 TERM = 1  # the number of the active facility; stands in every record
@@ -32,7 +31,8 @@ CREATE VIEW task AS SELECT key AS task, value->>'request' AS request, value->>'a
   value->>'deadline_ms' AS deadline_ms FROM state WHERE noun = 'task';
 CREATE VIEW link AS SELECT key AS peer, value->>'sent' AS sent, value->>'acked' AS acked, value->>'received' AS received
   FROM state WHERE noun = 'link';
-CREATE VIEW memory AS SELECT key, value FROM state WHERE noun = 'memory';
+CREATE VIEW memory AS SELECT substr(noun, 8) AS shelf, key, value->>'n' AS version, value->>'at_ms' AS at_ms,
+  value->>'expires_ms' AS expires_ms FROM state WHERE noun LIKE 'memory/%';
 """
 TABLES = (
     """
@@ -67,18 +67,6 @@ CREATE TRIGGER blob_insert BEFORE INSERT ON blob WHEN EXISTS(SELECT 1 FROM blob 
     + VIEWS
 )
 TRIGGERS = ("blob_insert", "blob_update", "journal_delete", "journal_insert", "journal_update")
-
-FROM_1 = (  # what a ledger of format 1 lacks, but for its rows of state, which wait in `temp.kept` with their check values
-    "CREATE TEMP TABLE kept(noun TEXT, key TEXT, value TEXT, crc INTEGER)",
-    "DROP VIEW task",
-    "DROP VIEW link",
-    "DROP VIEW memory",
-    "DROP TABLE main.state",
-    STATE,
-    *filter(str.strip, re.split(r";\n", VIEWS)),
-    "INSERT INTO main.state SELECT noun, key, value, crc FROM temp.kept ORDER BY noun, key",
-    "DROP TABLE temp.kept",
-)
 
 
 def crc(noun: str, key: str, value: str) -> int:

@@ -39,9 +39,11 @@ from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.agents.texts import misfit
 from mai.sandbox.ledger import Ledger
+from tests.opened import OPEN
 
 MAI, ME = "acme/mai", "acme/support"
-NOUNS = ("task", "step", "link", "memory", "cancel", "undo", "quarantine", "suspect", "breaker")
+NOUNS = ("task", "step", "link", "cancel", "undo", "quarantine", "suspect", "breaker", "fading")
+MEMORY = tuple(noun for level in ("agent/desk", "department") for noun in (f"memory/{level}", f"version/{level}"))
 USAGE = Usage(100, 10)
 MODELS = Models(models=(Model(name="m", chain=()),))
 PATIENCE_S = 30.0  # until a test gives up; never a measure
@@ -79,7 +81,8 @@ def organisation(base: Path, *agents: Agent, tools: tuple[Tool, ...] = (), limit
     contract = Contract(
         name="refund", about="", served_by="desk", may_ask=("client",), request={"order": "int"}, reply={"cents": "int"}
     )
-    support = Department(name="support", charter="Helps.", agents=(*built_in, *agents), tools=tools, contracts=(contract,))
+    agents = (*built_in, *agents)
+    support = Department(name="support", charter="Helps.", agents=agents, tools=tools, contracts=(contract,), memory=OPEN)
     return Organisation(
         name="x", clients=("acme",), departments=(support, SALES), models=MODELS, base=str(base), digest="d",
         limits=limits or Limits(),
@@ -177,7 +180,7 @@ class Lone:
 
     def recalled(self, ident: str, value: Any) -> None:
         """Mai answers about the client's memory."""
-        self.say(Recalled(ident, True, value))
+        self.say(Recalled(ident, True, value, n=1))
 
     def thought(self, asked: Think, answer: Any, *calls: Any, finish: str = "stop", usage: Usage = USAGE) -> None:
         """What a model answers: a text, or JSON; and calls by the provider's own means, (name, arguments) each."""
@@ -295,8 +298,9 @@ class Lone:
     def check(self) -> None:
         """What holds at any time between turns: the journal folds to the state, and every task has one end at most."""
         self.shell.commit(all_of_it=True)
-        stored = {(noun, key): msgspec.json.decode(data) for noun in NOUNS for key, data in self.ledger.load(noun).items()}
-        folded = {row: value for row, value in fold(self.make_decider(), self.ledger).items() if row[0] in NOUNS}
+        nouns = NOUNS + MEMORY
+        stored = {(noun, key): msgspec.json.decode(data) for noun in nouns for key, data in self.ledger.load(noun).items()}
+        folded = {row: value for row, value in fold(self.make_decider(), self.ledger).items() if row[0] in nouns}
         assert {row: _bare(value) for row, value in folded.items()} == {row: _bare(value) for row, value in stored.items()}
         ended = Counter(record.task for record in self.ledger.records(kind="task.ended"))
         again = Counter(record.task for record in self.ledger.records(kind="task.released"))

@@ -98,7 +98,7 @@ def fresh(name: str) -> Decider:
     part = sim_company.part(name)
     table = sim_company.table(part.organisation)
     if name == MAI:
-        return MaiDecider(part, table, lambda *_: "", lambda _: None)
+        return MaiDecider(part, table, lambda *_: "")
     return DepartmentDecider(part, table, lambda *_: [], lambda *_: "")
 
 

@@ -17,6 +17,7 @@ from mai.daemon.descriptions import planner
 from mai.daemon.plan import Planner
 from mai.daemon.records import PartPlan
 from mai.sandbox.keys import Hand, Known, Pair, fingerprint
+from tests.opened import OPEN
 
 HOWS = ("opaque", "keyed", "asked", "look", "hand")
 CODE = "sim_work.py"
@@ -69,7 +70,7 @@ def company() -> Organisation:
         limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40),
         departments=(
             Department(
-                name="sales", charter="Takes orders.", contracts=(order,),
+                name="sales", charter="Takes orders.", contracts=(order,), memory=OPEN,
                 agents=_agents(("seller", "specialist", ()), ("clerk", "operator", ())),
             ),
             Department(

@@ -12,7 +12,7 @@ from mai.agents import department, folding, link, linked, shell
 from mai.agents.decider import Tick, fold_link
 from mai.agents.events import Received, Sent
 from mai.agents.messages import Ack
-from mai.daemon import cover, gateway, held, mai, mai_folding, policy
+from mai.daemon import client_memory, cover, gateway, held, mai, mai_folding, policy
 from mai.daemon.case import Beat, Case, Verdict
 from mai.daemon.case import Tick as PolicyTick
 from mai.daemon.router import Router
@@ -224,8 +224,8 @@ def _is_verdict(item: Any) -> bool:
 @mutant
 def remember_twice(put: Put) -> None:
     """Mai writes what she is to remember twice."""
-    memory = mai.MaiDecider._memory
-    put(mai.MaiDecider, "_memory", lambda self, *given: [*memory(self, *given)[:1], *memory(self, *given)])
+    decide = client_memory.decide
+    put(client_memory, "decide", lambda *given: [*decide(*given)[:1], *decide(*given)])
 
 
 @mutant

@@ -41,6 +41,7 @@ request_bytes = 4096
 
 [departments.support]
 charter = "Helps customers with what they have bought."
+memory = { client = { read = ["*"], write = ["*"] } }
 
 [[departments.support.agents]]
 name = "refund-desk"
@@ -67,6 +68,7 @@ phrases = ["refund order {order}"]
 
 [departments.finance]
 charter = "Pays."
+memory = { client = { read = ["*"], write = ["*"] } }
 prepare = "small.py:prepare"
 
 [[departments.finance.agents]]

@@ -44,7 +44,7 @@ class Mai:
 
     def __init__(self, **objectives: Any) -> None:
         part = mandate(organisation(**objectives), "acme", "mai")
-        self.decider = MaiDecider(part, Table(part.organisation), lambda *_: "", lambda _: None)
+        self.decider = MaiDecider(part, Table(part.organisation), lambda *_: "")
         self.said: list[Event] = []
         self.rows: dict[str, bytes] = {}
         self.seq = 0

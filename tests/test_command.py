@@ -85,7 +85,7 @@ def test_its_calls_are_steps(tmp_path: Path) -> None:
     lone.reply(asked, {"total": 9})
     lone.settle()
     said = lone.result().value["said"]
-    assert said[:3] == [{"value": None}, {"value": [1, "ä"]}, {"value": 8}]
+    assert said[:3] == [{"value": 1}, {"value": [1, "ä"]}, {"value": 8}]
     assert said[3] == {"value": {"total": 9}, "text": "", "by": "acme/sales/board"} and said[4] == {"value": None}
     refused = [one["refused"] for one in said[5:]]
     assert refused[0] == "an operator may hand a task to a coordinator only, not to the board: ask coordinator"
@@ -94,8 +94,8 @@ def test_its_calls_are_steps(tmp_path: Path) -> None:
         "desk may not use the tool drill; its tools are: twice",
         "the input of a call has to be an object",
         "the grounds of a conclusion have to be a list of texts",
-        "there is no call 'dance'; the calls are ask, tool, recall, remember, conclude",
-        "there is no call \"['x']\"; the calls are ask, tool, recall, remember, conclude",
+        "there is no call 'dance'; the calls are ask, tool, recall, remember, forget, recall_all, search, versions, conclude",
+        "there is no call \"['x']\"; the calls are ask, tool, recall, remember, forget, recall_all, search, versions, conclude",
     ]
     lone.check()
     lone.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mai.agents.decider import Send
 from mai.agents.events import Begun, Ended, Remembered
+from mai.agents.memory import MemoryRefused
 from mai.agents.messages import Recalled, Remember
 from mai.agents.organisation import Limits, Tool
 from mai.agents.shell import now_ms
@@ -103,8 +104,12 @@ def test_memory_is_not_written_late(tmp_path: Path) -> None:
     mai = company.desks["acme/mai"].decider
     body = Remember("r/1.m1", "acme/sales/analyst", "k", 1)
     found = mai.decide(Memory("acme/sales", body, 1000), 1000)
-    (send,) = found
-    assert isinstance(send, Send) and send.body == Recalled("r/1.m1", False, None, "it came after its deadline")
+    refused, send = found
+    assert (
+        isinstance(refused, MemoryRefused)
+        and isinstance(send, Send)
+        and send.body == Recalled("r/1.m1", False, None, "it came after its deadline")
+    )
     assert [type(item) for item in mai.decide(Memory("acme/sales", body, 1001), 1000)] == [Remembered, Send]
     company.close()
 

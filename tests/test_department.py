@@ -15,6 +15,7 @@ from mai.agents.messages import Fields, Recalled, Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank, mandate
 from mai.agents.state import Done, Work
 from mai.agents.table import Table
+from tests.opened import OPEN
 
 NOW_MS = 1_000_000
 LIMIT_MS = 30_000
@@ -119,7 +120,7 @@ def staff(*agents: Agent, limits: Limits | None = None) -> Organisation:
         name="pipeline", about="", served_by="board", may_ask=("support",), request={"quarter": "int"}, reply={"total": "int"}
     )
     secret = Contract(name="secret", about="", served_by="board", may_ask=("client",))
-    support = Department(name="support", charter="", agents=(*ranks, *agents), contracts=(refund,))
+    support = Department(name="support", charter="", agents=(*ranks, *agents), contracts=(refund,), memory=OPEN)
     sales = Department(name="sales", charter="", agents=(Agent(name="board", rank="board"),), contracts=(pipeline, secret))
     return Organisation(name="x", clients=("acme",), departments=(support, sales), limits=limits or Limits())
 

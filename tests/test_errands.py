@@ -50,7 +50,7 @@ class Mai:
         part = mandate(organisation(compose), "acme", "mai")
         self.texts: dict[str, str] = {}
         self.decider = MaiDecider(
-            part, Table(part.organisation), Contracts(part.organisation).fault, lambda key: None,
+            part, Table(part.organisation), Contracts(part.organisation).fault,
             keep=self.keep, read=self.texts.__getitem__,
         )  # fmt: skip
         self.state, self.seq = self.decider.state, itertools.count(1)

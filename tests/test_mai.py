@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Input, Send, Tick
 from mai.agents.events import Acked, Event, MessageRefused, Received, Remembered, Sent
+from mai.agents.memory import MemoryRead, MemoryRefused
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, mandate
-from mai.agents.state import Value
 from mai.agents.table import Table
 from mai.daemon.desk import Asked, Crossing, Memory, Planned, Returned, origin, tasks
 from mai.daemon.mai import NOTHING_FITS, MaiDecider
 from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
-    MemoryRead,
     PartEnded,
     PartPlan,
     RequestAccepted,
     RequestEnded,
     RequestPlanned,
 )
+from tests.opened import OPEN
 
 NOW_MS = 1_000_000
 UNTIL_MS = NOW_MS + 10_000
@@ -43,9 +43,9 @@ def organisation() -> Organisation:
     return Organisation(
         name="Test", clients=("acme",), limits=LIMITS,
         departments=(
-            Department(name="support", charter="", agents=agents, contracts=(tell,)),
-            Department(name="finance", charter="", agents=agents, contracts=(pay,)),
-            Department(name="sales", charter="", agents=agents, contracts=(name,)),
+            Department(name="support", charter="", agents=agents, contracts=(tell,), memory=OPEN),
+            Department(name="finance", charter="", agents=agents, contracts=(pay,), memory=OPEN),
+            Department(name="sales", charter="", agents=agents, contracts=(name,), memory=OPEN),
         ),
     )  # fmt: skip
 
@@ -55,9 +55,8 @@ class Mai:
 
     def __init__(self, whole: Organisation | None = None) -> None:
         part = mandate(whole or organisation(), "acme", "mai")
-        self.memory: dict[str, Value] = {}
         fault = Contracts(part.organisation).fault
-        self.decider = MaiDecider(part, Table(part.organisation), fault, self.memory.get)
+        self.decider = MaiDecider(part, Table(part.organisation), fault)
         self.state = self.decider.state
         self.seq = 0
 
@@ -344,10 +343,9 @@ def test_the_clients_memory_is_read_and_written_for_a_department(mai: Mai) -> No
     """Both are on record with the agent, and answered."""
     events, (back,) = mai.feed(Memory("acme/support", Remember("i", "acme/support/clerk", "colour", "red")))
     assert isinstance(events[0], Remembered) and events[0].agent == "acme/support/clerk"
-    assert back.body == Recalled("i", True, "red")
-    mai.memory["colour"] = Value("red")
+    assert back.body == Recalled("i", True, 1, n=1)
     events, (back,) = mai.feed(Memory("acme/sales", Recall("j", "acme/sales/clerk", "colour")))
-    assert isinstance(events[0], MemoryRead) and events[0].found and back.body == Recalled("j", True, "red")
+    assert isinstance(events[0], MemoryRead) and events[0].found and back.body == Recalled("j", True, "red", n=1)
     _, (back,) = mai.feed(Memory("acme/sales", Recall("k", "acme/sales/clerk", "size")))
     assert back.body == Recalled("k", False, None)
 
@@ -356,7 +354,13 @@ def test_nobody_reads_memory_in_anothers_name(mai: Mai) -> None:
     """An agent of another department is refused, and nothing is read or written."""
     for body in (Recall("i", "acme/finance/clerk", "x"), Remember("i", "acme/supporters/clerk", "x", 1)):
         events, (back,) = mai.feed(Memory("acme/support", body))
-        assert not events and isinstance(back.body, Recalled) and back.body.refused and not back.body.found
+        assert (
+            isinstance(events[0], MemoryRefused)
+            and len(events) == 1
+            and isinstance(back.body, Recalled)
+            and back.body.refused
+            and not back.body.found
+        )
 
 
 # -- ids

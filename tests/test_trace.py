@@ -73,7 +73,7 @@ def test_the_tree_is_the_way_of_the_request(tmp_path: Path) -> None:
         "                  └─ sales/coordinator\n"
         "                     └─ sales/analyst\n"
         "                        ├╴ tool sum_deals quarter=2 → 200\n"
-        '                        └╴ remember seen value={"quarter":2} → {"quarter":2}'
+        '                        └╴ remember seen value={"quarter":2} → 2'
     )
     nodes = list(all_nodes(found))
     assert [node.task for node in nodes][-1] == "r1/1.1.1.1.1.m0.1.1"

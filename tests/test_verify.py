@@ -19,7 +19,7 @@ from mai.daemon.reader import NotFound
 from mai.daemon.verify import Report, fields, render, verify
 from mai.daemon.witness import Finding, Strand
 from mai.sandbox.ledger import BLOB_BYTES, Ledger, chain
-from mai.sandbox.place import Place
+from mai.sandbox.place import FORMAT, Place
 from mai.sandbox.schema import TRIGGERS, crc
 from tests.wired import Wired, write
 
@@ -497,7 +497,7 @@ def test_a_file_that_is_no_ledger_is_named(place: Place, data: bytes) -> None:
 def test_a_newer_format_is_named(place: Place) -> None:
     """What a newer version wrote is not judged as if it were ours."""
     tamper(place, SALES, "PRAGMA user_version=9")
-    first(verify(place), SALES, "of format 9, this version knows 2")
+    first(verify(place), SALES, f"of format 9, this version knows {FORMAT}")
 
 
 # -- the state
@@ -513,12 +513,12 @@ def test_a_row_of_state_that_the_disk_has_changed_is_named(place: Place) -> None
     ("change", "said"),
     [
         (
-            "UPDATE state SET value='{\"value\":7}' WHERE noun='memory'",
-            "memory 'agent/planner/last' {\"value\":7}, the journal gives",
+            "UPDATE state SET value='{\"value\":7}' WHERE noun='memory/agent/planner'",
+            "memory/agent/planner 'last' {\"value\":7}, the journal gives",
         ),
-        ("DELETE FROM state WHERE noun='memory'", "for memory 'agent/planner/last' nothing, the journal gives"),
+        ("DELETE FROM state WHERE noun='memory/agent/planner'", "for memory/agent/planner 'last' nothing, the journal gives"),
         ("INSERT INTO state VALUES('task', 'r9/1', '{}', 0)", "for task 'r9/1' {}, the journal gives nothing"),
-        ("UPDATE state SET value='garbage' WHERE noun='memory'", "garbage, the journal gives"),
+        ("UPDATE state SET value='garbage' WHERE noun='memory/agent/planner'", "garbage, the journal gives"),
         ("UPDATE state SET value=json_set(value, '$.oldest', 7) WHERE noun='link'", "for link 'acme/mai'"),
     ],
 )

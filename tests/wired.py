@@ -20,7 +20,7 @@ from mai.agents.inputs import Call, Report
 from mai.agents.messages import Fields, Hello
 from mai.agents.organisation import Agent, Contract, Department, Organisation, mandate
 from mai.agents.shell import Shell, now_ms
-from mai.agents.state import Done, Step, Value, Work
+from mai.agents.state import Done, Step, Work
 from mai.agents.table import Table
 from mai.daemon import breach
 from mai.daemon.desk import Asked, Passage, Request
@@ -29,6 +29,7 @@ from mai.daemon.quarters import furnish
 from mai.daemon.records import PartPlan
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
+from tests.opened import OPEN
 
 FRAME_BYTES = 1 << 20
 DEADLINE_MS = 60_000
@@ -48,8 +49,8 @@ def organisation(*clients: str) -> Organisation:
     return Organisation(
         name="Wired", clients=clients or ("acme",), digest="0123456789abcdef",
         departments=(
-            Department(name="marketing", charter="", agents=(*ranks, planner)),
-            Department(name="sales", charter="", agents=(*ranks, analyst), contracts=(pipeline,)),
+            Department(name="marketing", charter="", agents=(*ranks, planner), memory=OPEN),
+            Department(name="sales", charter="", agents=(*ranks, analyst), contracts=(pipeline,), memory=OPEN),
         ),
     )  # fmt: skip
 
@@ -87,7 +88,7 @@ class Desk:
         self.ledger = Ledger(company.place.ledger(process), process)
         fault, table = Contracts(part.organisation).fault, Table(part.organisation)
         self.decider: Decider = (
-            MaiDecider(part, table, fault, self._memory)
+            MaiDecider(part, table, fault)
             if department == "mai"
             else DepartmentDecider(part, table, lambda text, among: list(among), fault)
         )
@@ -131,10 +132,6 @@ class Desk:
                     self.ready.append(code)
                 else:
                     self.waiting[work.task] = code
-
-    def _memory(self, key: str) -> Value | None:
-        data = self.shell.value("memory", f"client//{key}")
-        return msgspec.json.decode(data, type=Value) if data else None
 
     def _send(self, peer: str, frame: bytes) -> bool:
         self.company.frames.append((self.process, peer, frame))

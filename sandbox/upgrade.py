@@ -1,0 +1,57 @@
+"""Making a ledger, and bringing one of an older format up to date: each in one transaction, whole or not at all.
+
+Format 2 has a check value in each row of state. Format 3 has memory with versions: what was one row `memory` of the key
+`level/owner/key` is a row `memory/SHELF` and its first version, `version/SHELF`, which is found by its words (words.py).
+"""
+
+import time
+from typing import Final
+
+import pysqlite3 as sqlite3
+
+from mai.sandbox.place import FORMAT
+from mai.sandbox.schema import STATE, TABLES, VIEWS, crc
+from mai.sandbox.words import NOUN, Words
+
+FIRST: Final = '{"n":1,"oldest":1}'  # a piece of memory that has one version, of a time that nobody knows
+
+
+def create(db: sqlite3.Connection, process: str) -> None:
+    """The tables of a new ledger."""
+    meta = f"INSERT INTO meta VALUES('process', '{process}'), ('created_ns', '{time.time_ns()}')"
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {meta}; PRAGMA user_version={FORMAT}; COMMIT")
+
+
+def upgrade(db: sqlite3.Connection, format_: int) -> None:
+    """A ledger of an older format as this version has it."""
+    db.execute("BEGIN IMMEDIATE")
+    for view in ("task", "link", "memory"):
+        db.execute(f"DROP VIEW {view}")
+    if format_ < 2:
+        _check_values(db)
+    _memory(db)
+    for statement in filter(str.strip, VIEWS.split(";\n")):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version={FORMAT}")
+    db.execute("COMMIT")
+
+
+def _check_values(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TEMP TABLE kept(noun TEXT, key TEXT, value TEXT, crc INTEGER)")
+    rows = db.execute("SELECT noun, key, value FROM main.state")
+    db.executemany("INSERT INTO temp.kept VALUES(?,?,?,?)", ((*row, crc(*row)) for row in rows))
+    db.execute("DROP TABLE main.state")
+    db.execute(STATE)
+    db.execute("INSERT INTO main.state SELECT noun, key, value, crc FROM temp.kept ORDER BY noun, key")
+    db.execute("DROP TABLE temp.kept")
+
+
+def _memory(db: sqlite3.Connection) -> None:
+    words = Words(db)
+    for whole, value in db.execute("SELECT key, value FROM state WHERE noun = 'memory'").fetchall():
+        level, owner, key = whole.split("/", 2)
+        shelf = f"{level}/{owner}" if owner else level
+        new = ((f"memory/{shelf}", key, FIRST), (f"{NOUN}{shelf}", f"{key}/1", value))
+        db.executemany("INSERT INTO state VALUES(?,?,?,?)", ((*row, crc(*row)) for row in new))
+        words.write((), new)
+    db.execute("DELETE FROM state WHERE noun = 'memory'")
