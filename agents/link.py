@@ -12,13 +12,19 @@ they count is forgotten by the sender.
 
 from collections import deque
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 WINDOW = 512  # numbered messages on their way to one peer, not acknowledged yet
 
 BURST = 64  # of them in one message of the wire
+
+TOO_FAST: Final = "too fast"  # Mai complains so to who was not heard for a while …
+
+CROWDED: Final = "crowded"  # … because it brings too much, or takes nothing of what waits for it
+
+HELD_BACK: Final = (TOO_FAST, CROWDED)  # both sides say Hello then, and what was not heard goes again
 
 Receipt = Literal["new", "seen", "gap"]
 

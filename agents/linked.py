@@ -3,6 +3,7 @@
 import zmq
 
 from mai.agents import messages
+from mai.agents.link import HELD_BACK
 from mai.agents.loop import Loop, Ready
 from mai.agents.messages import Complaint, Hop, Malformed
 from mai.agents.pipes import Pipe
@@ -56,6 +57,8 @@ class Linked(Loop):
             self.shell.refuse(peer, body.why, f"Mai says: {body.detail}")
             if body.why == "amnesia":
                 self.halted = body.detail
+            elif body.why in HELD_BACK:
+                self.shell.greet(self.mai)
 
     # -- the turn
     def poll_with(self, pipes: list[Pipe], wait_ms: int) -> list[tuple[object, int]]:

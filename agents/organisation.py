@@ -39,6 +39,8 @@ class Limits(Part, frozen=True, kw_only=True):
     request_bytes: Bytes = 64 << 10  # a client's text
     turn_s: Seconds = 2.0  # a worker's code between two of its steps
     heartbeat_s: Seconds = 5.0  # a process silent for longer is hung
+    asks_per_s: Count = 1000  # what one process may want of others through its Mai in a second; five seconds' worth at once
+    words_per_s: Count = 200  # what else it may say that carries no work: handshakes of a link, notices, what is malformed
     free_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 64 << 20  # room on the disk below which nothing new is accepted; 0: none
 
 

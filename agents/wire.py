@@ -29,11 +29,6 @@ def routing_id(name: str) -> bytes:
     return f"{name}#{os.urandom(12).hex()}".encode()
 
 
-def name_of(route: bytes) -> str:
-    """The name that a routing id claims."""
-    return route.partition(b"#")[0].decode(errors="replace")
-
-
 class Dealer:
     """A connection to the client's Mai."""
 

@@ -45,6 +45,7 @@ clients = ["bench"]
 [limits]
 request_s = 600
 task_s = 600
+asks_per_s = 1000000
 [departments.ask]
 charter = "Asks."
 [[departments.ask.agents]]
@@ -152,15 +153,16 @@ def figures(in_flight: int, rounds: list[tuple[relay.Block, Block]], disk: str) 
     bares, ours = zip(*rounds, strict=True)
     bare_per_s = [len(one.trips_ms) / one.seconds for one in bares]
     ratios = [one.per_s / bare for one, bare in zip(ours, bare_per_s, strict=True)]
-    p50_ms, p99_ms = _percentiles([ms for one in ours for ms in one.trips_ms])
+    p50_ms, p99_ms = percentiles([ms for one in ours for ms in one.trips_ms])
     return Trips(
         in_flight, statistics.median(one.per_s for one in ours), p50_ms, p99_ms, statistics.mean(one.commits for one in ours),
-        statistics.median(bare_per_s), *_percentiles([ms for one in bares for ms in one.trips_ms]),
+        statistics.median(bare_per_s), *percentiles([ms for one in bares for ms in one.trips_ms]),
         statistics.median(ratios), max(ratios), len(rounds[0][1].trips_ms), len(rounds), disk,
     )  # fmt: skip
 
 
-def _percentiles(times_ms: list[float]) -> tuple[float, float]:
+def percentiles(times_ms: list[float]) -> tuple[float, float]:
+    """The median, and what 99 of a hundred are below."""
     cuts = statistics.quantiles(times_ms, n=100, method="inclusive")
     return cuts[49], cuts[98]
 
@@ -183,14 +185,16 @@ def render(trips: Trips) -> str:
 class Sub:
     """The processes of one client, started as the supervisor does, without it and the watchdog; they tell us how they are."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, organisation: str = ORGANISATION) -> None:
+        """`organisation`: one in which NAMES exist; others of its processes are furnished, and not started."""
         self.place = Place(directory / "state")
+        self._text = organisation
         self._children: list[subprocess.Popen[bytes]] = []
         self._after = 0  # number of the last record that was read
 
     def __enter__(self) -> "Sub":
         base = self.place.state.parent
-        (base / "bench.toml").write_text(ORGANISATION)
+        (base / "bench.toml").write_text(self._text)
         (base / "bench.py").write_text(HANDLERS)
         organisation = check.load(base / "bench.toml")
         self.place.prepare()

@@ -1,12 +1,8 @@
 """Mai's process: the client's only ROUTER, the door for the client, one ledger, one loop.
 
-    python -P -m mai.daemon.gateway STATE RUN client/mai
-
-Who sent a frame is what its CURVE key says (ZAP gives it a User-Id), never what the frame says: a routing id or an
-envelope that names another is a forgery, refused and journaled.
+python -P -m mai.daemon.gateway STATE RUN client/mai
 """
 
-import contextlib
 import os
 import re
 import sys
@@ -16,27 +12,25 @@ from collections import Counter
 import msgspec
 import zmq
 
-from mai.agents import messages
 from mai.agents.contracts import Contracts
 from mai.agents.events import Event, Received, Sent
 from mai.agents.loop import Loop, Ready, run_process
-from mai.agents.messages import Complaint, Envelope, Hello, Hop, Malformed, Result, Task
+from mai.agents.messages import Complaint, Hop, Result, Task
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.daemon import breach, cancel, compose, cover, doubt_orders, healing, held, keyed, releasing, told
-from mai.daemon.accused import Accused
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
+from mai.daemon.hearing import Hearing
 from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
 from mai.daemon.operating import Operating
 from mai.daemon.planning import Planning
 from mai.daemon.records import RequestEnded
-from mai.daemon.refusals import Refusals
-from mai.daemon.router import Parcel, Router
+from mai.daemon.router import Router
 from mai.daemon.turned import TurnedAway
 from mai.sandbox.errors import MaiError, Refused, UsageFault
 from mai.sandbox.place import Place
@@ -63,6 +57,7 @@ class Gateway(Loop):
         sockets, limit_bytes = place.sockets(self.client), self.organisation.limits.message_bytes
         hand = self.read_keys()
         self.router = Router(sockets / "mai.sock", hand.own, hand.known, limit_bytes)
+        self.hearing = Hearing(self, self.router)
         self.door = Doorkeeper(sockets / "door.sock", frozenset({os.getuid()}))
         self.room = Room(place.state, self.organisation.limits.free_bytes)
         self.planning = Planning(self.organisation, place.run / "embedder.sock")
@@ -79,12 +74,11 @@ class Gateway(Loop):
         )
         self.watchers: dict[str, list[tuple[Caller, bool]]] = {}  # by request: who waits, and whether with the hops
         self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
-        self._refusals, self._accused = Refusals(), Accused()
         self._turned: Counter[str] = Counter()  # requests of this turn that were not taken for lack of room
         self._young = self.ledger.seq == 0  # it holds no earlier start
         self._going = ""  # who removes the client, if somebody does
         self._operating = Operating(self)
-        self._keykeeper = Keykeeper(self)
+        self.keykeeper = Keykeeper(self)
         self._restore()
         self.bridge = Bridge(place.door, self.client, self.decider.state.watched.seq)
         self.courier = Courier(place.door, self.client)
@@ -111,14 +105,14 @@ class Gateway(Loop):
         keyed.load(state, self.ledger.load("keyed"))
         self.shell.restore()
         self.started()
-        self._keykeeper.learn()
+        self.keykeeper.learn()
         for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
             if plan := self.planning.begin(request.request, request.text):
                 self.shell.feed(Planned(request.request, *plan))
 
     def look(self) -> None:
         """Once in each heartbeat: have keys changed?"""
-        self._keykeeper.look()
+        self.keykeeper.look()
 
     def _keep(self, text: str) -> str:
         return self.shell.texts.keep(text)  # which is made after the decider
@@ -160,7 +154,7 @@ class Gateway(Loop):
 
     def _noticed(self, peer: str, body: Hop | Complaint) -> None:
         if isinstance(body, Complaint):
-            self._refusals.note(peer, "complaint", f"{peer} says: {body.why}: {body.detail}")
+            self.hearing.refusals.note(peer, "complaint", f"{peer} says: {body.why}: {body.detail}")
             if body.why == "amnesia" and self._believed(peer, body.detail):
                 self.halted = body.detail
         elif body.request in self.watchers:
@@ -169,11 +163,11 @@ class Gateway(Loop):
     def _believed(self, peer: str, detail: str) -> bool:
         """A peer says that our ledger is an older copy: halt, or shut the peer out."""
         new = self._young and not self.decider.state.link(peer).received
-        if self._accused.accuse(peer, detail, new=new):
+        if self.hearing.accused.accuse(peer, detail, new=new):
             return True
         self.decider.state.transit(peer).connected = False
-        self._refusals.note(peer, "amnesia", self._accused.says(peer))
-        self.shell.complain(peer, "shut out", self._accused.says(peer))
+        self.hearing.refusals.note(peer, "amnesia", self.hearing.accused.says(peer))
+        self.shell.complain(peer, "shut out", self.hearing.accused.says(peer))
         return False
 
     def _answer(self, ended: RequestEnded) -> None:
@@ -183,11 +177,7 @@ class Gateway(Loop):
     # -- the turn
     def take(self, ready: Ready) -> None:
         """Handshakes, frames, and what the client asks at the door."""
-        if self.router.zap in ready:
-            self._keykeeper.let_in(self._refusals)
-        if self.router.socket in ready:
-            for parcel in self.router.receive():
-                self._receive(parcel)
+        self.hearing.take(ready)
         if self.planning.fileno() in ready:
             self.planning.turn()
         if self.bridge.fileno() in ready:
@@ -197,42 +187,6 @@ class Gateway(Loop):
         if self.door.fileno() in ready:
             for caller, request in self.door.turn():
                 self._serve(caller, request)
-
-    def _receive(self, parcel: Parcel) -> None:
-        name = parcel.name
-        if not parcel.good:
-            return self._complain(parcel, "old key", f"the key {parcel.key} was {name}'s, and is nobody's any more")
-        if self.router.stale(parcel):
-            return  # an earlier life of that process: the present one sends again what counts
-        try:
-            envelope = self._opened(parcel)
-        except Malformed as fault:
-            self._complain(parcel, "malformed", fault.sentence)
-            return
-        if parcel.claims != name or envelope.sender != name or envelope.to != self.name:
-            said = f"the routing id {parcel.claims[:80]!r}, the envelope from {envelope.sender[:80]!r} to {envelope.to[:80]!r}"
-            self._complain(parcel, "forgery", f"the key is {name}'s, {said}")
-            return
-        if self.router.heard(parcel):
-            self.decider.state.transit(name).connected = False  # until its Hello, which this should be
-        if name in self._accused.shut and not isinstance(envelope.body, Hello):
-            return  # it was told; a Hello is judged anew
-        self._accused.hello(name)
-        self._keykeeper.heard(parcel)
-        self.shell.receive(name, envelope)
-
-    def _opened(self, parcel: Parcel) -> Envelope:
-        if parcel.frame is None:
-            raise Malformed("not a message: it has no frame, or too many")
-        return messages.decode(parcel.frame, self.organisation.limits.message_bytes)
-
-    def _complain(self, parcel: Parcel, why: str, detail: str) -> None:
-        """Refuse what came; the answer goes to the connection that it came from, whoever's name it used."""
-        self._refusals.note(parcel.name, why, detail)
-        (seq, head), body = self.ledger.durable, Complaint(why, detail[:500])
-        answer = Envelope(self.name, parcel.name, 0, "", self.organisation.digest, 0, seq, head, body)
-        with contextlib.suppress(zmq.ZMQError):  # gone, or does not read
-            self.router.answer(parcel.route, messages.encode(answer))
 
     def _serve(self, caller: Caller, request: Reply) -> None:
         try:
@@ -311,20 +265,19 @@ class Gateway(Loop):
         return found[::-1]
 
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
-        """The poll, but no longer than until a plan is due."""
-        return super().poll(self.planning.wait_ms(wait_ms))
+        """The poll, but no longer than until a plan is due, or somebody is heard again."""
+        return super().poll(self.planning.wait_ms(self.hearing.wait_ms(wait_ms)))
 
     def work(self) -> bool:
         """Plan what has waited for that, and put on record what was refused, as far as it is due."""
         for request, plan in self.planning.due():
             self.shell.feed(Planned(request, *plan))
         self.bridge.look(time.monotonic())
-        for refused in self._refusals.due(now_ms()):
-            self.shell.apply(refused)
+        self.hearing.work()
         if self._turned:
             self.shell.feed(*(TurnedAway(count, why) for why, count in self._turned.items()))
             self._turned.clear()
-        return False
+        return self.hearing.more
 
     def after(self) -> None:
         """Answer at the door what is committed now."""
@@ -339,8 +292,8 @@ class Gateway(Loop):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
 
     def status(self) -> str:
-        """The open work, and who is shut out."""
-        return "; ".join(filter(None, (super().status(), self._accused.status())))
+        """The open work, and who is shut out or not heard."""
+        return "; ".join(filter(None, (super().status(), self.hearing.status())))
 
     def queue(self) -> int:
         """Open requests, passages and errands."""
@@ -357,7 +310,7 @@ class Gateway(Loop):
         self.planning.close()
         self.bridge.close()
         self.courier.close()
-        self.router.close()
+        self.hearing.close()
 
 
 def checked_text(text: object, limit_bytes: int) -> str:

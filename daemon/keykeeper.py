@@ -1,11 +1,13 @@
 """Whom a Mai lets in, and with which key: the shell around keyed.py."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mai.agents.link import TOO_FAST
 from mai.agents.shell import now_ms
 from mai.daemon import keyed
 from mai.daemon.refusals import Refusals
-from mai.daemon.router import Parcel
+from mai.daemon.turns import Parcel
 from mai.sandbox import keys
 from mai.sandbox.points import reach
 
@@ -38,10 +40,13 @@ class Keykeeper:
             self._mai.router.know(hand.known)
         self.learn()
 
-    def let_in(self, refusals: Refusals) -> None:
+    def let_in(self, refusals: Refusals, admits: Callable[[str], bool]) -> None:
         """Answer the handshakes that wait."""
-        for owner, key in self._mai.router.authenticate():
-            refusals.note(owner, "old key" if owner else "unknown key", key)
+        for owner, key in self._mai.router.authenticate(admits):
+            if key:
+                refusals.note(owner, "old key" if owner else "unknown key", key)
+            else:
+                refusals.note(owner, TOO_FAST, "it connects too often")
 
     def heard(self, parcel: Parcel) -> None:
         """A message came; with another key than the one before?"""

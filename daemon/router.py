@@ -15,36 +15,24 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final
 
 import zmq
 from zmq.utils import z85
 
 from mai.agents.link import BURST
-from mai.agents.wire import MORE, MOST_FRAMES, NOBLOCK, TURN_S, name_of
+from mai.agents.wire import MORE, MOST_FRAMES, NOBLOCK
+from mai.daemon.turns import Parcel
 from mai.sandbox import keys
 from mai.sandbox.place import short
 
-MOST_HANDSHAKES = 256  # answered in one turn
-BACKLOG = 100  # connections that wait to be let in, as ZeroMQ has it
-PAST_ROUTES = 16  # of each name: so many lives of it may have left something unread
-
-
-class Parcel(NamedTuple):
-    """A frame that came in: the name that the key proves, the routing id, the bytes; None if it was no frame but too many."""
-
-    name: str
-    route: bytes
-    frame: bytes | None
-    key: str = ""  # its fingerprint
-    good: bool = True  # False if the key is one no longer
-
-    @property
-    def claims(self) -> str:
-        """The name that the connection gives itself, to be compared with what its key proves."""
-        return name_of(self.route)
+MOST_HANDSHAKES: Final = 32  # answered in one turn
+BACKLOG: Final = 100  # connections that wait to be let in, as ZeroMQ has it
+PAST_ROUTES: Final = 64  # of each name: so many lives of it may have left something unread
+UNREAD: Final = 128  # messages of one connection that are decrypted already; then its sender has to wait
+READ_S: Final = 0.001  # of one turn, spent on reading: far more frames come in than can be worked off in a turn
 
 
 class Router:
@@ -62,6 +50,7 @@ class Router:
         self.socket = self._context.socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.router_mandatory = 1
+        self.socket.rcvhwm = UNREAD
         self.socket.maxmsgsize = 2 * limit_bytes
         self.socket.curve_server = 1
         self.socket.zap_domain = b"mai"
@@ -100,10 +89,11 @@ class Router:
         self._routes: dict[str, bytes] = {}
         self._past: dict[str, deque[bytes]] = {}
 
-    def authenticate(self) -> list[tuple[str, str]]:
-        """Answer the handshakes that wait (rfc.zeromq.org/spec/27), up to a bound.
+    def authenticate(self, admits: Callable[[str], bool] = lambda name: True) -> list[tuple[str, str]]:
+        """Answer the handshakes that wait (rfc.zeromq.org/spec/27), up to a bound. `admits` is asked about who is known.
 
-        Returns the fingerprints of those that were refused, each with whose key it was once; "" if it is nobody's.
+        Returns the fingerprints of those that were refused, each with whose key it was once; "" if it is nobody's. Of who is
+        known and not admitted, which may try again, the fingerprint is "".
         """
         refused: list[tuple[str, str]] = []
         try:
@@ -112,24 +102,27 @@ class Router:
                 name = self._known.get(credentials[0]) if credentials else None
                 key = keys.fingerprint(z85.encode(credentials[0])) if credentials else ""
                 status = (b"200", b"OK", f"{name} {key}".encode()) if name else (b"400", b"unknown key", b"")
-                self.zap.send_multipart([version, request, *status, b""])
-                if not name:
+                if name and not admits(name):
+                    status = (b"300", b"too many handshakes", b"")
+                    refused.append((name, ""))
+                elif not name:
                     refused.append((self._old.get(key, ""), key))
+                self.zap.send_multipart([version, request, *status, b""])
         except zmq.Again:
             pass
         return refused
 
-    def receive(self) -> Iterator[Parcel]:
-        """What has come, up to a bound in number and in the time that is spent on it."""
-        end_s, found = time.monotonic() + TURN_S, 0
+    def receive(self, skips: Callable[[str], bool] = lambda name: False) -> Iterator[Parcel]:
+        """What has come, up to a bound in number and time; a message of one who is to be skipped is one parcel."""
+        end_s, found = time.monotonic() + READ_S, 0
         while found < MOST_FRAMES and time.monotonic() < end_s:
-            parcels = self._message()
+            parcels = self._message(skips)
             if not parcels:
                 return
             found += len(parcels)
             yield from parcels
 
-    def _message(self) -> list[Parcel]:
+    def _message(self, skips: Callable[[str], bool]) -> list[Parcel]:
         """The parcels of the next message, none if there is no message."""
         found: list[Parcel] = []
         try:
@@ -139,12 +132,13 @@ class Router:
         user, route, count = str(first.get("User-Id")), first.bytes, 0
         name, _, key = user.partition(" ")
         good = user in self._users
+        most = 0 if skips(name if good else user) else BURST
         while part.more:  # the parts of a message come together
             part = self.socket.recv(NOBLOCK, copy=False)
             count += 1
-            if count <= BURST:
+            if count <= most:
                 found.append(Parcel(name, route, part.bytes, key, good))
-        if not 0 < count <= BURST:
+        if not 0 < count <= most:
             found.append(Parcel(name, route, None, key, good))
         return found
 

@@ -67,7 +67,7 @@ def company() -> Organisation:
     tools = tuple(_tool(name, effects[name]) for name in ways)
     return Organisation(
         name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
-        limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40),
+        limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4),
         departments=(
             Department(
                 name="sales", charter="Takes orders.", contracts=(order,), memory=OPEN,

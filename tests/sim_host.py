@@ -17,7 +17,7 @@ import pysqlite3 as sqlite3
 import zmq
 
 from mai.agents import context, handlers, linked, loop, process, runner, shell
-from mai.daemon import gateway
+from mai.daemon import gateway, hearing
 from mai.sandbox import ledger, made, points
 from tests import sim_company
 
@@ -167,7 +167,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
     )
     quiet: Callable[..., None] = _nothing
     return [
-        *((module, "time", clock) for module in (ledger, shell, loop, runner, context)),
+        *((module, "time", clock) for module in (ledger, shell, loop, runner, context, hearing)),
         (ledger, "os", _like(os, urandom=host.noise)),
         (ledger, "connect", host.disk.connect),
         (made, "had", quiet),  # there are no files

@@ -12,7 +12,7 @@ from mai.agents import department, folding, link, linked, shell
 from mai.agents.decider import Tick, fold_link
 from mai.agents.events import Received, Sent
 from mai.agents.messages import Ack
-from mai.daemon import client_memory, cover, gateway, held, mai, mai_folding, policy
+from mai.daemon import client_memory, cover, gateway, hearing, held, mai, mai_folding, policy
 from mai.daemon.case import Beat, Case, Verdict
 from mai.daemon.case import Tick as PolicyTick
 from mai.daemon.router import Router
@@ -320,3 +320,15 @@ def give_a_turn_without_a_record(put: Put) -> None:
         return found if not turn.n else [one for one in found if not isinstance(one, cover.CoverGiven)]
 
     put(cover, "_given", silent)
+
+
+@mutant
+def hold_back_for_good(put: Put) -> None:
+    """Who was too fast is never told that it is heard again."""
+    put(hearing.Hearing, "_heed", lambda self, peer, pause: None)
+
+
+@mutant
+def hold_back_without_a_word_of_the_other(put: Put) -> None:
+    """Who was not heard for a while does not say how far it has come."""
+    put(linked, "HELD_BACK", ())

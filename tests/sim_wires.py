@@ -12,7 +12,7 @@ from typing import NamedTuple
 import zmq
 
 from mai.daemon import router
-from mai.daemon.router import Parcel
+from mai.daemon.turns import Parcel
 from tests import sim_company
 
 HELLO = b"\xa5hello"
@@ -198,7 +198,7 @@ class Router(router.Router):
         self._listen()
         network.router = self
 
-    def receive(self) -> Iterator[Parcel]:
+    def receive(self, skips: Callable[[str], bool] = lambda name: False) -> Iterator[Parcel]:
         """From all wires."""
         arrived: list[tuple[str, bytes, deque[bytes]]] = []
         for wire in self.network.wires.values():

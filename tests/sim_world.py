@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from mai.agents import messages
-from mai.agents.messages import Ack, Hello
+from mai.agents.link import HELD_BACK
+from mai.agents.messages import Ack, Complaint, Hello
 from mai.agents.organisation import SERVICES
 from mai.daemon.case import Reset, Tick, due_s
 from mai.daemon.held import name_of
@@ -113,6 +114,8 @@ class World(Lives):
             raise Crash(self.acting.dead)
         envelope = messages.decode(frame, sim_company.company().limits.message_bytes)
         body = envelope.body
+        if isinstance(body, Complaint) and body.why in HELD_BACK:
+            self.told("held back", to)
         if isinstance(body, Hello | Ack):
             row = self.committed(sender, "SELECT value FROM state WHERE noun='link' AND key=?", to)
             received = msgspec.json.decode(row)["received"] if row else 0

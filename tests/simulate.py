@@ -113,7 +113,8 @@ def table(total: Counter[str]) -> None:
     rows = {
         "processes started": "start", "processes ended": "die", "stopped for a while": "stop", "hung, and aborted": "abort",
         "machine asleep": "sleep", "wires cut": "cut", "frames lost": "lose", "frames doubled": "double",
-        "frames swapped": "swap", "tools that failed": "tool", "clients hung up": "hang up", "requests asked": "ask",
+        "frames swapped": "swap", "peers held back": "held back", "tools that failed": "tool", "clients hung up": "hang up",
+        "requests asked": "ask",
         "answers told": "answered", "doubts resolved": "resolved", "requests cancelled": "cancelled",
         "steps": "steps", "records checked": "records",
     }  # fmt: skip

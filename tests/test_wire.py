@@ -9,7 +9,8 @@ import zmq
 
 from mai.agents.link import BURST
 from mai.agents.wire import Dealer
-from mai.daemon.router import Parcel, Router
+from mai.daemon.router import Router
+from mai.daemon.turns import Parcel
 from mai.sandbox import keys
 from tests.wired import waited
 

@@ -1,0 +1,47 @@
+"""One department floods its Mai, with its own key: the others are answered, the flood is refused and on record."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mai.daemon.bench_flood import LOUD, WITH_LOUD, measured, refusals, render
+from mai.daemon.bench_messages import NAMES, ORGANISATION, Sub
+from mai.daemon.flooder import KINDS
+from mai.daemon.verify import verify
+
+REASONS = {"asks": "too fast|crowded", "memory": "too fast|crowded", "strangers": "unknown key"}  # the rest: too fast
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_the_others_are_answered_while_one_floods(kind: str, tmp_path: Path) -> None:
+    """Whatever it floods with, all of theirs crosses both ways, and Mai's journal says whom she refused, in a few records."""
+    with Sub(tmp_path, WITH_LOUD) as sub:
+        found = measured(sub, kind, rounds=2, trips=40)
+        said = refusals(sub.place)
+    assert found.trips == 80
+    assert {one.peer for one in said if re.fullmatch(REASONS.get(kind, "too fast"), one.why)} == (
+        {""} if kind == "strangers" else {LOUD}
+    )
+    assert not [one for one in said if one.peer in NAMES]
+    assert found.sent > 10 * len(said)  # a flood of refusals is no flood of the journal
+    assert kind in render(found)
+    assert not [one for one in verify(sub.place, NAMES, state=True).findings if one.process in NAMES]  # the flood keeps no ledger
+
+
+def test_who_keeps_to_the_rules_loses_nothing_by_being_too_fast(tmp_path: Path) -> None:
+    """A department whose asks are above its pace is held back, told so, and sends them again: each is answered, once."""
+    slow = ORGANISATION.replace("asks_per_s = 1000000", "asks_per_s = 20")
+    with Sub(tmp_path, slow) as sub:
+        block = sub.block(160, 64)
+        said = refusals(sub.place)
+    assert len(block.trips_ms) == 160
+    assert {(one.peer, one.why) for one in said} == {(NAMES[1], "too fast")}
+    assert verify(sub.place, NAMES, state=True).sound
+
+
+def test_the_flood_that_floods_nobody_is_there_to_compare(tmp_path: Path) -> None:
+    """Mai refuses nothing of it, because she hears nothing of it."""
+    with Sub(tmp_path, WITH_LOUD) as sub:
+        found = measured(sub, KINDS[0], rounds=1, trips=20)
+    assert found.sent > 0 and found.refused == 0 and KINDS[0] in render(found)
