@@ -148,9 +148,7 @@ def follow_ups(department: "DepartmentDecider", work: Work, done: Done) -> list[
 
 
 def signed(department: "DepartmentDecider", work: Work, done: Done) -> Done:
-    """A board's last look: the reply keeps to the contract, and the department stands behind it."""
+    """The department stands behind it; what may not leave is kept back at its border (leaving.py)."""
     if work.agent != department.own.board.name or not department.owns(work.contract or department.own.name + "."):
         return done
-    if work.contract and (why := department.fault(work.contract, "reply", done.value)):
-        return Done("failed", "", {}, f"{department.own.name} withholds a reply that breaks {work.contract}: {why}", done.by, ())
     return msgspec.structs.replace(done, sources=tuple(sorted({*done.sources, department.own.name})))

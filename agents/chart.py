@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from mai.agents.drawing import svg
-from mai.agents.organisation import RANKS, Agent, Department, Organisation, Rank
+from mai.agents.organisation import RANKS, Agent, Contract, Department, Organisation, Rank
 from mai.agents.table import Table
 from mai.agents.wording import cut, plain
 
@@ -97,6 +97,8 @@ class _Tree:
         )
         for last, department in _lasts(self.organisation.departments):
             yield self.line(_branch(last), department.name, BOLD, plain(department.charter))
+            if scope := scope_of(department):
+                yield self.line(_below(last), scope, DIM, "")
             yield from self.department(department, _below(last))
 
     def department(self, department: Department, indent: str) -> Iterator[str]:
@@ -112,7 +114,7 @@ class _Tree:
                 yield self.agent(indent + _below(last) + _branch(last_report), worker)
         for last, contract in _lasts(department.contracts):
             name = f"offers {department.name}.{contract.name}({', '.join(contract.request)})"
-            yield self.line(indent + _branch(last), name, DIM, f"to {', '.join(contract.may_ask)}")
+            yield self.line(indent + _branch(last), name, DIM, f"to {', '.join(_asking(contract))}")
 
     def agent(self, indent: str, agent: Agent) -> str:
         """One agent: its name, rank, and what it is good at."""
@@ -127,6 +129,22 @@ class _Tree:
         if self.colour:
             name, note = f"\x1b[{colour}m{name}\x1b[0m", f"\x1b[{DIM}m{note}\x1b[0m" if note else ""
         return f"{indent}{name}  {note}".rstrip()
+
+
+def scope_of(department: Department) -> str:
+    """What may leave a department and what others see of its work, as far as the file says something of it."""
+    leaves = department.leaves
+    said = {
+        "lets out": (*leaves.fields, *(["its texts"] if leaves.text else [])),
+        "withholds": leaves.withheld, "tells of": leaves.subjects,
+        "shows": () if department.shows == "result" else (department.shows,),
+    }  # fmt: skip
+    return "; ".join(f"{what} {', '.join(patterns)}" for what, patterns in said.items() if patterns)
+
+
+def _asking(contract: Contract) -> list[str]:
+    """Who may ask, and who only about a subject that he was given."""
+    return [f"{name} (of its own {contract.subject})" if name in contract.bound else name for name in contract.may_ask]
 
 
 def _branch(last: bool) -> str:

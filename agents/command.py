@@ -1,6 +1,6 @@
 """Command agents: any executable that speaks JSON lines on its standard streams.
 
-We write a line {"task", "text", "contract", "input", "asker"}; it answers with lines:
+We write a line {"task", "text", "contract", "input", "asker"}, with "correction" if its reply came back; it answers with lines:
 
     {"call": "ask", "to": "sales.pipeline", "text": "", "input": {...}}      -> {"value": {...}, "text": "...", "by": "..."}
     {"call": "tool", "name": "find_order", "input": {...}}                   -> {"value": ...}
@@ -126,7 +126,7 @@ class Programs:
         await Seat(self, given.task)
         program = self._take(agent, given.task)
         first = {"task": given.task, "text": given.text, "contract": given.contract, "input": given.input, "asker": given.asker}
-        program.write(first)
+        program.write({**first, "correction": given.correction} if given.correction else first)
         while True:
             message = decode(agent.name, await Line(program))
             if (meant := message.pop("task", given.task)) != given.task:

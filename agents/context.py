@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents import differing
+from mai.agents import differing, leaving
 from mai.agents.bounded import lets_in
 from mai.agents.events import Claimed, Stepped
 from mai.agents.given import Divergence, Escalation, Refusal, a_name, a_share, a_text
@@ -59,6 +59,7 @@ class Assignment(msgspec.Struct, frozen=True):
     text: str
     input: Fields
     deadline_ms: int
+    correction: str = ""  # why the reply to it came back, and what would be allowed; its code has a second turn
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -216,6 +217,8 @@ class Context(MemoryCalls):
         """What is wrong with these as the reply under this task's contract, if it has one; "" if nothing is."""
         decider, contract = self._runner.decider, self._work.contract
         if contract and decider.owns(contract) and (why := decider.fault(contract, "reply", value)):
+            return why
+        if why := leaving.reply_fault(decider, self._work, value, text):
             return why
         try:
             plain({"text": text, "value": value}, self._runner.value_bytes)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import NODEFAULT, inspect
 
 from mai.agents.faults import Findings, nearest, shown
+from mai.agents.leaves import FIELD, SUBJECT
 from mai.agents.lines import KeyPath
 from mai.agents.memory_scope import Keeping
 from mai.agents.metering import Metrics
@@ -29,6 +30,10 @@ NOUNS: Final[dict[type[Part], str]] = {
 }  # fmt: skip
 STAND_INS: Final[dict[str, Any]] = {"rank": "operator", "clients": (), "may_ask": (), "agents": (), "chain": ()}  # for others ""
 NAME: Final = "a name of up to 40 small letters, digits, _{} that begins with a letter"
+PATTERNS: Final = {
+    FIELD: "names of fields with dots between them; * stands for any characters of one name",
+    SUBJECT: 'a kind and a value, such as "customer/4711" or "customer/*"',
+}
 P = TypeVar("P", bound=Part)
 
 
@@ -144,6 +149,10 @@ def _expected(field_type: Any) -> str:
             words = f"a {'whole ' * isinstance(info, inspect.IntType)}number from {info.ge} to {info.le}"
         case inspect.LiteralType():
             words = f"one of {', '.join(_choices(info))}"
+        case inspect.BoolType():
+            words = "true or false"
+        case inspect.StrType(pattern=str() as pattern) if pattern in PATTERNS:
+            words = PATTERNS[pattern]
         case inspect.StrType(pattern=str() as pattern):
             words = NAME.format(" and -" if "-]" in pattern else "")
         case inspect.VarTupleType(item_type=inspect.StructType()):

@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from mai.agents import behaviour, effects, folding, network, orders, questions, recollection, remembering, standby
+from mai.agents import behaviour, effects, folding, leaving, network, orders, questions, recollection, remembering, standby
+from mai.agents.data_scope import Scopes
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
 from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Report, Told
-from mai.agents.messages import Fields, Outcome, Recalled, Remedied, Result, Task, Thought, Used
+from mai.agents.messages import Fields, Numbered, Outcome, Recalled, Remedied, Result, Task, Thought, Used
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
 from mai.agents.state import Done, State, Step, Work
@@ -38,6 +39,7 @@ class DepartmentDecider:
     ) -> None:
         self.state = State()
         self.mandate, self.table, self.fit, self.fault = mandate, table, fit, fault
+        self.scopes = Scopes(mandate.organisation, fault)
         own = mandate.organisation.department(mandate.department)
         assert own is not None, "a mandate without its own department"
         self.own = own
@@ -53,8 +55,8 @@ class DepartmentDecider:
         match given:
             case Arrived():
                 found = self._arrived(given, now_ms)
-            case Answered(body=body):
-                found = self._answered(body, now_ms)
+            case Answered():
+                found = self._answered(given, now_ms)
             case Told(body=body):
                 found = recollection.told(self, body)
             case Applied(body=body):
@@ -87,7 +89,7 @@ class DepartmentDecider:
         body, board = given.body, self.own.board
         if body.task in self.state.work:
             return []
-        if why := self._full():
+        if why := self._full() or self.scopes.untold(body.contract, body.input):
             return [self._result(body.task, body.request, self._not_done(board.name, why))]
         if given.deadline_ms <= now_ms:
             return [self._result(body.task, body.request, self._not_done(board.name, "it came after its deadline", "expired"))]
@@ -97,7 +99,7 @@ class DepartmentDecider:
             request=body.request, task=body.task, parent="", sender="mai", agent=board.name, asker=body.asker,
             contract=body.contract, text=body.text, input=body.input,
             deadline_ms=min(given.deadline_ms, now_ms + task_ms), hops=body.hops - 1, rule=verdict.rule, watch=body.watch,
-            ranked=body.ranked, at_ms=now_ms,
+            ranked=body.ranked, at_ms=now_ms, correction=body.correction,
         )  # fmt: skip
         return [hopped]
 
@@ -127,7 +129,7 @@ class DepartmentDecider:
             text=asks.given["text"] if asks else work.text, input=asks.given["input"] if asks else work.input,
             deadline_ms=min(limit_ms, sooner_ms(now_ms, work.deadline_ms)),
             hops=work.hops - 1, rule=rule or verdict.rule, watch=work.watch, step=call.n if call else 0,
-            ranked=() if asks else work.ranked, at_ms=now_ms,
+            ranked=() if asks else work.ranked, at_ms=now_ms, correction="" if asks else work.correction,
         )  # fmt: skip
         again = standby.after(self, work, call) if call else []
         return [*again, *way.events, hopped]
@@ -176,6 +178,8 @@ class DepartmentDecider:
         verdict = self.table.contract(self.own.name, call.to)
         if not verdict.allowed and not self.owns(call.to):
             return self._refuse_hop(work, call.to, verdict.rule, verdict.instead, call)
+        if why := leaving.kept_back(self, work, call):
+            return self._refuse_hop(work, call.to, why, (), call)
         if why := self.fault(call.to, "request", call.given["input"]):
             return [self._not_taken(work, call, readable(why))]
         up = behaviour.above(self, work.agent)
@@ -188,16 +192,19 @@ class DepartmentDecider:
         refused = "" if done.state == "answered" else done.reason or done.state
         return [self._stepped(work, back.step, refused, done)]
 
-    def _answered(self, body: Result, now_ms: int) -> list[Event | Send]:
+    def screen(self, peer: str, body: Numbered) -> Numbered:
+        """What comes from Mai as far as it may be taken in: decided before anything of it is on the disk."""
+        return leaving.screened(self, body) if isinstance(body, Result) else body
+
+    def _answered(self, given: Answered, now_ms: int) -> list[Event | Send]:
+        body = leaving.screened(self, given.body)
         work, n, step = self.asking(body.task)
         if work is None or (step and step.call != "ask"):
             return []
         contract = str(step.given["to"]) if step else work.contract
         done = Done(body.state, body.text, body.value, readable(body.reason), body.by, body.sources, body.changed)
-        if done.state == "answered" and (why := self.fault(contract, "reply", done.value)):
-            reason = readable(f"the reply of {contract} does not keep to its contract: {why}")
-            done = Done("failed", "", {}, reason, done.by, (), done.changed)
-        return self._back(work, Back(work.task, n, body.by, done), now_ms)
+        breached = leaving.taken(work, contract, body, (given.record, given.digest))
+        return [*breached, *self._back(work, Back(work.task, n, body.by, done), now_ms)]
 
     def asking(self, ident: str) -> tuple[Work | None, int, Step | None]:
         """The open work that has asked Mai for something under this id, and which step of its; None if it waits no more."""
@@ -212,12 +219,11 @@ class DepartmentDecider:
         return (work if waits else None), n, step
 
     def _report(self, work: Work, done: Done) -> list[Event | Send]:
+        events: list[Event | Send] = []
+        breached, done = leaving.reported(self, work, done)
         if done.state == "escalated":
-            escalated = Escalated(request=work.request, task=work.task, agent=work.agent, reason=done.reason)
-            return [escalated, *self.end(work, done)]
-        if done.state == "answered" and self.owns(work.contract) and (why := self.fault(work.contract, "reply", done.value)):
-            done = self._not_done(work.agent, f"{work.agent}'s reply does not keep to {work.contract}: {why}", "failed")
-        return self.end(work, done)
+            events = [Escalated(request=work.request, task=work.task, agent=work.agent, reason=done.reason)]
+        return [*breached, *events, *self.end(work, done)]
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
         late = [work for work in self.state.work.values() if work.deadline_ms <= now_ms]
@@ -232,6 +238,9 @@ class DepartmentDecider:
         """The one end of a work; the result of a task that came from Mai goes back to her."""
         done = msgspec.structs.replace(done, sources=tuple(sorted({*work.sources, *done.sources})))
         stays = work.parent or work.released
+        breached: list[Event] = []
+        if not stays:
+            breached, done = leaving.outward(self, work, done)
         back = None if stays else self._result(work.task, work.request, done, work.changed or done.changed)
         if back and (why := too_large(back.body, self.limits.message_bytes)):
             changed = done.changed
@@ -240,16 +249,16 @@ class DepartmentDecider:
             back = self._result(work.task, work.request, done, work.changed or done.changed)
         ended = Ended(
             request=work.request, task=work.task, agent=work.agent, state=done.state, text=done.text, value=done.value,
-            reason=done.reason, by=done.by, sources=done.sources, changed=done.changed,
+            reason=done.reason, by=done.by, sources=done.sources, changed=done.changed, breach=done.breach,
         )  # fmt: skip
         noted = standby.noted(self, work, done, self.now_ms)
-        return [*effects.left(self, work), *noted, ended, *([back] if back else [])]
+        return [*effects.left(self, work), *noted, *breached, ended, *([back] if back else [])]
 
     def _not_done(self, agent: str, reason: str, state: Outcome = "refused") -> Done:
         return Done(state, "", {}, readable(reason), self.address(agent), ())
 
     def _result(self, task: str, request: str, done: Done, changed: bool = False) -> Send:
-        body = Result(task, request, done.state, done.text, done.value, done.reason, done.by, done.sources, changed)
+        body = Result(task, request, done.state, done.text, done.value, done.reason, done.by, done.sources, changed, done.breach)
         return Send(self.mai, f"{task}=", 0, body)
 
     def _not_taken(self, work: Work, call: Call, why: str) -> Stepped:
@@ -302,7 +311,7 @@ class DepartmentDecider:
             case Task():
                 found = [Arrived(body, received.deadline_ms)]
             case Result():
-                found = [Answered(body)]
+                found = [Answered(body, received.head_seq, received.head)]
             case Recalled():
                 found = [Told(body)]
             case Used() | Remedied():

@@ -110,6 +110,7 @@ class Hopped(Event, frozen=True, kw_only=True):
     ranked: tuple[str, ...] = ()  # whom Mai thinks the text is for
     step: int = 0  # the parent's step that waits for it; 0 for a hand-on by rank
     at_ms: int = 0  # when that was
+    correction: str = ""  # why a reply to it came back
 
 
 class HopRefused(Event, frozen=True, kw_only=True):
@@ -292,6 +293,22 @@ class Ended(Event, frozen=True, kw_only=True):
     by: str = ""
     sources: tuple[str, ...] = ()
     changed: bool = False  # something was changed for it elsewhere, or may have been
+    breach: str = ""  # there was an answer, and this rule keeps it from leaving
+
+
+class ReplyBreached(Event, frozen=True, kw_only=True):
+    """An answer may not leave its department, or did not: by which rule. It holds nothing of the answer but where it lies."""
+
+    kind: ClassVar[str] = "reply.breached"
+    request: str
+    task: str  # as who asked knows it
+    process: str  # the department that has answered
+    contract: str  # "" for a free text
+    rule: str
+    record: int = 0  # of the journal that sent the answer: it has the whole of it
+    digest: str = ""  # of that record
+    again: str = ""  # the id under which the department may answer once more
+    withheld: Any = None  # what it is; in the journal of the answering department alone
 
 
 KINDS: dict[str, type[Event]] = {
@@ -310,7 +327,19 @@ KINDS: dict[str, type[Event]] = {
             Begun,
             Interrupted,
         ),
-        *(Stepped, Asked, EffectIntent, EffectQueried, EffectUnknown, EffectResolved, Remembered, Claimed, Escalated, Ended),
+        *(
+            Stepped,
+            Asked,
+            EffectIntent,
+            EffectQueried,
+            EffectUnknown,
+            EffectResolved,
+            Remembered,
+            Claimed,
+            Escalated,
+            Ended,
+            ReplyBreached,
+        ),
     )
 }
 

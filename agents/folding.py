@@ -47,7 +47,7 @@ def _hopped(state: State, event: Hopped) -> list[Input]:
     work = Work(
         event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
         event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
-        since_ms=event.at_ms,
+        since_ms=event.at_ms, correction=event.correction,
     )  # fmt: skip
     quarantine.arrived(state, work)
     state.work[work.task] = work
@@ -87,5 +87,5 @@ def _ended(state: State, event: Ended, work: Work) -> list[Input]:
         state.changed("step", f"{work.task}/{n}", None)
     if not work.parent or work.released:
         return []
-    done = Done(event.state, event.text, event.value, event.reason, event.by, event.sources)
+    done = Done(event.state, event.text, event.value, event.reason, event.by, event.sources, breach=event.breach)
     return [Back(work.parent, work.step, work.agent, done)]

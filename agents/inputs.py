@@ -13,9 +13,11 @@ class Arrived(Input, frozen=True):
 
 
 class Answered(Input, frozen=True):
-    """Mai brings the result of what a board asked for."""
+    """Mai brings the result of what a board asked for; `record` and `digest` say where it lies in her journal."""
 
     body: Result
+    record: int = 0
+    digest: str = ""
 
 
 class Told(Input, frozen=True):

@@ -12,6 +12,7 @@ import msgspec
 
 from mai.agents import behaviour, standby, talk
 from mai.agents.context import Assignment, Context, Refusal, Reply
+from mai.agents.data_scope import nameless
 from mai.agents.messages import Fields, Outcome
 from mai.agents.plain import readable
 from mai.agents.replies import ModelReply
@@ -140,7 +141,7 @@ class Leader:
         """The contract first, which no model can overrule. Raises Refusal."""
         task, name = self.task, self.brief.department
         if why := self.ctx.reply_fault(reply.value):
-            raise Refusal(f"{name} withholds a reply that breaks {task.contract}: {why}", "failed")
+            raise Refusal(f"{name} withholds a reply that breaks {task.contract}: {nameless(why, task.contract)}", "failed")
         if self._changed(reply):
             return  # a ruling would come too late: what was done is done, and the client has to know
         asked = {"task": task.contract, "input": task.input} if task.contract else {"task": task.text}

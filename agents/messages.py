@@ -43,6 +43,7 @@ class Task(Body, frozen=True, tag="task"):
     hops: int  # how often it may still be handed on
     watch: bool = False  # somebody looks on: tell Mai of each hop
     ranked: tuple[str, ...] = ()  # agents of the receiver that a free text seems to be for, best first; a hint
+    correction: str = ""  # a reply to it was sent back: why, and what would be allowed
 
 
 class Result(Body, frozen=True, tag="result"):
@@ -57,6 +58,7 @@ class Result(Body, frozen=True, tag="result"):
     by: str  # the address that did the work
     sources: tuple[str, ...] = ()  # departments that the answer rests on
     changed: bool = False  # something was changed for it, or may have been: not to be tried elsewhere
+    breach: str = ""  # there was an answer, and this rule keeps it from leaving its department (data_scope.py)
 
 
 class Hop(Body, frozen=True, tag="hop"):

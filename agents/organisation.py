@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import Keeping, MemoryScope
 from mai.agents.metering import Metrics
 from mai.agents.models import Budget, Models, Routing
@@ -114,6 +115,8 @@ class Contract(Part, frozen=True, kw_only=True):
     may_ask: tuple[str, ...]  # departments, or "client"
     request: Fields = field(default_factory=dict)
     reply: Fields = field(default_factory=dict)
+    subject: str = ""  # the field of the request that says of whom or what it is
+    bound: tuple[str, ...] = ()  # of may_ask, who may ask only about a subject that they were given for the client's request
     phrases: tuple[str, ...] = ()  # how a client asks for it: "refund order {order}"
     backups: tuple[str, ...] = ()  # contracts with the same fields, "department.contract", who get its tasks when it fails
     quality: str = ""  # what is given up when it stands in for another
@@ -129,6 +132,8 @@ class Department(Part, frozen=True, kw_only=True):
     contracts: tuple[Contract, ...] = ()
     tools: tuple[Tool, ...] = ()
     servers: tuple[Server, ...] = ()
+    leaves: Leaves = Leaves()
+    shows: Shows = "result"  # what others see of a finished task; who asked under a contract gets what that names
     budget: Budget = Budget()  # of what its agents ask models
     memory: MemoryScope = MemoryScope()  # what all of its agents may
     objectives: OwnObjectives = OwnObjectives()
@@ -215,7 +220,9 @@ def mandate(organisation: Organisation, client: str, department: str) -> Mandate
         cut = msgspec.structs.replace(whole, departments=departments)
     else:
         departments = tuple(
-            one if one.name == department else Department(name=one.name, charter="", agents=(), contracts=asked)
+            one
+            if one.name == department
+            else Department(name=one.name, charter="", agents=(), contracts=asked, leaves=one.leaves, shows=one.shows)
             for one in organisation.departments
             if (asked := tuple(c for c in one.contracts if department in c.may_ask)) or one.name == department
         )

@@ -69,6 +69,7 @@ class DepartmentProcess(Linked):
             seen=self._seen,
             noticed=self.noticed,
             burst=self.burst,
+            screen=self.decider.screen,
             keeps=True,
         )
         self.runner.shell = self.shell
@@ -115,6 +116,8 @@ class DepartmentProcess(Linked):
                     self._look(event.request, event.task, event.agent, work.sender, event.state)
 
     def _look(self, request: str, task: str, sender: str, receiver: str, note: str) -> None:
+        if self.decider.own.shows != "result":
+            return  # who looks on sees that it came and went, and Mai sees that herself
         names = [name if name == "mai" else f"{self.decider.own.name}/{name}" for name in (sender, receiver)]
         self.shell.notices.append((self.mai, Hop(request, task, names[0], names[1], note[:120], now_ms())))
 

@@ -14,6 +14,7 @@ from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.healing import MEDIC, REMEDIES
+from mai.agents.leaving_rules import contract_may_leave, contract_names_its_subject, patterns_mean_something
 from mai.agents.lines import KeyPath
 from mai.agents.memory_rules import agent_has_its_memory, department_has_its_memory
 from mai.agents.model_rules import agent_has_its_model, models_can_be_asked
@@ -293,6 +294,7 @@ OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]]
     servers_can_be_started,
     remedies_are_built_in,
     department_has_its_memory,
+    patterns_mean_something,
 )
 OF_AGENT: Final[tuple[Callable[[Scene, Department, Agent, KeyPath], Broken], ...]] = (
     agent_can_work,
@@ -308,4 +310,6 @@ OF_CONTRACT: Final[tuple[Callable[[Scene, Department, Contract, KeyPath], Broken
     contract_is_typed,
     contract_has_its_phrases,
     contract_is_backed_up,
+    contract_may_leave,
+    contract_names_its_subject,
 )

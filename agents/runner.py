@@ -202,7 +202,9 @@ class Runner:
             self.shell.feed(Report(work.task, self._done(work, "failed", reason=f"{work.agent}: {fault.sentence}")))
             return
         context = Context(self, work, code)
-        given = Assignment(work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms)
+        given = Assignment(
+            work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms, work.correction
+        )
         coroutine = begin(context, given)
         self.shell.apply(Begun(request=work.request, task=work.task, agent=work.agent, attempt=work.attempts + 1, code=code))
         self._running[work.task] = Running(work, context, coroutine)

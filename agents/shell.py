@@ -46,7 +46,8 @@ class Shell:
     it is folded, `noticed(peer, body)` of the messages outside a link. Where there is a `burst(peer, frames) -> bool`, it takes
     several frames, all or none: that wakes the other end once. A shell that `answers` (Mai's) replies to Hello, one
     that `keeps` (a department's) stores the texts that come with messages. `accused(peer, detail) -> bool` is asked whether a
-    peer is to be believed that says our ledger is an older copy; without it every peer is.
+    peer is to be believed that says our ledger is an older copy; without it every peer is. `screen(peer, body) -> body` leaves
+    of a message what may be taken in: what it leaves out is never on our disk.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Shell:
         seen: Callable[[Event], None],
         noticed: Callable[[str, Hop | Complaint], None],
         burst: Callable[[str, list[bytes]], bool] | None = None,
+        screen: Callable[[str, Numbered], Numbered] = lambda peer, body: body,
         accused: Callable[[str, str], bool] = lambda peer, detail: True,
         answers: bool = False,
         keeps: bool = False,
@@ -67,7 +69,7 @@ class Shell:
         self._send, self._seen, self._noticed, self._answers = send, seen, noticed, answers
         self._burst = burst or (lambda peer, frames: send(peer, frames[0]))
         self._most = BURST if burst else 1
-        self._accused = accused
+        self._accused, self._screen = accused, screen
         self.texts = Texts(ledger, decider.state, keeps=keeps)
         decider.state.memory = Shelves(ledger, decider.state.changes)
         self.notices: list[tuple[str, Hop]] = []  # for who looks on; they leave before the turn's messages
@@ -163,6 +165,7 @@ class Shell:
                 self.refuse(peer, "malformed", why)
                 self.complain(peer, "malformed", why)
             case "new":
+                body = self._screen(peer, body)
                 received = Received(
                     sender=peer, lseq=envelope.lseq, id=envelope.id,
                     request=getattr(body, "request", ""), task=getattr(body, "task", ""),

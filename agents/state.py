@@ -66,6 +66,7 @@ class Work(msgspec.Struct, omit_defaults=True):
     changed: bool = False  # a tool with an effect was called for it, or for what was handed on from it
     since_ms: int = 0  # when it was handed to this agent
     switched: tuple[str, ...] = ()  # what spoke against each agent that another stood in for here
+    correction: str = ""  # why a reply to it came back
 
 
 class Undo(msgspec.Struct, omit_defaults=True):
@@ -122,6 +123,7 @@ class Done(msgspec.Struct):
     by: str
     sources: tuple[str, ...]
     changed: bool = False  # something was changed for it in another department, or may have been
+    breach: str = ""  # the rule by which an answer may not leave
 
 
 class State:

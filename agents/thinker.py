@@ -78,6 +78,7 @@ class Thinker:
         """The first message of data: what servers say of their tools, what the agent remembers, what it is to do."""
         task = self.task
         given = {"task": task.contract, **talk.shown("input", task.input)} if task.contract else talk.shown("task", task.text)
+        given |= {"your_reply_came_back": task.correction} if task.correction else {}
         remembered = [talk.line("your memory", **talk.shown("notes", notes))] if notes else []
         return talk.user(*self.offer.lines(), *remembered, talk.line(task.asker, **given))
 

@@ -22,7 +22,7 @@ from mai.agents.fallback import FallbackSwitched
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Contract, Organisation
 from mai.agents.plain import readable
-from mai.daemon import held
+from mai.daemon import held, subjects
 from mai.daemon.desk import BACKUP, MaiState, Turn
 
 if TYPE_CHECKING:
@@ -131,7 +131,10 @@ def _turn(mai: "MaiDecider", body: Task, asking: str, name: str, n: int, deadlin
 
 def _may(mai: "MaiDecider", name: str, asking: str, body: Task) -> bool:
     """May who asks ask this of that contract?"""
-    return mai.table.contract(asking, name).allowed and not mai.fault(name, "request", body.input)
+    why = (
+        mai.fault(name, "request", body.input) or mai.scopes.untold(name, body.input) or subjects.strange(mai, name, asking, body)
+    )
+    return mai.table.contract(asking, name).allowed and not why
 
 
 def _shut(mai: "MaiDecider", name: str, now_ms: int) -> str:
@@ -175,8 +178,6 @@ def came(mai: "MaiDecider", turn: Turn, body: Result, now_ms: int) -> Verdict:
     """Who has the task has answered: on to the next one, or back to who asked."""
     noted = _noted(mai, turn, body, now_ms)
     result = msgspec.structs.replace(body, task=turn.task)
-    if body.state == "answered" and (why := mai.fault(turn.contract, "reply", body.value)):
-        result = msgspec.structs.replace(result, state="failed", text="", value={}, sources=(), reason=f"its reply: {why}")
     if result.state not in FAILED:
         return Verdict(list(noted), result)
     if result.changed and _next(mai, turn, now_ms):

@@ -32,7 +32,8 @@ from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.told import Watched
 
 BACKUP = "b"  # in the id of a task that another contract has instead: behind it, the how manieth
-_BACKUP = re.compile(r"((?:/|\.m)\d+)b\d+\Z")
+CORRECTED = "c"  # the same of a task that its department has once more, because its reply came back
+_AGAIN = re.compile(r"((?:/|\.m)\d+)[bc]\d+\Z")
 LONGEST_ID = 4096  # of a task; each hop adds a little
 
 
@@ -57,6 +58,14 @@ class Passage(msgspec.Struct):
     asking: str
     contract: str
     deadline_ms: int
+    body: Task | None = None  # what went on
+
+
+class Amended(msgspec.Struct):
+    """A task that its department has once more, because its reply did not leave."""
+
+    task: str  # as who asks knows it
+    ident: str  # its id there now
 
 
 class Turn(msgspec.Struct):
@@ -185,6 +194,8 @@ class MaiState(State):
         self.requests: dict[str, Request] = {}
         self.passages: dict[str, Passage] = {}
         self.turns: dict[str, Turn] = {}  # by the task's first id
+        self.amended: dict[str, Amended] = {}  # by the task's first id
+        self.subjects: dict[str, tuple[str, ...]] = {}  # by the task's first id: of whom it was told in replies
         self.errands: dict[str, Errand] = {}
         self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
         self.doubts: dict[str, Doubtful] = {}  # by key
@@ -226,10 +237,12 @@ class Crossing(Input, frozen=True):
 
 
 class Returned(Input, frozen=True):
-    """A department answers a task."""
+    """A department answers a task; `record` and `digest` say where the answer lies in its journal."""
 
     peer: str
     body: Result
+    record: int = 0
+    digest: str = ""
 
 
 class Memory(Input, frozen=True):
@@ -324,7 +337,7 @@ def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
 
 def first(task: str) -> str:
     """The id under which a task was asked for, whoever has it now."""
-    return _BACKUP.sub(r"\1", task)
+    return _AGAIN.sub(r"\1", task)
 
 
 def origin(task: str) -> str:

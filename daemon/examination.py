@@ -21,6 +21,7 @@ from mai.daemon.invariant_lives import Lives
 from mai.daemon.invariant_memory import Memory
 from mai.daemon.invariant_orders import Ordered, Orders
 from mai.daemon.invariant_requests import Requests
+from mai.daemon.invariant_scopes import ScopesAtMai, ScopesInside
 from mai.daemon.invariant_services import Calls, Uses
 from mai.daemon.invariant_tasks import Tasks
 from mai.daemon.invariant_undoing import Undoing
@@ -29,10 +30,10 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory),
+    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing, Ordered, Memory),  # a department
+    "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside),  # a department
 }
 
 

@@ -18,7 +18,7 @@ from mai.agents.loop import Loop, Ready, run_process
 from mai.agents.messages import Complaint, Hop, Result, Task
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, doubt_orders, healing, held, keyed, releasing, told
+from mai.daemon import breach, cancel, compose, cover, doubt_orders, healing, held, keyed, releasing, returning, subjects, told
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
@@ -69,6 +69,7 @@ class Gateway(Loop):
             seen=self._seen,
             noticed=self._noticed,
             burst=self._burst,
+            screen=self.decider.screen,
             accused=self._believed,
             answers=True,
         )
@@ -94,6 +95,8 @@ class Gateway(Loop):
         for key, data in self.ledger.load("errand").items():
             state.errands[key] = msgspec.json.decode(data, type=Errand)
         cover.load(state, self.ledger.load("turn"), self.ledger.load("breaker"))
+        returning.load(state, self.ledger.load("amended"))
+        subjects.load(state, self.ledger.load("subjects"))
         cancel.load(state, self.ledger.load("cancel"))
         for key, data in self.ledger.load("doubt").items():
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
@@ -141,9 +144,11 @@ class Gateway(Loop):
                 self.progress_ms = now_ms()
                 self._answer(event)
             case Sent(body=Task() as task) if event.request in self.watchers:
-                self._look(event.request, event.task, "mai", event.to.split("/")[1], task.contract or task.text)
+                to = event.to.split("/")[1]
+                self._look(event.request, event.task, "mai", to, returning.begun(self.decider, to, task))
             case Received(body=Result() as result) if event.request in self.watchers:
-                self._look(event.request, event.task, event.sender.split("/")[1], "mai", result.state)
+                by = event.sender.split("/")[1]
+                self._look(event.request, event.task, by, "mai", returning.done(self.decider, by, result))
 
     def _look(self, request: str, task: str, sender: str, receiver: str, note: str) -> None:
         names = {"sender": sender[:120], "receiver": receiver[:120], "note": note[:120]}
@@ -157,7 +162,7 @@ class Gateway(Loop):
             self.hearing.refusals.note(peer, "complaint", f"{peer} says: {body.why}: {body.detail}")
             if body.why == "amnesia" and self._believed(peer, body.detail):
                 self.halted = body.detail
-        elif body.request in self.watchers:
+        elif body.request in self.watchers and self.decider.scopes.shows(peer.split("/")[1]) == "result":
             self._look(body.request, body.task, body.sender, body.receiver, body.note)
 
     def _believed(self, peer: str, detail: str) -> bool:

@@ -4,7 +4,7 @@ The answer's parts are what the departments have answered, or say why there is n
 whose contract has backups is given out in turns, each on record before it is sent; only who has its turn may answer it.
 """
 
-from mai.agents.events import Event, MessageRefused, Received, Sent
+from mai.agents.events import Event, MessageRefused, Received, ReplyBreached, Sent
 from mai.agents.messages import Result, Task
 from mai.daemon.compose import state_of
 from mai.daemon.cover import CoverGiven
@@ -55,6 +55,7 @@ class Requests(Invariant):
             TaskHeld.kind: self._held,
             DepartmentHeld.kind: self._given_up,
             CoverGiven.kind: self._turn,
+            ReplyBreached.kind: self._breached,
         }
 
     def _accepted(self, seq: int, event: Event) -> None:
@@ -130,6 +131,16 @@ class Requests(Invariant):
         request.held.discard(event.task)
         request.to[event.task], request.ident[event.task] = f"{self.client}/{event.contract.partition('.')[0]}", event.ident
         self.dues.owe(("part", event.ident), seq, f"{event.ident} is given to {event.contract}, and was not sent")
+
+    def _breached(self, seq: int, event: Event) -> None:
+        """The answer to a part did not leave, and its department has it once more."""
+        assert isinstance(event, ReplyBreached)
+        request = self.open.get(event.request)
+        if request is None or event.task not in request.to or not event.again:
+            return
+        self.dues.settle(("answer", event.task))
+        request.ident[event.task] = event.again
+        self.dues.owe(("part", event.again), seq, f"{request.to[event.task]} has {event.task} once more, and it was not sent")
 
     def _given_up(self, seq: int, event: Event) -> None:
         """What waits for a department ends when that is given up."""

@@ -1,14 +1,15 @@
 """Mai between her departments: one verdict on each message, nothing goes on without one, each passage ends once. Pure.
 
 Task from a department  → contract.checked, then one Task onwards and later contract.ended and one Result | one Result;
-                          a contract with backups is given out in turns (cover.given), each with one Task onwards
+                          a contract with backups is given out in turns (cover.given), each with one Task onwards;
+                          one whose reply did not leave once more (reply.breached), with one Task onwards
 Think, Use              → errand.checked, then one onwards and later errand.ended and one answer          | one answer
 Remedy                  → remedy.checked, then later remedy.ended and one Remedied                       | one Remedied
 Recall … Browse         → one Recalled
 Result, Thought, Used   → the end of what is open under that id; refused from who does not have it; else it ended before
 """
 
-from mai.agents.events import Event, MessageRefused, Received, Sent
+from mai.agents.events import Event, MessageRefused, Received, ReplyBreached, Sent
 from mai.agents.messages import (
     Browse,
     Forget,
@@ -67,6 +68,7 @@ class Verdicts(Invariant):
             MessageRefused.kind: self._refused,
             TaskHeld.kind: self._held,
             CoverGiven.kind: self._turn,
+            ReplyBreached.kind: self._breached,
             RemedyChecked.kind: self._remedy,
             RemedyEnded.kind: self._remedy_ended,
         }
@@ -184,6 +186,18 @@ class Verdicts(Invariant):
         crossing.holder, crossing.ident = f"{self.client}/{event.contract.partition('.')[0]}", event.ident
         why = f"{event.ident} is given to {event.contract}, and was not sent"
         self.dues.owe(("Task", event.ident, crossing.holder), seq, why)
+
+    def _breached(self, seq: int, event: Event) -> None:
+        """What was answered did not leave, and who has it has it once more."""
+        assert isinstance(event, ReplyBreached)
+        crossing = self.passages.get(event.task)
+        if crossing is None or not event.again:
+            return
+        self.dues.settle((ContractEnded.kind, event.task))
+        crossing.ident = event.again
+        self.dues.owe(
+            ("Task", event.again, crossing.holder), seq, f"{crossing.holder} has {event.task} once more, and it was not sent"
+        )
 
     def _over(self, seq: int, ident: str, among: dict[str, OpenCrossing]) -> OpenCrossing | None:
         self.held.discard(ident)

@@ -9,12 +9,14 @@ from collections.abc import Callable
 import msgspec
 
 from mai.agents import remembering
+from mai.agents.data_scope import Scopes
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, crowded, sooner_ms, too_large
-from mai.agents.events import Event, MessageRefused, Received
+from mai.agents.events import Event, Received
 from mai.agents.messages import (
     Browse,
     Fields,
     Forget,
+    Numbered,
     Outcome,
     Recall,
     Remedy,
@@ -41,6 +43,8 @@ from mai.daemon import (
     held,
     mai_folding,
     releasing,
+    returning,
+    subjects,
     told,
     wording,
 )
@@ -72,7 +76,6 @@ from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
     PartAnswer,
-    PartEnded,
     PartPlan,
     RequestAccepted,
     RequestEnded,
@@ -101,6 +104,7 @@ class MaiDecider:
         self.state = MaiState()
         self.keep, self.read = keep, read
         self.mandate, self.table, self.fault = mandate, table, fault
+        self.scopes = Scopes(mandate.organisation, fault)
         self.limits = mandate.organisation.limits
         self.state.pulse.promise(mandate.organisation)
         self.overdue: set[str] = set()  # turns that have had their time, where nobody else could have the task then
@@ -121,7 +125,7 @@ class MaiDecider:
             case Crossing():
                 found = self._crossing(given, now_ms)
             case Returned():
-                found = self._returned(given, now_ms)
+                found = returning.returned(self, given, now_ms)
             case Memory():
                 found = client_memory.decide(self, given, now_ms)
             case Errands():
@@ -183,7 +187,7 @@ class MaiDecider:
         until_ms = sooner_ms(now_ms, of.deadline_ms)
         given: list[Event | Send] = []
         for part, task in zip(plan.parts, tasks(plan.request, plan.parts), strict=True):
-            body = self._task(of, part, task)
+            body = self.task(of, part, task)
             if cover.backed(self, part.contract):
                 given += cover.give(self, body, "client", of.deadline_ms, now_ms)
             else:
@@ -205,7 +209,8 @@ class MaiDecider:
         late_ms = now_ms - request.accepted_ms
         return self._not_taken(request, "no department was found before the deadline", late_ms, "expired")
 
-    def _task(self, of: Asked | Request, part: PartPlan, task: str) -> Task:
+    def task(self, of: Asked | Request, part: PartPlan, task: str) -> Task:
+        """What a department gets for a part of a request."""
         return Task(task, of.request, of.asker, part.contract, part.text, part.input, self.limits.hops, of.watch, part.agents)
 
     def _not_taken(self, of: Asked | Request, reason: str, elapsed_ms: int, state: Outcome = "refused") -> RequestEnded:
@@ -221,13 +226,14 @@ class MaiDecider:
         verdict = self.table.contract(crossing.peer.split("/")[1], body.contract)
         why = self._why_not(crossing, holding) if verdict.allowed else verdict.rule
         late = not why and until_ms <= now_ms
+        passed = msgspec.structs.replace(body, hops=self._hops(body), ranked=())  # whom it is for she says alone
         checked = ContractChecked(
             request=body.request, task=body.task, asking=crossing.peer, contract=body.contract, allowed=not why and not late,
             rule=why or ("it came after its deadline" if late else verdict.rule), deadline_ms=until_ms,
+            body=None if why or late else passed,
         )  # fmt: skip
         if not checked.allowed:
             return [checked, self._result(crossing.peer, body, "expired" if late else "refused", checked.rule)]
-        passed = msgspec.structs.replace(body, hops=self._hops(body), ranked=())  # whom it is for she says alone
         if cover.backed(self, body.contract):
             return [checked, *cover.give(self, passed, crossing.peer.split("/")[1], until_ms, now_ms)]
         return [checked, Send(self._server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]
@@ -240,7 +246,7 @@ class MaiDecider:
             return f"{peer} has no open task that {body.task[:80]!r} could be a part of"
         if not body.asker.startswith(f"{peer}/"):
             return f"{peer} asks in the name of {body.asker[:80]!r}"
-        if why := self.fault(body.contract, "request", body.input):
+        if why := self.fault(body.contract, "request", body.input) or self._out_of_scope(body, peer.partition("/")[2]):
             return why
         if self._hops(body) <= 0:
             return f"the request was handed on {self.limits.hops} times, which is its limit"
@@ -248,6 +254,11 @@ class MaiDecider:
             return f"{self.limits.queue} requests between departments are open, which is the limit; ask again later"
         backed = cover.backed(self, body.contract)
         return "" if backed else self._closed(self._server(body.contract))
+
+    def _out_of_scope(self, body: Task, asking: str) -> str:
+        """Why this subject is not told of to who asks, or these values are not theirs to give; "" if they are."""
+        untold = self.scopes.untold(body.contract, body.input) or subjects.strange(self, body.contract, asking, body)
+        return untold or self.scopes.kept_back(asking, body.input)
 
     def _closed(self, process: str) -> str:
         """Why nothing new may go to a department; "" if it may."""
@@ -264,15 +275,20 @@ class MaiDecider:
         """Who has an open task of Mai's."""
         if turn := self.state.turns.get(first(task)):
             return Holding(self._server(turn.now), turn.request, turn.deadline_ms) if turn.ident == task else None
+        if amended := self.state.amended.get(first(task)):
+            if amended.ident != task:
+                return None
+            task = amended.task
         if passage := self.state.passages.get(task):
             return Holding(self._server(passage.contract), passage.request, passage.deadline_ms)
         request = self.state.requests.get(task.rpartition("/")[0])
-        part = self._part(request, task) if request else None
+        part = self.part(request, task) if request else None
         if request is None or part is None or task in request.answers:
             return None
         return Holding(f"{self.mandate.client}/{part.department}", request.request, request.deadline_ms)
 
-    def _part(self, request: Request, task: str) -> PartPlan | None:
+    def part(self, request: Request, task: str) -> PartPlan | None:
+        """The part of a request that has this id; None if there is none."""
         return dict(zip(tasks(request.request, request.parts), request.parts, strict=True)).get(task)
 
     def _server(self, contract: str) -> str:
@@ -285,41 +301,11 @@ class MaiDecider:
         body = Result(about.task, about.request, state, "", {}, reason, mai, (), changed)  # type: ignore[arg-type]  # a Literal
         return Send(peer, f"{about.task}=", 0, body)
 
-    def _returned(self, returned: Returned, now_ms: int) -> list[Event | Send]:
-        body = returned.body
-        holding = self.holding(body.task)
-        if holding is None:
-            return []  # it has ended meanwhile
-        if holding.process != returned.peer:
-            detail = f"{returned.peer} answers {body.task[:80]!r}, which {holding.process} has"
-            return [MessageRefused(peer=returned.peer, why="out of place", detail=detail)]
-        turn = self.state.turns.get(first(body.task))
-        if turn is None:
-            return self._ends(returned.peer, body, now_ms)
-        verdict = cover.came(self, turn, body, now_ms)
-        return [*verdict.events, *(self._ends(returned.peer, verdict.result, now_ms) if verdict.result else [])]
+    def screen(self, peer: str, body: Numbered) -> Numbered:
+        """What of a department's message may be taken in: decided before anything of it is on the disk."""
+        return returning.screen(self, peer, body)
 
-    def _ends(self, peer: str, body: Result, now_ms: int) -> list[Event | Send]:
-        """The end of a task of hers, and what follows."""
-        if passage := self.state.passages.get(body.task):
-            return self._goes_back(passage, body)
-        request = self.state.requests[body.task.rpartition("/")[0]]
-        part = self._part(request, body.task)
-        assert part is not None, "a part that nobody has"
-        by = body.by if body.by.startswith(f"{peer}/") else peer
-        answer = PartAnswer(part.department, part.text, body.state, body.text, body.value, body.reason, by, body.sources)
-        ended = PartEnded(request=request.request, task=body.task, answer=answer)
-        return [ended, *self._whole(request, {**request.answers, body.task: answer}, now_ms)]
-
-    def _goes_back(self, passage: Passage, body: Result) -> list[Event | Send]:
-        if body.state == "answered" and (why := self.fault(passage.contract, "reply", body.value)):
-            reason = f"the reply of {passage.contract} does not keep to its contract"  # what it holds must not reach the asker
-            ended = ContractEnded(request=passage.request, task=passage.task, state="failed", reason=f"{reason}: {why}")
-            return [ended, self._result(passage.asking, passage, "failed", reason)]
-        ended = ContractEnded(request=passage.request, task=passage.task, state=body.state, reason=body.reason)
-        return [ended, Send(passage.asking, f"{passage.task}=", 0, body)]
-
-    def _whole(self, request: Request, answers: dict[str, PartAnswer], now_ms: int) -> list[Event | Send]:
+    def whole_of(self, request: Request, answers: dict[str, PartAnswer], now_ms: int) -> list[Event | Send]:
         """The end of a request whose parts are all there."""
         if len(answers) < len(request.parts):
             return []
@@ -351,7 +337,7 @@ class MaiDecider:
                     task: PartAnswer(part.department, part.text, "expired", "", {}, self._late(request, task), "", ())
                     for part, task in zip(request.parts, tasks(request.request, request.parts), strict=True)
                 }
-                events += self._whole(request, {**missing, **request.answers}, now_ms)
+                events += self.whole_of(request, {**missing, **request.answers}, now_ms)
         return events
 
     def _late(self, request: Request, task: str) -> str:
@@ -370,7 +356,7 @@ class MaiDecider:
             case Task():
                 found = [Crossing(peer, body, received.deadline_ms)]
             case Result():
-                found = [Returned(peer, body)]
+                found = [Returned(peer, body, received.head_seq, received.head)]
             case Recall() | Remember() | Forget() | Browse():
                 found = [Memory(peer, body, received.deadline_ms)]
             case Remedy():

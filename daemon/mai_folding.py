@@ -5,8 +5,8 @@ Every change of a row is noted on the state, for the shell to write in the trans
 
 from mai.agents import fallback, memory
 from mai.agents.decider import Input, fold_link
-from mai.agents.events import Event
-from mai.daemon import breach, cancel, cases, cover, doubts, errands, healing, held, keyed, releasing, told
+from mai.agents.events import Event, ReplyBreached
+from mai.daemon import breach, cancel, cases, cover, doubts, errands, healing, held, keyed, releasing, returning, subjects, told
 from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
 from mai.daemon.records import (
     ContractChecked,
@@ -41,13 +41,14 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             _fold_end(state, event, state.requests.pop(request), seq)
             following += healing.ended(state, event)
         case ContractChecked(allowed=True):
-            passage = Passage(event.task, event.request, event.asking, event.contract, event.deadline_ms)
+            passage = Passage(event.task, event.request, event.asking, event.contract, event.deadline_ms, event.body)
             state.passages[event.task] = passage
             state.changed("passage", event.task, passage)
         case ContractEnded(task=task) if task in state.passages:
             del state.passages[task]
             state.changed("passage", task, None)
             _end(state, task)
+            subjects.fold(state, event)
         case ErrandChecked(allowed=True) | ErrandEnded():
             state.changed("errand", event.task, errands.fold(state.errands, event))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
@@ -72,6 +73,8 @@ def _fold_aside(state: MaiState, event: Event) -> list[Input]:
             cover.fold(state, event)
         case keyed.KeysKnown() | keyed.KeySpoken():
             keyed.fold(state, event)
+        case ReplyBreached():
+            returning.fold(state, event)
         case fallback.FallbackSwitched():
             cover.fold_switched(state, event)
         case _ if not memory.fold(state, event):
@@ -97,6 +100,8 @@ def _heard(state: MaiState, event: told.WatchdogTold | told.WatchdogStands | can
 def _end(state: MaiState, task: str) -> None:
     """A task of Mai's has ended: nobody has it, nor waits for it."""
     cover.end(state, task)
+    returning.end(state, task)
+    subjects.end(state, task)
     held.end(state, task)
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from mai.agents.events import Event, register
-from mai.agents.messages import Fields, Usage
+from mai.agents.messages import Fields, Task, Usage
 from mai.agents.organisation import Service
 
 
@@ -86,6 +86,7 @@ class ContractChecked(Event, frozen=True, kw_only=True):
     allowed: bool
     rule: str
     deadline_ms: int = 0
+    body: Task | None = None  # what goes on, if it may
 
 
 class ContractEnded(Event, frozen=True, kw_only=True):
@@ -96,6 +97,7 @@ class ContractEnded(Event, frozen=True, kw_only=True):
     task: str
     state: str
     reason: str = ""
+    subjects: tuple[str, ...] = ()  # that who asked was told of, and may ask about now
 
 
 class WordingDropped(Event, frozen=True, kw_only=True):

@@ -51,6 +51,8 @@ def ask(mai: "MaiDecider", request: Request, parts: tuple[PartAnswer, ...], now_
     model = models.model(models.compose) if models.compose else None
     if model is None or any(part.state != "answered" for part in parts) or request.deadline_ms - now_ms < LEAST_MS:
         return []
+    if any(mai.scopes.shows(part.department) != "result" for part in parts):
+        return []  # the model would see it
     until_ms = now_ms + min(int(model.call_s * 1000), (request.deadline_ms - now_ms) * 9 // 10)
     messages, schema = texts(request.text, parts)
     size = sum(len(text.encode()) for text in (*messages, schema))

@@ -41,6 +41,7 @@ def check(world: "World") -> int:
         *requests(world, facts[MAI]),
         *effects(world, facts),
         *answers(world, facts),
+        *withheld(facts),
         *deeply(journals),
     ):
         raise Violation(wrong)
@@ -114,7 +115,9 @@ def links(world: "World", facts: Facts) -> Iterator[str]:
             ]
             if [one[0] for one in sent] != list(range(1, len(sent) + 1)):
                 yield f"{sender} numbers its messages to {receiver} {[one[0] for one in sent]}"
-            if sent != took:
+            if [one for one, other in zip(sent, took, strict=False) if one != other and not _cut(other[2])] or len(sent) != len(
+                took
+            ):
                 yield f"{sender} has sent {len(sent)} messages, {receiver} has received {len(took)}, or others"
             if (twice := Counter(one[1] for one in sent).most_common(1)) and twice[0][1] > 1:
                 yield f"{sender} has sent {twice[0][0]} {twice[0][1]} times"
@@ -122,6 +125,27 @@ def links(world: "World", facts: Facts) -> Iterator[str]:
             link = msgspec.json.decode(row) if row else {"sent": 0, "acked": 0, "oldest": 0}
             if (link["sent"], link["acked"], link["oldest"]) != (len(sent), len(sent), 0):
                 yield f"{sender} knows of its link to {receiver} {link}, it has sent {len(sent)}"
+
+
+def withheld(facts: Facts) -> Iterator[str]:
+    """What a department withholds stands in no journal but its own, and is on record there with its rule."""
+    for name, records in facts.items():
+        for record, body in records:
+            if name != "acme/stock" and "7654321" in str(body):
+                yield f"{name} has in record {record.seq} ({record.kind}) what stock withholds"
+    breached = Counter(r.task for r, b in facts[MAI] if r.kind == "reply.breached")
+    refused = {r.task for r, b in facts[MAI] if r.kind == "contract.ended" and "withholds its reply" in b.get("reason", "")}
+    again = Counter(r.task for r, b in facts[MAI] if r.kind == "reply.breached" and b.get("again"))
+    if again and again.most_common(1)[0][1] > 1:
+        yield f"the reply to {again.most_common(1)[0][0]} has come back twice"
+    for task in refused:
+        if not breached[task]:
+            yield f"{task} was refused, and nothing says why"
+
+
+def _cut(body: dict[str, Any]) -> bool:
+    """Is it an answer that was written without what may not leave its department?"""
+    return bool(body.get("breach")) and not body["value"] and not body["text"]
 
 
 def verdicts(mai: list[tuple[Record, dict[str, Any]]]) -> Iterator[str]:

@@ -8,6 +8,7 @@ import msgspec
 from zmq.utils import z85
 
 from mai.agents.contracts import Contracts
+from mai.agents.leaves import Leaves
 from mai.agents.match import Matcher
 from mai.agents.messages import Fields
 from mai.agents.organisation import Agent, Contract, Department, Limits, Mandate, Organisation, Tool, mandate
@@ -61,6 +62,9 @@ def company() -> Organisation:
     price = Contract(
         name="price", about="", served_by="pricer", may_ask=("sales",), request=cents, reply=cents, backups=("depot.price",)
     )
+    shelf = Contract(
+        name="shelf", about="", served_by="looker", may_ask=("sales",), request=cents, reply=cents, subject="cents"
+    )  # its code says too much, at first or always
     value = msgspec.structs.replace(price, served_by="valuer", backups=())
     ways = ("opaque", "keyed", "asked", "look")
     effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none"}
@@ -78,8 +82,9 @@ def company() -> Organisation:
                 agents=_agents(("cashier", "specialist", ways), ("teller", "operator", ways)),
             ),
             Department(
-                name="stock", charter="Gives goods.", contracts=(reserve, price), tools=(_tool("fetch", "idempotent"),),
-                agents=_agents(("keeper", "operator", ("fetch",)), ("pricer", "operator", ())),
+                name="stock", charter="Gives goods.", contracts=(reserve, price, shelf), tools=(_tool("fetch", "idempotent"),),
+                agents=_agents(("keeper", "operator", ("fetch",)), ("pricer", "operator", ()), ("looker", "operator", ())),
+                leaves=Leaves(withheld=("margin",)),
             ),
             Department(name="depot", charter="Knows prices.", contracts=(value,), agents=_agents(("valuer", "operator", ()))),
         ),

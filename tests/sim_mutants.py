@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import department, folding, link, linked, shell
+from mai.agents import data_scope, department, folding, leaving, link, linked, shell
 from mai.agents.decider import Tick, fold_link
-from mai.agents.events import Received, Sent
+from mai.agents.events import Received, ReplyBreached, Sent
 from mai.agents.messages import Ack
-from mai.daemon import client_memory, cover, gateway, hearing, held, mai, mai_folding, policy
+from mai.daemon import client_memory, cover, gateway, hearing, held, mai, mai_folding, policy, returning
 from mai.daemon.case import Beat, Case, Verdict
 from mai.daemon.case import Tick as PolicyTick
 from mai.daemon.router import Router
@@ -332,3 +332,28 @@ def hold_back_for_good(put: Put) -> None:
 def hold_back_without_a_word_of_the_other(put: Put) -> None:
     """Who was not heard for a while does not say how far it has come."""
     put(linked, "HELD_BACK", ())
+
+
+# -- what may not leave a department
+@mutant
+def send_back_without_a_record(put: Put) -> None:
+    """A reply that may not leave goes back to its board, and nothing says so."""
+    breached = returning._breached
+    put(returning, "_breached", lambda *given: [one for one in breached(*given) if not isinstance(one, ReplyBreached)])
+
+
+@mutant
+def let_out_what_is_withheld(put: Put) -> None:
+    """Nobody holds a reply against its scope: not who answers, not Mai, not who asked."""
+    put(data_scope.Scopes, "breach", lambda self, way, values, text: "")
+
+
+@mutant
+def tell_mai_what_was_kept_back(put: Put) -> None:
+    """A department sends Mai the answer together with the rule by which it may not leave."""
+    kept = leaving._kept
+
+    def whole(done: Any, reason: str, rule: str) -> Any:
+        return msgspec.structs.replace(kept(done, reason, rule), value={**done.value, "margin": 7654321})
+
+    put(leaving, "_kept", whole)

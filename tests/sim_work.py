@@ -3,11 +3,12 @@
 Sales takes orders; each has finance take the money, in one of four ways, and the stock give the goods.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from mai.agents.bounded import TooLong
-from mai.agents.context import Answer, Assignment, Context
+from mai.agents.context import Answer, Assignment, Context, Refusal
 from tests.sim_outside import Outside
 
 
@@ -24,6 +25,8 @@ async def seller(ctx: Context, task: Assignment) -> Answer:
         ctx.ask("stock.price", cents=given["cents"]),
     ]
     charged, reserved, noted, _ = await ctx.all(*asked)
+    with contextlib.suppress(Refusal):
+        await ctx.ask("stock.shelf", cents=given["cents"])
     started, dice = ctx.now(), ctx.random()
     await ctx.remember("orders", [task.request, seen and seen[0], dice < 2], "client")
     await ctx.remember("last", task.request, "department")
@@ -63,6 +66,13 @@ async def pricer(ctx: Context, task: Assignment) -> dict[str, Any]:
     if task.input["cents"] % 3 == 0:
         raise ValueError("no price")
     return {"cents": task.input["cents"]}
+
+
+async def looker(ctx: Context, task: Assignment) -> dict[str, Any]:
+    """Says too much of two in three, and goes on with that in every second of these when its reply comes back."""
+    cents = task.input["cents"]
+    much = cents % 3 and not (task.correction and cents % 2)
+    return {"cents": cents, "margin": 7654321} if much else {"cents": cents}
 
 
 async def valuer(ctx: Context, task: Assignment) -> dict[str, Any]:

@@ -72,14 +72,16 @@ class Desk:
         """The open task of an agent."""
         return next(work for work in self.decider.state.work.values() if work.agent == agent)
 
-    def report(self, agent: str, state: Any = "answered", value: Fields | None = None, reason: str = "") -> None:
+    def report(
+        self, agent: str, state: Any = "answered", value: Fields | None = None, reason: str = "", text: str = "text"
+    ) -> None:
         """The agent's code ends."""
-        done = Done(state, "text", value or {}, reason, f"acme/{self.name}/{agent}", (self.name,))
+        done = Done(state, text if state == "answered" else "", value or {}, reason, f"acme/{self.name}/{agent}", (self.name,))
         self.feed(Report(self.work(agent).task, done))
 
-    def ask(self, agent: str, to: str, given: Fields | None = None, n: int = 1) -> list[Event | Send]:
+    def ask(self, agent: str, to: str, given: Fields | None = None, n: int = 1, *, text: str = "") -> list[Event | Send]:
         """The agent's code asks."""
-        return self.feed(Call(self.work(agent).task, n, "ask", {"to": to, "text": "", "input": given or {}}))
+        return self.feed(Call(self.work(agent).task, n, "ask", {"to": to, "text": text, "input": given or {}}))
 
     def hops(self) -> list[str]:
         """Who handed on to whom."""
@@ -172,7 +174,7 @@ def test_what_another_department_is_asked_goes_up_the_ranks_and_back() -> None:
     (send,) = desk.sends
     assert isinstance(send.body, Task)
     assert (send.to, send.body.asker, send.body.contract) == ("acme/mai", "acme/support/clerk", "sales.pipeline")
-    desk.feed(Answered(Result(send.body.task, "r", "answered", "t", {"total": 9}, "", "acme/sales/board", ("sales",))))
+    desk.feed(Answered(Result(send.body.task, "r", "answered", "", {"total": 9}, "", "acme/sales/board", ("sales",))))
     step = desk.stepped()
     assert (step.value, step.by, step.refused, step.sources) == ({"total": 9}, "acme/sales/board", "", ("sales",))
     desk.report("clerk", value={"cents": 1})
@@ -250,10 +252,15 @@ def test_values_are_held_against_the_contract_both_ways() -> None:
     desk.ask("clerk", "sales.pipeline", {"quarter": 2}, n=2)
     value = {"total": 1, "more": 2}
     desk.feed(Answered(Result(desk.sends[-1].id, "r", "answered", "", value, "", "acme/sales/board")))
-    assert "does not keep to its contract" in desk.stepped().refused and desk.stepped().value == {}
+    assert "does not keep to its contract" in desk.stepped().refused and not desk.stepped().value
     desk.report("clerk", value={"cents": "many"})
     result = desk.results()[0]
-    assert (result.state, result.value) == ("failed", {}) and "clerk's reply does not keep to support.refund" in result.reason
+    assert (result.state, result.value, result.breach) == (
+        "failed",
+        {},
+        "the reply of support.refund: cents: expected int, found a text",
+    )
+    assert result.reason == "support withholds its reply, which does not keep to its contract support.refund"
 
 
 def test_what_is_too_large_for_a_message_does_not_leave() -> None:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Input, Send, Tick
-from mai.agents.events import Acked, Event, MessageRefused, Received, Remembered, Sent
+from mai.agents.events import Acked, Event, MessageRefused, Received, Remembered, ReplyBreached, Sent
 from mai.agents.memory import MemoryRead, MemoryRefused
 from mai.agents.messages import Recall, Recalled, Remember, Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, mandate
 from mai.agents.table import Table
-from mai.daemon.desk import Asked, Crossing, Memory, Planned, Returned, origin, tasks
+from mai.daemon.desk import Asked, Cancels, Crossing, Memory, Planned, Returned, origin, tasks
 from mai.daemon.mai import NOTHING_FITS, MaiDecider
 from mai.daemon.records import (
     ContractChecked,
@@ -93,7 +93,8 @@ class Mai:
 
 def result(task: str, state: str = "answered", request: str = "R", **given: Any) -> Result:
     """A department's answer."""
-    defaults: dict[str, Any] = {"text": "Done.", "value": {}, "reason": "", "by": "acme/support/clerk"}
+    text = "Done." if state == "answered" and ".m" not in task else ""  # a text does not go to another department
+    defaults: dict[str, Any] = {"text": text, "value": {}, "reason": "", "by": "acme/support/clerk"}
     return Result(task, request, state, **{**defaults, **given})  # type: ignore[arg-type]  # a Literal
 
 
@@ -208,9 +209,17 @@ def test_an_answer_for_no_task_is_ignored(mai: Mai) -> None:
 
 
 def test_nobody_answers_in_anothers_name(mai: Mai) -> None:
-    """Who did the work, as the client reads it, is someone of the department that answered."""
-    events, _ = mai.feed(Returned("acme/support", result("R/1", by="acme/finance/clerk")))
-    assert isinstance(events[-1], RequestEnded) and events[-1].parts[0].by == "acme/support"
+    """Who did the work, as the client reads it, is someone of the department that answered, and rests on departments."""
+    strange: tuple[dict[str, Any], ...] = (
+        {"by": "acme/finance/clerk"}, {"by": "acme/support/nobody"}, {"by": ""}, {"sources": ("nowhere",)}
+    )  # fmt: skip
+    for wrongly in strange:
+        fresh = Mai()
+        fresh.asked()
+        events, sends = fresh.feed(Returned("acme/support", result("R/1", **wrongly)))
+        assert [type(event) for event in events] == [ReplyBreached] and [send.to for send in sends] == ["acme/support"]
+    events, _ = mai.feed(Returned("acme/support", result("R/1")))
+    assert isinstance(events[-1], RequestEnded) and events[-1].parts[0].by == "acme/support/clerk"
 
 
 def test_at_the_deadline_what_is_there_is_answered(mai: Mai) -> None:
@@ -314,13 +323,73 @@ def test_a_full_queue_pushes_back(mai: Mai) -> None:
     assert "ask again later" in mai.refused(task="R/1.1.m99")
 
 
-def test_a_reply_that_breaks_its_contract_does_not_reach_the_asker(mai: Mai) -> None:
-    """The asker learns that it was broken, but nothing of what it held; the record names the field."""
+def test_a_reply_that_breaks_its_contract_goes_back_to_its_board_once(mai: Mai) -> None:
+    """It has the task again with the rule and what is allowed; the reply to that goes on as if it had been the first."""
     mai.crossing()
-    events, (back,) = mai.feed(Returned("acme/finance", result("R/1.1.m1", value={"refund": 7, "iban": "DE1"}, text="DE1")))
-    assert isinstance(events[0], ContractEnded) and "iban" in events[0].reason
-    assert isinstance(back.body, Result) and back.body.state == "failed"
-    assert "DE1" not in str(back.body) and "iban" not in str(back.body)
+    (breached,), (again,) = mai.feed(Returned("acme/finance", wrong("R/1.1.m1"), 9, "ab"))
+    assert isinstance(breached, ReplyBreached) and (breached.record, breached.digest) == (9, "ab")
+    assert again.to == "acme/finance" and isinstance(again.body, Task)
+    assert (again.body.task, again.body.contract, again.body.input) == ("R/1.1.m1c1", "finance.pay", {"order": 5})
+    assert "does not name" in again.body.correction and again.body.correction.endswith("allowed are the fields refund")
+    assert "DE1" not in f"{breached} {again}" and "iban" not in f"{breached} {again}"
+    assert mai.feed(Returned("acme/finance", result("R/1.1.m1", value={"refund": 1}))) == ([], [])  # that turn is over
+    (ended,), (back,) = mai.feed(Returned("acme/finance", result("R/1.1.m1c1", value={"refund": 7}, by="acme/finance/clerk")))
+    assert isinstance(ended, ContractEnded) and isinstance(back.body, Result) and back.to == "acme/support"
+    assert (back.body.task, back.body.state, back.body.value) == ("R/1.1.m1", "answered", {"refund": 7})
+    assert not mai.state.passages and not mai.state.amended
+
+
+def wrong(task: str, **given: Any) -> Result:
+    """An answer of finance's with a field that the contract does not name, and a text."""
+    return result(task, value={"refund": 7, "iban_DE1": "DE1"}, text="DE1", by="acme/finance/clerk", **given)
+
+
+@pytest.mark.parametrize("why", ["twice", "changed", "too late", "cancelled"])
+def test_a_reply_that_breaks_its_contract_does_not_reach_the_asker(mai: Mai, why: str) -> None:
+    """After its second turn, or where there must be none, it is refused in words that have nothing of it."""
+    mai.crossing(until_ms=NOW_MS + 100)
+    task = "R/1.1.m1"
+    if why == "twice":
+        mai.feed(Returned("acme/finance", wrong(task)))
+        task += "c1"
+    if why == "cancelled":
+        mai.feed(Cancels("R", "root", "", "o", ("acme/support", "acme/finance")))
+    late = NOW_MS + 100 if why == "too late" else NOW_MS
+    events, sends = mai.feed(Returned("acme/finance", wrong(task, changed=why == "changed")), late)
+    assert [type(event) for event in events] == [ReplyBreached, ContractEnded]
+    assert isinstance(events[0], ReplyBreached) and not events[0].again and events[0].task == "R/1.1.m1"
+    (back,) = sends
+    assert isinstance(back.body, Result) and back.to == "acme/support" and back.body.state == "refused"
+    assert back.body.reason.startswith("finance withholds its reply, which does not keep to its contract finance.pay")
+    assert "DE1" not in f"{events} {sends}"
+
+
+def test_a_part_that_breaks_its_contract_goes_back_too_and_the_client_sees_nothing_of_it(mai: Mai) -> None:
+    """As between departments: one more turn, then a refusal."""
+    part = PartPlan("finance", "pay 5", "finance.pay", {"order": 5}, "")
+    mai.feed(Asked("Q", "acme/client", "pay 5", UNTIL_MS, False, (part,)))
+    _, (again,) = mai.feed(Returned("acme/finance", wrong("Q/1", request="Q")))
+    assert isinstance(again.body, Task) and (again.body.task, again.body.text) == ("Q/1c1", "pay 5")
+    events, _ = mai.feed(Returned("acme/finance", wrong("Q/1c1", request="Q")))
+    assert isinstance(events[-1], RequestEnded) and events[-1].state == "refused"
+    assert "finance withholds its reply" in events[-1].answer and "DE1" not in str(events)
+
+
+def test_what_is_taken_in_has_nothing_that_may_not_leave(mai: Mai) -> None:
+    """Before it is on the disk an answer is cut: one that breaks a rule, one that nobody waits for, values without an answer."""
+    mai.crossing()
+    strange = (
+        ("acme/finance", wrong("R/1.1.m1")), ("acme/finance", wrong("R/1.1.m9")), ("acme/sales", wrong("R/1.1.m1")),
+        ("acme/finance", result("R/1.1.m1", "failed", value={"refund": 1}, text="DE1", by="DE1")),
+        ("acme/finance", result("R/1.1.m1", value={"refund": 1}, text="the iban is DE1", sources=("DE1",))),
+        ("acme/support", result("R/1", "escalated", value={"iban": "DE1"})),
+    )  # fmt: skip
+    for peer, body in strange:
+        screened = mai.decider.screen(peer, body)
+        assert isinstance(screened, Result) and screened.breach and not screened.value and not screened.text
+        assert "DE1" not in str(screened) and mai.decider.screen(peer, screened) == screened
+    fine = result("R/1.1.m1", value={"refund": 1}, by="acme/finance/clerk", sources=("finance",))
+    assert mai.decider.screen("acme/finance", fine) == fine
 
 
 def test_another_cannot_answer_for_the_one_that_was_asked(mai: Mai) -> None:

@@ -117,6 +117,13 @@ name = "chair"
 rank = "board"
 [[departments.finance.agents]]
 """
+LEAVES = """[departments.support.leaves]
+{}
+[departments.finance]
+"""
+SUBJECT = """may_ask = ["finance", "client"]
+subject = "{}"
+bound = ["{}"]"""
 # What is written in place of what; the line on which the fault is, counted in what was written; its sentence; its hint.
 FAULTS: list[tuple[str, str, int, str, str]] = [
     # single values
@@ -216,6 +223,39 @@ FAULTS: list[tuple[str, str, int, str, str]] = [
     ("{order}", "{ordr}", 0, "has the placeholder {ordr}, which is no field", "order, since"),
     ("refund order {order}", "refund everything", 0, "does not say order, which the request needs", "{order}"),
     ("refund order {order}", "{order}", 0, "has no words of its own", ""),
+    # what may leave
+    (
+        "[departments.finance]",
+        LEAVES.format('withheld = ["id"]'),
+        -3,
+        "reply.lines.id never leaves support, which withholds id",
+        "out",
+    ),
+    (
+        "[departments.finance]",
+        LEAVES.format('withheld = ["lines"]'),
+        -3,
+        "reply.lines never leaves support, which",
+        "take it out",
+    ),
+    (
+        "[departments.finance]",
+        LEAVES.format('fields = ["lines.name", "lines.id"]'),
+        1,
+        "reply has a field lines.name",
+        "mean lines",
+    ),
+    ("[departments.finance]", LEAVES.format('subjects = ["order/*"]'), 1, "no contract has the subject order", "no subject"),
+    ("[departments.finance]", LEAVES.format('subjects = ["order"]'), 1, "subjects is 'order', expected a kind and a value", ""),
+    ("[departments.finance]", LEAVES.format('fields = ["Lines id"]'), 1, "expected names of fields with dots", ""),
+    ("[departments.finance]", LEAVES.format('text = "no"'), 1, "text is 'no', expected true or false", ""),
+    ("[departments.finance]", LEAVES.format('withold = ["id"]'), 1, "has a key 'withold'", "did you mean withheld?"),
+    ('charter = "Counts."', 'charter = "Counts."\nshows = "all"', 1, "expected one of nothing, result, summary", ""),
+    ('"client"]\nrequest', '"client"]\nsubject = "ordr"\nrequest', 1, "has the subject 'ordr', which its request", "order?"),
+    ('may_ask = ["finance", "client"]', SUBJECT.format("order", "sales"), 2, "binds 'sales', which may not ask", "finance"),
+    ('may_ask = ["finance", "client"]', SUBJECT.format("order", "client"), 2, "binds the client", "departments"),
+    ('may_ask = ["finance", "client"]', SUBJECT.format("", "finance"), 2, "binds who may ask, and has no subject", "subject ="),
+    ('{ order = "int", since = "date?" }', '{ order = "list[int]" }\nsubject = "order"', 1, "a subject is one value", "int"),
 ]
 
 
