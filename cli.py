@@ -326,3 +326,7 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None, "click knows these three"
     click.echo(found(main, {}, "mai", "_MAI_COMPLETE").source())
+
+
+if __name__ == "__main__":
+    main(prog_name="mai")

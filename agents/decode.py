@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 import msgspec
 from msgspec import NODEFAULT, inspect
 
+from mai.agents.doors import Grant
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.leaves import FIELD, SUBJECT
 from mai.agents.lines import KeyPath
@@ -23,12 +24,16 @@ from mai.agents.remedies import Operations
 from mai.agents.watching import Watching
 
 TABLES: Final = (
-    "organisation", "limits", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations", "departments"
+    "organisation", "limits", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations", "doors",
+    "departments",
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
-    Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target"
+    Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target",
+    Grant: "door",
 }  # fmt: skip
-STAND_INS: Final[dict[str, Any]] = {"rank": "operator", "clients": (), "may_ask": (), "agents": (), "chain": ()}  # for others ""
+STAND_INS: Final[dict[str, Any]] = {  # for others ""
+    "rank": "operator", "role": "auditor", "clients": (), "may_ask": (), "agents": (), "chain": ()
+}  # fmt: skip
 NAME: Final = "a name of up to 40 small letters, digits, _{} that begins with a letter"
 PATTERNS: Final = {
     FIELD: "names of fields with dots between them; * stands for any characters of one name",
@@ -52,6 +57,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     if "operations" in document:
         table = _table(document, "operations", findings)
         heals = _decode(Operations, table, ("operations",), "the operations", findings)
+    doors = _doors(document.get("doors", []), findings)
     departments = tuple(
         _decode(Department, table, ("departments", name), f"the department {name}", findings, name=name)
         for name, table in _table(document, "departments", findings).items()
@@ -66,7 +72,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         "watchdog": watching,
         "metrics": metrics,
     }
-    known = {"departments": departments, **tables, "operations": heals, "base": "", "digest": ""}
+    known = {"departments": departments, **tables, "operations": heals, "doors": doors, "base": "", "digest": ""}
     return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known)
 
 
@@ -77,6 +83,14 @@ def _table(document: dict[str, Any], key: str, findings: Findings) -> dict[str, 
         return table
     findings.add((key,), f"{key} is {shown(table)}, expected a table", f"write [{key}]")
     return {}
+
+
+def _doors(tables: object, findings: Findings) -> tuple[Grant, ...]:
+    """The grants of the file; none if what stands there is no list of tables."""
+    if isinstance(tables, list):
+        return tuple(_element(Grant, one, ("doors", index), "the organisation", findings) for index, one in enumerate(tables))
+    findings.add(("doors",), f"doors is {shown(tables)}, expected a list of tables", "write each below a header [[doors]]")
+    return ()
 
 
 def _decode(kind: type[P], table: object, where: KeyPath, label: str, findings: Findings, **known: Any) -> P:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from mai.agents.doors import Grant, concerning
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import Keeping, MemoryScope
 from mai.agents.metering import Metrics
@@ -170,6 +171,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     watchdog: Watching = Watching()
     metrics: Metrics = Metrics()
     operations: Operations | None = None  # who heals; None: nobody
+    doors: tuple[Grant, ...] = ()  # who may do what, beside root and the daemon's own user
     base: str = ""  # the directory that the handlers' paths are relative to
     digest: str = ""  # SHA-256 of the file's bytes, 16 hexadecimal digits
 
@@ -212,7 +214,8 @@ def is_name(text: str) -> bool:
 
 def mandate(organisation: Organisation, client: str, department: str) -> Mandate:
     """Cut out of the organisation what one process has to know."""
-    whole = msgspec.structs.replace(organisation, clients=(client,))
+    doors = concerning(organisation.doors, client) if department == "mai" else ()
+    whole = msgspec.structs.replace(organisation, clients=(client,), doors=doors)
     if department == "mai":
         return Mandate(client=client, organisation=whole, department=department)
     if department in SERVICES:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
+from mai.agents.door_rules import doors_let_somebody_in
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.healing import MEDIC, REMEDIES
@@ -284,6 +285,7 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     operations_can_heal,
     departments_have_an_order,
     figures_stay_on_the_host,
+    doors_let_somebody_in,
 )
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,

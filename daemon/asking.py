@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 
+from mai.daemon import afar
 from mai.daemon.door import LINE_BYTES, Door, Reply, fault
 from mai.sandbox.errors import EXPIRED, FAILED, REFUSED, Expired, MaiError, NotRunning, UsageFault
 from mai.sandbox.place import Place, short
@@ -25,6 +26,8 @@ def new_id() -> str:
 
 def client_of(place: Place, client: str) -> str:
     """The client, checked against those that this state directory knows. Raises UsageFault, NotRunning."""
+    if afar.closed(place) and "/" not in client:
+        return client  # her door knows
     known = sorted({name.split("/")[0] for name in place.processes() if "/" in name})
     if client not in known:
         if not known:
@@ -93,6 +96,8 @@ def gone(place: Place, client: str) -> MaiError | None:
         if state:
             return None
         return UsageFault(f"the running organisation has no client {client!r}", "its clients are in: mai status")
+    if afar.closed(place) and place.run.exists() and not place.sockets(client).exists():
+        return UsageFault(f"the running organisation has no client {client!r:.80}", "ask who has given you a role at its door")
     return None if lives(place) else NotRunning(f"no daemon runs in {place.state}", "start it with: mai up")
 
 

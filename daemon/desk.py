@@ -217,6 +217,9 @@ class Asked(Input, frozen=True):
     deadline_ms: int
     watch: bool
     parts: tuple[PartPlan, ...] | None
+    by: str = ""  # the user at the door, who may under this role; "" if Mai asks herself
+    uid: int = -1
+    role: str = ""
 
 
 class Planned(Input, frozen=True):

@@ -1,30 +1,32 @@
 """A door: a unix stream socket where a person's command asks a process, one JSON object a line, and reads the answer.
 
 A request gets one or more replies; each but the last carries `"more": true`. A fault is a reply too: `{"error", "hint",
-"code"}`. One request at a time on a connection, as many as the caller likes. Only root and the daemon's own user are let in
-(SO_PEERCRED). Everything is bounded: a line, a reply that nobody reads, the connections.
+"code"}`. One request at a time on a connection, as many as the caller likes. Who calls is what the kernel says (peer.py); who has
+no role is not let in (roll.py), and what a role may ask is guard.py's. Everything is bounded: a line, a reply that nobody reads,
+the connections, and those of one user.
 """
 
 import contextlib
 import json
-import os
-import pwd
 import select
 import socket
-import struct
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mai.daemon.rights import HINT, Rights
+from mai.daemon.roll import ours, user_of
 from mai.sandbox.errors import EXPIRED, FAILED, NOT_RUNNING, REFUSED, USAGE, Expired, MaiError, NotRunning, Refused, UsageFault
+from mai.sandbox.peer import Peer, peer_of
 from mai.sandbox.place import short
 
 LINE_BYTES = 1 << 20  # a request
 UNREAD_BYTES = 8 << 20  # replies that the caller does not read
 REPLY_BYTES = 64 << 20  # one reply, as the caller accepts it
 CALLERS = 256
+OF_ONE = CALLERS // 2  # of one user who is no administrator
 BACKLOG = 1024  # not let in yet
-_credentials = struct.Struct("3i")  # struct ucred
 FAULTS: dict[int, type[MaiError]] = {
     FAILED: MaiError,
     USAGE: UsageFault,
@@ -34,6 +36,7 @@ FAULTS: dict[int, type[MaiError]] = {
 }
 
 Reply = dict[str, Any]
+Admit = Callable[[Peer], Rights | None]
 
 
 def refusal(error: MaiError) -> Reply:
@@ -82,7 +85,7 @@ class Door:
             raise NotRunning(f"nobody listens at {self.path}", "start the daemon with: mai up") from None
         except PermissionError:
             connection.close()
-            raise Refused(f"you may not use {self.path}", "run the command as the daemon's user, or as root") from None
+            raise Refused(f"you may not use {self.path}", f"its directory is closed to you; {HINT}") from None
         except (TimeoutError, BlockingIOError):  # the queue of those who wait to be let in is full
             connection.close()
             raise Expired(f"nobody opens at {self.path}", "too many ask at once: try again in a moment") from None
@@ -107,27 +110,41 @@ class Door:
 
 
 class Caller:
-    """The server's side of one connection. `busy`: a request is being answered; `gone`: nobody reads the answer any more."""
+    """The server's side of one connection. `busy`: a request is being answered; `gone`: nobody reads the answer any more.
 
-    def __init__(self, connection: socket.socket, watch: select.epoll) -> None:
+    `rights` is what the caller may, as far as was known when it came; None: nothing.
+    """
+
+    def __init__(self, connection: socket.socket, watch: select.epoll, admit: Admit = ours) -> None:
+        self.peer = peer_of(connection)
+        self.rights = admit(self.peer)
         self.busy = False
         self.gone = False
         self._last = False  # close after what is in the outbox
         self._connection, self._watch = connection, watch
         self._inbox, self._outbox = bytearray(), bytearray()
         connection.setblocking(False)
-        self.pid, self.uid, _ = _credentials.unpack(
-            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _credentials.size)
-        )
         watch.register(connection, select.EPOLLIN)
 
     @property
+    def pid(self) -> int:
+        """Which process asks."""
+        return self.peer.pid
+
+    @property
+    def uid(self) -> int:
+        """Which user asks, as the kernel vouches for it."""
+        return self.peer.uid
+
+    @property
     def user(self) -> str:
-        """The name of who asks, as the kernel vouches for it."""
-        try:
-            return pwd.getpwuid(self.uid).pw_name
-        except KeyError:
-            return f"uid {self.uid}"
+        """Its name."""
+        return self.rights.user if self.rights else user_of(self.uid)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that it has not taken yet."""
+        return len(self._outbox)
 
     def answer(self, reply: Reply, more: bool = False) -> None:
         """Send one reply; with `more`, others follow. Never raises: a caller who is away, or reads too slowly, is `gone`."""
@@ -215,10 +232,11 @@ class Caller:
 class Doorkeeper:
     """Listens at `path` and never blocks. `fileno()` goes into the process's own poll loop: when it is readable, `turn()`."""
 
-    def __init__(self, path: Path, users: frozenset[int] = frozenset()) -> None:
-        """`users`: the uids that are let in beside root and our own. A socket that a dead listener left is replaced."""
+    def __init__(self, path: Path, admit: Admit = ours) -> None:
+        """`admit` says what a caller may, None for nothing: he is turned away. A socket that a dead listener left is replaced."""
         self.path = path
-        self.users = users | {0, os.geteuid()}
+        self.turned_away: deque[Caller] = deque(maxlen=100)  # since somebody has looked
+        self._admit = admit
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.bind(short(path))
@@ -259,12 +277,26 @@ class Doorkeeper:
             connection, _ = self._socket.accept()
         except OSError:
             return  # gone again, or out of descriptors: those that wait stay in the backlog
-        caller = Caller(connection, self._watch)
-        if caller.uid not in self.users:
-            return caller.refuse("this door is for root and the daemon's own user", "use sudo", REFUSED)
+        caller = Caller(connection, self._watch, self._admit)
+        if caller.rights is None:
+            self.turned_away.append(caller)
+            return caller.refuse(f"{caller.user} has no role at this door", HINT, REFUSED)
+        of_one = sum(other.uid == caller.uid for other in self._callers.values())
+        if of_one >= OF_ONE and not caller.rights.everything:
+            return caller.refuse(f"{OF_ONE} connections of {caller.user} are being served", "close one of them", REFUSED)
         if len(self._callers) >= CALLERS and not self._make_room():
             return caller.refuse(f"{CALLERS} others are being served", "try again in a moment", REFUSED)
         self._callers[connection.fileno()] = caller
+
+    def open_to(self, others: bool) -> None:
+        """May users other than root and our own connect? What they may then is `admit`'s to say."""
+        self.path.chmod(0o666 if others else 0o600)
+
+    def look_again(self) -> None:
+        """Hang up on those who may not what they might when they came."""
+        for caller in self._callers.values():
+            if caller.rights != self._admit(caller.peer):
+                caller.close()
 
     def _make_room(self) -> bool:
         """Hang up on the oldest caller who asks nothing."""

@@ -97,10 +97,17 @@ def _ask(context: click.Context, client: str, request: dict[str, Any]) -> dict[s
 
 
 def _clients(context: click.Context) -> list[str]:
+    from mai.daemon import afar
+    from mai.daemon.door import Door
     from mai.sandbox.errors import NotRunning
 
     place = place_of(context)
-    if not (found := complete_client(context, click.Argument(["client"]), "")):
+    if afar.closed(place):
+        processes = Door(place.door, DOOR_S).call({"do": "status"})["processes"]
+        found = sorted({one["name"].partition("/")[0] for one in processes if "/" in one["name"]})
+    else:
+        found = complete_client(context, click.Argument(["client"]), "")
+    if not found:
         raise NotRunning(f"nothing has run in {place.state} yet", "start the daemon with: mai up")
     return found
 

@@ -12,11 +12,16 @@ from mai.daemon.terminal import as_json, examples, json_option, on_terminal, pla
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def check(file: Path, json_: bool) -> None:
-    """Report every fault of an organisation file at once, with its line."""
+    """Report every fault of an organisation file at once, with its line.
+
+    Users and groups of [[doors]] that this host does not know are no faults, for the file may be meant for another: they are
+    warned of on standard error.
+    """
     from mai.agents import check as checking
     from mai.agents import scopes
     from mai.agents.faults import Faulty
     from mai.daemon.client_list import laid_over
+    from mai.daemon.roll import warnings
 
     try:
         organisation, clients = laid_over(place_of(), file, checking.load(file))
@@ -31,9 +36,13 @@ def check(file: Path, json_: bool) -> None:
         "agents": 1 + sum(len(department.agents) for department in organisation.departments),
         "contracts": sum(len(department.contracts) for department in organisation.departments),
     }
+    warned = warnings(file, organisation.doors)
     if json_:
-        as_json({"file": str(file), "faults": [], **figures, **plain(clients), "client_memory": scopes.told(organisation)})
+        told, reach = [plain(warning) for warning in warned], scopes.told(organisation)
+        as_json({"file": str(file), "faults": [], "warnings": told, **figures, **plain(clients), "client_memory": reach})
     else:
+        for warning in warned:
+            click.echo(str(warning), err=True)
         counts = ", ".join(f"{number} {name}" for name, number in figures.items())
         memory = f"the client's memory: {'; '.join(scopes.told(organisation)) or 'nobody may read or write it'}"
         click.echo("\n".join([f"{file}: no faults; {counts}", *clients.words(), memory]))

@@ -3,7 +3,6 @@
 python -P -m mai.daemon.gateway STATE RUN client/mai
 """
 
-import os
 import re
 import sys
 import time
@@ -13,26 +12,28 @@ import msgspec
 import zmq
 
 from mai.agents.contracts import Contracts
+from mai.agents.doors import Role
 from mai.agents.events import Event, Received, Sent
 from mai.agents.loop import Loop, Ready, run_process
 from mai.agents.messages import Complaint, Hop, Result, Task
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, doubt_orders, healing, held, keyed, releasing, returning, subjects, told
+from mai.daemon import breach, cancel, compose, cover, healing, held, keyed, releasing, returning, subjects, told
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
-from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
+from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.hearing import Hearing
 from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
 from mai.daemon.operating import Operating
 from mai.daemon.planning import Planning
+from mai.daemon.reception import Reception
 from mai.daemon.records import RequestEnded
 from mai.daemon.router import Router
 from mai.daemon.turned import TurnedAway
-from mai.sandbox.errors import MaiError, Refused, UsageFault
+from mai.sandbox.errors import Refused, UsageFault
 from mai.sandbox.place import Place
 from mai.sandbox.points import reach
 from mai.sandbox.room import Room
@@ -58,7 +59,7 @@ class Gateway(Loop):
         hand = self.read_keys()
         self.router = Router(sockets / "mai.sock", hand.own, hand.known, limit_bytes)
         self.hearing = Hearing(self, self.router)
-        self.door = Doorkeeper(sockets / "door.sock", frozenset({os.getuid()}))
+        self.reception = Reception(self, place)
         self.room = Room(place.state, self.organisation.limits.free_bytes)
         self.planning = Planning(self.organisation, place.run / "embedder.sock")
         self.shell = Shell(
@@ -78,12 +79,12 @@ class Gateway(Loop):
         self._turned: Counter[str] = Counter()  # requests of this turn that were not taken for lack of room
         self._young = self.ledger.seq == 0  # it holds no earlier start
         self._going = ""  # who removes the client, if somebody does
-        self._operating = Operating(self)
+        self.operating = Operating(self)
         self.keykeeper = Keykeeper(self)
         self._restore()
         self.bridge = Bridge(place.door, self.client, self.decider.state.watched.seq)
         self.courier = Courier(place.door, self.client)
-        for polled in (self.router.socket, self.router.zap, self.door, self.planning, self.bridge):
+        for polled in (self.router.socket, self.router.zap, self.reception, self.planning, self.bridge):
             self.poller.register(polled, zmq.POLLIN)
 
     def _restore(self) -> None:
@@ -189,30 +190,15 @@ class Gateway(Loop):
             heard = [told.heard(said) for said in self.bridge.turn()]
             self._going = told.going(heard, self.name, self._going)
             self.shell.feed(*heard)
-        if self.door.fileno() in ready:
-            for caller, request in self.door.turn():
-                self._serve(caller, request)
+        if self.reception.fileno() in ready:
+            self.reception.turn()
 
-    def _serve(self, caller: Caller, request: Reply) -> None:
-        try:
-            match request.get("do"):
-                case "ask":
-                    self._ask(caller, request)
-                case "history":
-                    caller.answer({"history": self._history(request)})
-                case "cancel" | "release" as do:
-                    self._operating.order(do, caller, request)
-                case "effects":
-                    caller.answer(doubt_orders.shown(self, request))
-                case "resolve":
-                    self._replies.append((caller, doubt_orders.resolve(self, caller, request), False))
-                case other:
-                    known = "it knows ask, history, cancel, effects, resolve and release"
-                    raise UsageFault(f"Mai's door does not know {other!r:.80}", known)
-        except MaiError as error:
-            caller.answer(refusal(error))
+    def later(self, caller: Caller, reply: Reply) -> None:
+        """Answer when this turn is committed."""
+        self._replies.append((caller, reply, False))
 
-    def _ask(self, caller: Caller, given: Reply) -> None:
+    def ask(self, caller: Caller, given: Reply, role: Role) -> None:
+        """A request of the client's, new or asked again. Raises UsageFault, Refused."""
         request, text, until_ms = self._checked(given)
         watch = bool(given.get("watch"))
         open_ = self.decider.state.requests.get(request)
@@ -235,7 +221,8 @@ class Gateway(Loop):
         if open_ is None:
             asker = f"{self.client}/client"
             plan = self.planning.begin(request, text)
-            self.shell.feed(Asked(request, asker, text, until_ms, watch, plan.parts if plan else None))
+            parts = plan.parts if plan else None
+            self.shell.feed(Asked(request, asker, text, until_ms, watch, parts, caller.user, caller.uid, role))
 
     def _turn_away(self, caller: Caller, why: Refused) -> None:
         """For lack of room; the caller hears it when it is on record, as the journals' count has to be his log's."""
@@ -253,7 +240,7 @@ class Gateway(Loop):
             raise UsageFault(f"{timeout_s!r:.40} is no time-out", f"a number of seconds up to {LONGEST_S:.0f}")
         return request, text, now_ms() + int(timeout_s * 1000)
 
-    def _history(self, given: Reply) -> list[Reply]:
+    def history(self, given: Reply) -> list[Reply]:
         """The last answers that fit into a reply, oldest first. Raises UsageFault."""
         last = given.get("last", 20)
         if not isinstance(last, int) or not 0 < last <= 1000:
@@ -279,6 +266,7 @@ class Gateway(Loop):
             self.shell.feed(Planned(request, *plan))
         self.bridge.look(time.monotonic())
         self.hearing.work()
+        self.reception.work()
         if self._turned:
             self.shell.feed(*(TurnedAway(count, why) for why, count in self._turned.items()))
             self._turned.clear()
@@ -291,7 +279,7 @@ class Gateway(Loop):
                 reach("door.accepted" if more else "door.answered")
             caller.answer(reply, more)
         self._replies.clear()
-        self._operating.after()
+        self.operating.after()
         self.courier.carry(self.decider.state.healing.orders.values(), time.monotonic())
         for request, waiting in list(self.watchers.items()):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
@@ -311,7 +299,7 @@ class Gateway(Loop):
             waiting = [caller for watchers in self.watchers.values() for caller, _ in watchers]
             for caller in dict.fromkeys([*waiting, *(caller for caller, _, _ in self._replies)]):
                 caller.answer(refusal(self.ledger.failed))
-        self.door.close()
+        self.reception.close()
         self.planning.close()
         self.bridge.close()
         self.courier.close()

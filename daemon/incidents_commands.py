@@ -23,7 +23,9 @@ LAST_LINES = 12  # of its output
 )
 @click.argument("what", required=False, default="")
 @click.option("-f", "--follow", is_flag=True, help="Show new ones as they come.")
-@click.option("-n", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, metavar="NUMBER", help="How many.")
+@click.option(
+    "-n", "--lines", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, metavar="NUMBER", help="How many."
+)
 @json_option
 @click.pass_context
 def incidents(context: click.Context, what: str, *, follow: bool, count: int, json_: bool) -> None:
@@ -45,12 +47,13 @@ def _lines(place: "Place", what: str, count: int, *, follow: bool) -> Iterator[d
     """The last incidents, and then what comes."""
     from mai.daemon.tail import Tail, Wanted
 
-    tail = Tail(place, "watchdog", Wanted(kind="incident"))
+    tail = Tail(place, None, Wanted(kind="incident"), alone="watchdog")
     try:
-        found = [one for one in map(_plain, tail.latest(SOUGHT if what else count)) if _of(one, what)]
+        many = SOUGHT if what or not place.sees("watchdog") else count
+        found = [one for one in map(_plain, tail.latest(many)) if _of(one, what) and place.sees(one["process"])]
         yield from found[-count:]
         if follow:
-            yield from (one for one in map(_plain, tail.follow()) if _of(one, what))
+            yield from (one for one in map(_plain, tail.follow()) if _of(one, what) and place.sees(one["process"]))
     finally:
         tail.close()
 
@@ -80,6 +83,8 @@ def whole(place: "Place", number: int) -> dict[str, Any]:
             raise UsageFault(f"record {number} of the watchdog is no incident", "see their numbers: mai incidents")
         record = records[0]
         found = {"number": number, "at_ms": record.at_ns // 1_000_000, **reader.fields(record)}
+        if not place.sees(str(found["process"])):
+            raise UsageFault(f"record {number} is no incident that you may see", "see their numbers: mai incidents")
     finally:
         reader.connection.close()
     if file := found.get("file"):

@@ -21,7 +21,7 @@ Inode = tuple[int, int]  # a file, whatever its name is: device and number
 def known(place: Place) -> list[str]:
     """The processes that have printed something, or could have."""
     printed = {path.stem.replace(".", "/") for path in place.logs.glob("*.log")}
-    return sorted(printed | set(place.processes()))
+    return sorted(name for name in printed | set(place.processes()) if place.sees(name))
 
 
 def log_of(place: Place, process: str) -> Path:

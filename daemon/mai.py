@@ -173,6 +173,9 @@ class MaiDecider:
             accepted_ms=now_ms,
             deadline_ms=asked.deadline_ms,
             watch=asked.watch,
+            by=asked.by,
+            uid=asked.uid,
+            role=asked.role,
         )
         if asked.parts is None:
             return [accepted]

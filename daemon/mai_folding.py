@@ -6,7 +6,22 @@ Every change of a row is noted on the state, for the shell to write in the trans
 from mai.agents import fallback, memory
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, ReplyBreached
-from mai.daemon import breach, cancel, cases, cover, doubts, errands, healing, held, keyed, releasing, returning, subjects, told
+from mai.daemon import (
+    breach,
+    cancel,
+    cases,
+    cover,
+    doubts,
+    errands,
+    healing,
+    held,
+    keyed,
+    releasing,
+    returning,
+    subjects,
+    told,
+    visits,
+)
 from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
 from mai.daemon.records import (
     ContractChecked,
@@ -77,6 +92,8 @@ def _fold_aside(state: MaiState, event: Event) -> list[Input]:
             returning.fold(state, event)
         case fallback.FallbackSwitched():
             cover.fold_switched(state, event)
+        case visits.DoorUsed() | visits.DoorDenied():
+            pass  # who was at the door changes nothing
         case _ if not memory.fold(state, event):
             fallback.fold(state, event)
     return []

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from mai.daemon import quarantined, trace
+from mai.daemon import afar, quarantined, trace
 from mai.daemon.asking import AGAIN_S, AWAY_S, gone, new_id
 from mai.daemon.desk import Cancellation
 from mai.daemon.door import Door, Reply
@@ -36,11 +36,13 @@ def cancel(place: Place, name: str, reason: str, timeout_s: float) -> dict[str, 
 
     Raises NotFound, Refused if it has ended, NotRunning, Expired if not even the order is on record.
     """
-    known = trace.find(place, name)
+    known = _known(place, name)
     try:
         reply = order(place, known.client, {"do": "cancel", "request": known.request, "reason": reason}, timeout_s)
         return dict(reply["cancelled"])
     except Expired:
+        if afar.closed(place):
+            raise
         kept = Reader(place, f"{known.client}/mai").select(
             "SELECT value FROM state WHERE noun = 'cancel' AND key = ? LIMIT 1", known.request
         )
@@ -49,9 +51,17 @@ def cancel(place: Place, name: str, reason: str, timeout_s: float) -> dict[str, 
         return shown(msgspec.json.decode(kept[0]["value"], type=Cancellation))
 
 
+def _known(place: Place, name: str) -> trace.Known:
+    if not afar.closed(place):
+        return trace.find(place, name)
+    found = afar.document(place, "trace", name)
+    return trace.Known(found["client"], found["request"])
+
+
 def release(place: Place, name: str, how: str, timeout_s: float) -> dict[str, Any]:
     """Let a task out of quarantine, named by its id or a beginning of it. Raises NotFound, Refused, NotRunning, Expired."""
-    found = quarantined.named(place, name)
+    known = afar.document(place, "quarantine", "list")["tasks"] if afar.closed(place) else quarantined.entries(place, None)
+    found = quarantined.named(known, name)
     client = found["process"].partition("/")[0]
     given = {"do": "release", "how": how, **{key: found[key] for key in ("process", "request", "task")}}
     try:

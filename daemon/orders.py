@@ -1,7 +1,7 @@
 """What an operator asks of the watchdog at its door: how things are, and to start, stop, restart, reset or end them.
 
 An order is answered when it is done: who stops a process hears of its exit, who starts one hears that it is ready, or why
-not. Each wait has an end.
+not. Each wait has an end. Who may what is gate.py's to say.
 """
 
 import os
@@ -16,9 +16,11 @@ from mai.agents.organisation import SERVICES
 from mai.daemon.adopting import staged
 from mai.daemon.case import SHOWN, Event, Reset, Restart, Start, State, Stop
 from mai.daemon.client_orders import ClientOrders, changing, named
-from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
+from mai.daemon.door import Caller, Reply, refusal
+from mai.daemon.gate import Gate
 from mai.daemon.key_form import shown_keys
 from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG, is_mai
+from mai.daemon.rights import client_of
 from mai.daemon.stream import Follower
 from mai.daemon.vigil import Vigil
 from mai.daemon.ward import Ward, memory
@@ -45,14 +47,15 @@ class Order(msgspec.Struct):
     why: str = ""  # somebody wants that
     then: Literal["stop", "run"] = "stop"  # what follows when it is drained
     dry: bool = False  # only say what a reload would do
+    command: list[str] = []  # that reads
 
 
 class Orders:
-    """Takes the requests of one door in each turn, and keeps those who wait."""
+    """Takes the requests of the watchdog's door in each turn, and keeps those who wait."""
 
-    def __init__(self, watchdog: "Watchdog", keeper: Doorkeeper) -> None:
-        self.keeper = keeper
+    def __init__(self, watchdog: "Watchdog") -> None:
         self._watchdog = watchdog
+        self.gate = Gate(watchdog)
         self._vigils: list[Vigil] = []
         self._followers: list[Follower] = []
         self._leaving: list[Caller] = []  # who asked for the end
@@ -69,16 +72,18 @@ class Orders:
             **ClientOrders(watchdog, self._wait).table,
             "keys": self._keys,
             "rotate": self._rotate,
+            "read": self._read,
         }
 
     def turn(self, now_s: float) -> None:
         """Serve the door, and everybody who waits."""
-        for caller, request in self.keeper.turn():
+        for caller, request in self.gate.keeper.turn():
             try:
                 self._take(caller, request, now_s)
             except MaiError as error:
                 caller.answer(refusal(error))
         self._vigils = [vigil for vigil in self._vigils if not vigil.over(now_s)]
+        self.gate.turn(now_s)
 
     def _wait(self, vigil: Vigil) -> None:
         self._vigils.append(vigil)
@@ -91,6 +96,7 @@ class Orders:
         return any(follower.behind for follower in self._followers)
 
     def _take(self, caller: Caller, request: Reply, now_s: float) -> None:
+        self.gate.check(caller, request)
         if request.get("do") == "remedy":
             return caller.answer(self._watchdog.healer.take(caller, request, time.time_ns() // 1_000_000))
         try:
@@ -110,14 +116,22 @@ class Orders:
     # -- the orders
     def _status(self, caller: Caller, order: Order, now_s: float) -> None:
         recent = self._watchdog.book.recent
+        seen = self.gate.clients(caller)
         wards = [
             {**ward.describe(now_s, recent.get(ward.name, []), pss=order.pss), **self._wanted(ward.name)}
             for ward in self._watchdog.wards.values()
+            if seen is None or client_of(ward.name) in seen
         ]
+        host = self._ourselves(now_s, pss=order.pss) if seen is None else []
         clients = {name: self._watchdog.clientele.origin(name) for name in self._watchdog.organisation.clients}
-        processes = [*wards, *self._ourselves(now_s, pss=order.pss)]
-        disk, cgroup = self._watchdog.room.describe(), self._watchdog.allotment.controllers()
-        caller.answer({"processes": processes, "clients": clients, "disk": disk, "cgroup": cgroup})
+        caller.answer(
+            {
+                "processes": [*wards, *host],
+                "clients": {name: origin for name, origin in clients.items() if seen is None or name in seen},
+                "disk": self._watchdog.room.describe(),
+                "cgroup": self._watchdog.allotment.controllers(),
+            }
+        )
 
     def _wanted(self, name: str) -> Reply:
         """What operators want of a process, who, and why."""
@@ -149,7 +163,7 @@ class Orders:
         }
 
     def _command(self, caller: Caller, order: Order, now_s: float) -> None:
-        ward = self._find(order.name)
+        ward = self._find(order.name, caller)
         if self._watchdog.halting:
             raise Refused("everything is being stopped", "start it again with: mai up")
         self._watchdog.reloading.bar(ward.name)
@@ -174,7 +188,7 @@ class Orders:
 
     def _pause(self, caller: Caller, order: Order, now_s: float) -> None:
         """Mai holds its new tasks, or no longer; the process itself runs on."""
-        ward, by = self._department(order.name), caller.user
+        ward, by = self._department(order.name, caller), caller.user
         before = self._watchdog.book.desired().get(ward.name, "run")
         if order.do == "pause" or before in ("pause", "drain"):
             self._watchdog.book.want(ward.name, "pause" if order.do == "pause" else "run", by, order.why[:LONGEST_WHY])
@@ -182,7 +196,7 @@ class Orders:
 
     def _drain(self, caller: Caller, order: Order, now_s: float) -> None:
         """Mai holds its new tasks; when it has finished what it has it stops, or is started again."""
-        ward, by = self._department(order.name), caller.user
+        ward, by = self._department(order.name, caller), caller.user
         old, until_ms = ward.case.pid, time.time_ns() // 1_000_000 + int(order.timeout_s * 1000)
         self._watchdog.book.want(ward.name, "drain", by, order.why[:LONGEST_WHY], then=order.then, until_ms=until_ms)
         last: list[object] = []
@@ -204,9 +218,9 @@ class Orders:
 
         self._vigils.append(Vigil(caller, now_s + order.timeout_s + STOP_S + GRACE_S + START_S, step, late))
 
-    def _department(self, name: str) -> Ward:
+    def _department(self, name: str, caller: Caller) -> Ward:
         """A department that runs. Raises MaiError."""
-        ward = self._find(name)
+        ward = self._find(name, caller)
         if is_mai(ward.name) or "/" not in ward.name or ward.name.partition("/")[2] in SERVICES:
             raise UsageFault(f"{ward.name} is no department: Mai holds tasks for departments", "see: mai status")
         if self._watchdog.halting:
@@ -217,11 +231,13 @@ class Orders:
             raise Refused(f"{ward.name} is {ward.case.state}: it gets no tasks now", f"let it run with: {hint}")
         return ward
 
-    def _find(self, name: str) -> Ward:
+    def _find(self, name: str, caller: Caller) -> Ward:
         if name in (WATCHDOG, SUPERVISOR):
             raise UsageFault(f"the {name} is not started or stopped by itself", "end everything with: mai down")
         if name not in self._watchdog.wards:
-            raise UsageFault(f"there is no process {name[:80]!r}", f"there are: {', '.join(self._watchdog.wards)}")
+            clients = self.gate.clients(caller)
+            known = [one for one in self._watchdog.wards if clients is None or client_of(one) in clients]
+            raise UsageFault(f"there is no process {name[:80]!r}", f"there are: {', '.join(known)}")
         return self._watchdog.wards[name]
 
     def _reload(self, caller: Caller, order: Order, now_s: float) -> None:
@@ -262,9 +278,13 @@ class Orders:
 
         self._vigils.append(Vigil(caller, now_s + order.timeout_s, step, late))
 
+    def _read(self, caller: Caller, order: Order, now_s: float) -> None:
+        self.gate.lector.take(caller, order.command, self.gate.clients(caller))
+
     def _remedies(self, caller: Caller, order: Order, now_s: float) -> None:
-        known = self._watchdog.healer.remedies.known.values()
-        found = [msgspec.to_builtins(one) for one in known if not order.client or one.process.startswith(f"{order.client}/")]
+        clients, known = self.gate.clients(caller), self._watchdog.healer.remedies.known.values()
+        seen = (one for one in known if clients is None or client_of(one.process) in clients)
+        found = [msgspec.to_builtins(one) for one in seen if not order.client or one.process.startswith(f"{order.client}/")]
         caller.answer({"remedies": found})
 
     def _wait_ready(self, caller: Caller, order: Order, now_s: float) -> None:

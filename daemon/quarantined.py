@@ -40,9 +40,8 @@ def _entry(process: str, held: Quarantined) -> Entry:
     }  # fmt: skip
 
 
-def named(place: Place, name: str) -> Entry:
+def named(known: list[Entry], name: str) -> Entry:
     """The task in quarantine that is meant, by its id or a beginning that no other has. Raises NotFound."""
-    known = entries(place, None)
     found = [entry for entry in known if entry["task"] == name] or [one for one in known if name and one["task"].startswith(name)]
     if len(found) == 1:
         return found[0]
@@ -55,7 +54,7 @@ def named(place: Place, name: str) -> Entry:
 def story(place: Place, name: str) -> Entry:
     """All that is on record of a task that is, or was, in quarantine. Raises NotFound."""
     try:
-        entry = named(place, name)
+        entry = named(entries(place, None), name)
         processes = [entry["process"]]
     except NotFound:
         entry, processes = {"task": name}, _departments(place, None)

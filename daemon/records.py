@@ -43,6 +43,9 @@ class RequestAccepted(Event, frozen=True, kw_only=True):
     accepted_ms: int
     deadline_ms: int
     watch: bool = False
+    by: str = ""  # the user at the door; "" if Mai asks herself
+    uid: int = -1
+    role: str = ""  # under which this user may
 
 
 class RequestPlanned(Event, frozen=True, kw_only=True):

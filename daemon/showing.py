@@ -24,6 +24,8 @@ def stay(start: Start, *, detach: bool) -> None:
         raise
     for name, why in last.get("failed", {}).items():
         click.echo(f"{name} failed: {why}", err=True)
+    for warning in start.warned:
+        click.echo(warning, err=True)
     if not start.asked:
         click.echo(f"{last['ready']} of {last['total']} processes are ready; state in {start.place.state}")
     if not detach or start.asked:

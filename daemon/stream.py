@@ -8,18 +8,20 @@
 `after` is the last record that the caller has; -1 asks for new ones only. A caller who has more than there is (the ledger was
 put back to an older copy, or made anew) is told what comes from now on. Records about a client's processes are for that
 client, those about the host's processes for all, without what they say of why: there may stand something of another client.
-Signed heads, which name everybody's, are for nobody.
+Signed heads, which name everybody's, and who was at the watchdog's door, are for nobody.
 """
 
 from typing import TYPE_CHECKING, Final
 
 from mai.daemon import heads
 from mai.daemon.door import Caller, Reply
+from mai.daemon.visits import KINDS as VISITS
 from mai.sandbox.errors import LedgerFault
 
 if TYPE_CHECKING:
     from mai.daemon.book import Book
 
+UNTOLD: Final = (heads.KIND, *VISITS)
 AT_ONCE: Final = 500  # records to one caller in one turn; the rest in the next ones
 
 
@@ -56,7 +58,7 @@ class Follower:
         except LedgerFault:
             return  # the book says so itself; what it holds is told when it can be read again
         for seq, at_ms, kind, body in entries:
-            if kind != heads.KIND and concerns(body.get("process", ""), self._client):
+            if kind not in UNTOLD and concerns(body.get("process", ""), self._client):
                 told = {key: value for key, value in body.items() if key != "why" or self._own(body.get("process", ""))}
                 self.caller.answer({"record": {**told, "seq": seq, "at_ms": at_ms, "kind": kind}}, more=True)
             self._told = seq

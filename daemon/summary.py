@@ -143,6 +143,17 @@ def whose(body: Body) -> str:
     return f"by {body['by']}{': ' * bool(body['why'])}{body['why']}" if body.get("by") else str(body.get("why", ""))
 
 
+def whoever(body: Body) -> str:
+    """`alice (1000)`, or `uid 1000` if it has no name."""
+    user = str(body["user"])
+    return user if user == f"uid {body['uid']}" else f"{user} ({body['uid']})"
+
+
+def times(body: Body) -> str:
+    """How often more, where that was counted."""
+    return f", {body['count']} times more" if body.get("count", 1) > 1 else ""
+
+
 def _attempt(body: Body) -> str:
     return f"attempt {body['n']} {body.get('why') or 'has an answer'} {cost(body.get('usage'))}".rstrip()
 
@@ -213,7 +224,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "fallback.returned": lambda b: f"the {b['what']} {b['name']} answers again after {b['after_ms']} ms",
     "breaker.probed": lambda b: f"the {b['what']} {b['name']} is tried again",
     "breaker.noted": lambda b: f"the {b['what']} {b['name']} was {b['how']}{': ' * bool(b.get('why'))}{b.get('why', '')}",
-    "request.accepted": lambda b: f"{short(b['asker'])} asks: {b['text']}",
+    "request.accepted": lambda b: f"{short(b['asker'])}{f' ({by})' if (by := b.get('by')) else ''} asks: {b['text']}",
     "request.planned": _planned,
     "request.cancelled": lambda b: f"by {b['by']}: {b.get('reason') or 'no reason given'}",
     "cancel.answered": lambda b: f"{short(b['process'])} has stopped",
@@ -255,6 +266,8 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "watchdog.stands": lambda b: (
         f"at its record {b['seq']}; not to run: {', '.join(b['wanted']) or 'none'}; given up: {', '.join(b['failed']) or 'none'}"
     ),
+    "door.used": lambda b: f"{whoever(b)} as {b['role']}: {b['verb']} {b.get('what', '')}".rstrip() + times(b),
+    "door.denied": lambda b: f"{whoever(b)}: {b['why']}{f' ({what})' if (what := b.get('what')) else ''}" + times(b),
     "door.refused": lambda b: f"{b['count']} requests were refused: {b['why']}",
     "objective.breached": lambda b: (
         f"{b['scope']}: {b['bad']} of {b['good'] + b['bad']} bad in {b['window_s']} s, burns {b['burn']} times too fast"

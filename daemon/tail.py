@@ -106,13 +106,19 @@ class _Held(NamedTuple):
 
 
 class Tail:
-    """The stream over the processes that `what` names (as in reader.chosen). Raises NotFound, LedgerFault."""
+    """The stream over the processes that `what` names (as in reader.chosen). Raises NotFound, LedgerFault.
 
-    def __init__(self, place: Place, what: str | None = None, wanted: Wanted | None = None) -> None:
+    With `alone` it is over this one process, and the caller sees to it that nobody is shown what is not for them.
+    """
+
+    def __init__(self, place: Place, what: str | None = None, wanted: Wanted | None = None, *, alone: str = "") -> None:
         self._place, self._what, self._wanted = place, what, wanted or Wanted()
         self._held: list[_Held] = []
+        self._alone = bool(alone)
         self._looked_s = -APPEAR_S
-        self._sources = {process: _Source(place, process, self._wanted) for process in chosen(place, what)}
+        self._sources = {
+            process: _Source(place, process, self._wanted) for process in ([alone] if alone else chosen(place, what))
+        }
 
     def latest(self, count: int) -> list[Line]:
         """The last records of all, oldest first; what `more` gives then begins right behind them."""
@@ -139,7 +145,7 @@ class Tail:
 
     def _appear(self, now_s: float) -> None:
         """Open the ledgers of processes that are new. One that is being made just now is tried again the next time."""
-        if now_s < self._looked_s + APPEAR_S:
+        if self._alone or now_s < self._looked_s + APPEAR_S:
             return
         self._looked_s = now_s
         for process in self._place.processes():

@@ -11,8 +11,11 @@ from typing import Any
 
 import click
 
+from mai.daemon import readings
 from mai.sandbox.errors import FAILED, REFUSED, MaiError
 from mai.sandbox.place import Place
+
+WORDS = "mai.words"  # of the command, in click's context
 
 
 def told(error: MaiError) -> str:
@@ -26,7 +29,8 @@ def told(error: MaiError) -> str:
 class Commands(click.Group):
     """Turns our errors into one sentence, a hint and an exit status.
 
-    Commands with commands of their own lie in a file each, which is imported when one of them is asked for.
+    Commands with commands of their own lie in a file each, which is imported when one of them is asked for. What reads the
+    ledgers is left to the daemon where their files are not ours to read.
     """
 
     def __init__(self, *args: Any, elsewhere: Mapping[str, str] | None = None, **named: Any) -> None:
@@ -44,6 +48,24 @@ class Commands(click.Group):
             command: click.Command = getattr(import_module(self._elsewhere[name]), name)
             self.add_command(command, name)
         return super().get_command(context, name)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """As click's; what follows our own options is kept as it was given."""
+        given = list(args)
+        rest = super().parse_args(context, args)
+        context.meta[WORDS] = given[max(0, len(given) - len(context.args) - 1) :]
+        return rest
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command, or have the daemon read for us."""
+        words = context.meta.get(WORDS, [])
+        if readings.named(words):
+            from mai.daemon import afar
+
+            place = Place(context.params.get("state"))
+            if afar.wanted(place, words):
+                sys.exit(afar.run(place, words))
+        return super().invoke(context)
 
     def main(self, *args: Any, **named: Any) -> Any:
         """As click's, with our errors shown as one sentence; what cannot be read or written becomes a mark."""
@@ -69,14 +91,22 @@ def place_of(context: click.Context | None = None) -> Place:
     return Place((context or click.get_current_context()).find_root().obj)
 
 
+def _processes(context: click.Context) -> list[str]:
+    """All that can be seen here; none where the files are not ours to read."""
+    try:
+        return place_of(context).processes()
+    except PermissionError:
+        return []
+
+
 def complete_process(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Shell completion of process names."""
-    return [name for name in place_of(context).processes() if name.startswith(incomplete)]
+    return [name for name in _processes(context) if name.startswith(incomplete)]
 
 
 def complete_client(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Shell completion of clients."""
-    clients = {name.split("/")[0] for name in place_of(context).processes() if "/" in name}
+    clients = {name.split("/")[0] for name in _processes(context) if "/" in name}
     return sorted(name for name in clients if name.startswith(incomplete))
 
 

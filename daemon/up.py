@@ -12,10 +12,12 @@ from types import FrameType
 
 from mai.agents import check
 from mai.daemon.door import Door, Reply
+from mai.daemon.roll import warnings
 from mai.daemon.settle import settle
 from mai.sandbox.errors import Expired, MaiError, NotRunning, UsageFault
 from mai.sandbox.life import die_with_parent
 from mai.sandbox.lock import holder
+from mai.sandbox.passage import closed
 from mai.sandbox.place import Place
 from mai.sandbox.settings import setting
 
@@ -39,12 +41,13 @@ class Start:
     """A supervisor that was started from this process, and is ended with it unless it is detached.
 
     What it prints goes to its log. With `heed`, SIGINT, SIGTERM and SIGHUP end it in order from the first moment on; a
-    second one ends it less so, see duties.py. `asked` counts them. Raises MaiError.
+    second one ends it less so, see duties.py. `asked` counts them. `warned`: what keeps people from its doors. Raises MaiError.
     """
 
     def __init__(self, place: Place, file: Path, *, detach: bool, heed: bool = False) -> None:
-        settle(check.load(file))
+        doors = settle(check.load(file)).doors
         place.prepare()
+        self.warned = [*map(str, warnings(file, doors)), *(closed(place) if doors else ())]
         if pid := holder(place.state):
             hint = "end it with `mai down`, or name another with --state"
             raise UsageFault(f"{place.state} is in use by another daemon{of(pid)}", hint)
@@ -143,7 +146,10 @@ def of(pid: int) -> str:
 
 def down(place: Place) -> int:
     """End the daemon in order and wait until it has gone; returns the pid that it had, -1 if unknown. Raises NotRunning."""
-    pid = holder(place.state)
+    try:
+        pid = holder(place.state)
+    except PermissionError:  # its files are not ours to look at: the door says who may
+        return int(Door(place.door, STOP_S).call({"do": "down"})["pid"])
     if not pid:
         raise NotRunning(f"no daemon runs in {place.state}", "start one with: mai up")
     try:

@@ -23,7 +23,6 @@ from mai.daemon.book import Book
 from mai.daemon.case import Beat, Case, Ended, Event, Moment, Restart, Spawned, Stop, Tick, due_s
 from mai.daemon.control import Control
 from mai.daemon.deaths import Deaths
-from mai.daemon.door import Doorkeeper
 from mai.daemon.draining import AT_REST, Drains
 from mai.daemon.heads import KIND, Heads, HeadsSigned
 from mai.daemon.healer import Healer, marked
@@ -79,7 +78,7 @@ class Watchdog:
         self.halting = False
         self.signals = Signals()
         self.notices = Notices(place.notify)
-        self.orders = Orders(self, Doorkeeper(place.door))
+        self.orders = Orders(self)
         self._turned_s = self.started_s = time.monotonic()
         self._reported = (False, "")
         self._behind = False  # who follows has not been told all
@@ -90,7 +89,7 @@ class Watchdog:
         """Until a signal, or the end of the supervisor."""
         poll = select.poll()
         stdin = stdin_to_watch()
-        for descriptor in (self.notices.fileno(), self.orders.keeper.fileno(), self.signals.fileno(), stdin):
+        for descriptor in (self.notices.fileno(), *self.orders.gate.descriptors(), self.signals.fileno(), stdin):
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
         self._begin()
@@ -253,6 +252,7 @@ class Watchdog:
         self.room = Room(self.place.state, organisation.limits.free_bytes)
         self.wards.extend(organisation, self.book.unwanted)
         self.healer.take_up(organisation)
+        self.orders.gate.take_up(organisation)
 
     # -- the end, and the whole
     def _halt_further(self, now_s: float) -> None:

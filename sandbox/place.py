@@ -31,6 +31,7 @@ from pathlib import Path
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.settings import setting
 
+ONLY = "MAI_ONLY"  # in the environment of who reads for somebody: the clients that this one may see, with commas
 FORMAT = 3  # of the layout above and of the ledgers in it
 SOCKET_PATH_LIMIT = 107  # bytes that fit into sockaddr_un.sun_path, unix(7)
 
@@ -50,6 +51,7 @@ class Place:
         self.door = self.run / "door.sock"
         self.notify = self.run / "notify.sock"
         self.supervisor_socket = self.run / "supervisor.sock"
+        self._only = frozenset(filter(None, os.environ.get(ONLY, "").split(",")))
 
     def prepare(self) -> None:
         """Create the directories (0700), and check the number of the layout. Raises UsageFault."""
@@ -96,8 +98,14 @@ class Place:
                 "install the newer version again, or name another directory with --state",
             )
 
+    def sees(self, process: str) -> bool:
+        """Is it to be shown here? Only who reads for others is shown less than all."""
+        return not self._only or process.partition("/")[0] in self._only
+
     def home(self, process: str) -> Path:
-        """The directory of a process: `watchdog`, `local-model`, or `client/department`."""
+        """The directory of a process: `watchdog`, `local-model`, or `client/department`. Raises UsageFault if it is hidden."""
+        if "/" in process and not self.sees(process):
+            raise UsageFault(f"there is no process {process!r:.80}", "see: mai status")
         return self.state / "clients" / process if "/" in process else self.state / process
 
     def ledger(self, process: str) -> Path:
@@ -116,7 +124,8 @@ class Place:
         """Every process that has a ledger (or another file) here, Mai first within a client, the watchdog last."""
         found = [f"{p.parent.parent.name}/{p.parent.name}" for p in (self.state / "clients").glob(f"*/*/{file}")]
         found.sort(key=lambda name: (name.split("/")[0], not name.endswith("/mai"), name))
-        return found + (["watchdog"] if (self.watchdog / file).exists() else [])
+        found += ["watchdog"] if (self.watchdog / file).exists() else []
+        return [name for name in found if self.sees(name)]
 
 
 def short(path: Path) -> str:

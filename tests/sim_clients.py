@@ -9,9 +9,11 @@ from random import Random
 from typing import Any, Protocol
 
 from mai.daemon.plan import Plan
+from mai.sandbox.peer import Peer
 from tests import sim_company
 
 MOST_REPLIES = 1000
+PEER = Peer(1, 0, frozenset())  # all are root
 
 
 class Caller(Protocol):
@@ -29,6 +31,7 @@ class Line:
     def __init__(self, wish: "Wish", clients: "Clients") -> None:
         self.wish, self.clients = wish, clients
         self.gone = False
+        self.peer, self.uid, self.user = PEER, PEER.uid, "root"
 
     def answer(self, reply: dict[str, Any], more: bool = False) -> None:
         """Mai says something."""
@@ -120,10 +123,14 @@ class Knocking:
 
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
+        self.turned_away: deque[Caller] = deque()
 
     def fileno(self) -> str:
         """What is polled."""
         return "door"
+
+    def open_to(self, others: bool) -> None:
+        """There are no others in this world."""
 
     def turn(self) -> list[tuple[Caller, dict[str, Any]]]:
         """The requests that came."""

@@ -17,7 +17,7 @@ import pysqlite3 as sqlite3
 import zmq
 
 from mai.agents import context, handlers, linked, loop, process, runner, shell
-from mai.daemon import gateway, hearing
+from mai.daemon import gateway, hearing, reception
 from mai.sandbox import ledger, made, points
 from tests import sim_company
 
@@ -182,7 +182,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
         (loop, "read_mandate", lambda home: sim_company.part(host.starting)),
         (linked, "Dealer", lambda name, *_: host.dealer(name)),
         (gateway, "Router", lambda *_: host.router()),
-        (gateway, "Doorkeeper", lambda *_: host.door()),
+        (reception, "Doorkeeper", lambda *_: host.door()),
         (gateway, "Planning", lambda *_: host.planning()),
         (gateway, "Room", lambda *_: SimpleNamespace(low=False)),
         (gateway, "Contracts", sim_company.contracts),

@@ -170,16 +170,16 @@ def forget_request_ids(put: Put) -> None:
 @mutant
 def take_an_open_request_again(put: Put) -> None:
     """An id that is asked again while it is open begins a second time."""
-    ask = gateway.Gateway._ask
+    ask = gateway.Gateway.ask
 
-    def anew(self: Any, caller: Any, given: Any) -> None:
+    def anew(self: Any, caller: Any, given: Any, role: Any) -> None:
         requests = self.decider.state.requests
         hidden = requests.pop(given["request"], None)
-        ask(self, caller, given)
+        ask(self, caller, given, role)
         if hidden is not None and given["request"] not in requests:
             requests[given["request"]] = hidden
 
-    put(gateway.Gateway, "_ask", anew)
+    put(gateway.Gateway, "ask", anew)
 
 
 @mutant
@@ -199,15 +199,15 @@ def answer_before_commit(put: Put) -> None:
 @mutant
 def accept_before_commit(put: Put) -> None:
     """The client is told that a request is accepted before it is on the disk."""
-    ask = gateway.Gateway._ask
+    ask = gateway.Gateway.ask
 
-    def hasty(self: Any, caller: Any, given: Any) -> None:
-        ask(self, caller, given)
+    def hasty(self: Any, caller: Any, given: Any, role: Any) -> None:
+        ask(self, caller, given, role)
         for one, reply, more in self._replies:
             one.answer(reply, more)
         self._replies.clear()
 
-    put(gateway.Gateway, "_ask", hasty)
+    put(gateway.Gateway, "ask", hasty)
 
 
 @mutant

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from tests.sim_clients import Clients
+from tests.sim_clients import PEER, Clients
 from tests.sim_outside import Outside
 
 RESOLVE_SHARE, CANCEL_SHARE = 0.06, 0.004  # of the steps of a world
@@ -16,7 +16,7 @@ RESOLVE_SHARE, CANCEL_SHARE = 0.06, 0.004  # of the steps of a world
 class Inquiry:
     """One connection of the person's to Mai's door, as daemon/door.py's Caller is to her."""
 
-    uid, user = 0, "root"
+    peer, uid, user = PEER, PEER.uid, "root"
 
     def __init__(self, heard: Callable[[dict[str, Any]], None]) -> None:
         self.heard, self.gone = heard, False

@@ -228,6 +228,9 @@ def test_the_watchdog_dies_amid_it(tmp_path: Path, verb: str, point: str) -> Non
     assert ran.returncode == 0, ran.stderr
     try:
         before = {name: pids for name, pids in others(daemon).items() if name != "watchdog"}
+        until(daemon.ready, "ready")
+        looked = "the first look is on record, and those after it are counted: the next commits are those of the change"
+        until(lambda: any(one["verb"] == "status" for _, one in daemon.journal("watchdog", "door.used")), looked)
         for nth in (1, 2, 3):
             if verb == "remove":
                 client(daemon, "add", "beta")

@@ -1,0 +1,87 @@
+"""What is asked at Mai's door, and by whom: each request passes the guard, then goes to who answers it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from mai.agents.doors import Role
+from mai.agents.shell import now_ms
+from mai.daemon import doubt_orders
+from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
+from mai.daemon.guard import Guard
+from mai.daemon.rights import AT_MAI
+from mai.sandbox.errors import MaiError, UsageFault
+from mai.sandbox.place import Place
+
+if TYPE_CHECKING:
+    from mai.daemon.gateway import Gateway
+
+Serve = Callable[["Gateway", Caller, Reply, Role], None]
+
+
+def _ask(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    gateway.ask(caller, request, role)
+
+
+def _history(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    caller.answer({"history": gateway.history(request)})
+
+
+def _order(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    gateway.operating.order(str(request["do"]), caller, request)
+
+
+def _effects(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    caller.answer(doubt_orders.shown(gateway, request))
+
+
+def _resolve(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    gateway.later(caller, doubt_orders.resolve(gateway, caller, request))
+
+
+SERVED: Final[dict[str, Serve]] = {
+    "ask": _ask,
+    "history": _history,
+    "cancel": _order,
+    "release": _order,
+    "effects": _effects,
+    "resolve": _resolve,
+}
+
+
+class Reception:
+    """The door of one client's Mai."""
+
+    def __init__(self, gateway: "Gateway", place: Place) -> None:
+        self._gateway = gateway
+        grants = gateway.organisation.doors
+        self.guard = Guard(AT_MAI, grants, gateway.client)
+        self.door = Doorkeeper(place.sockets(gateway.client) / "door.sock", self.guard.admit)
+        self.door.open_to(bool(grants))
+
+    def fileno(self) -> int:
+        """To poll for reading."""
+        return self.door.fileno()
+
+    def turn(self) -> None:
+        """Take what has come, and put on record who has asked."""
+        for caller, request in self.door.turn():
+            try:
+                self._serve(caller, request)
+            except MaiError as error:
+                caller.answer(refusal(error))
+
+    def _serve(self, caller: Caller, request: Reply) -> None:
+        role, do = self.guard.check(caller, request, now_ms()), request.get("do")
+        serve = SERVED.get(do) if isinstance(do, str) else None
+        if serve is None:
+            raise UsageFault(f"Mai's door does not know {do!r:.80}", f"it knows {', '.join(SERVED)}")
+        serve(self._gateway, caller, request, role)
+
+    def work(self) -> None:
+        """Put on record what is due of what was counted."""
+        for visit in self.guard.due(self.door, now_ms()):
+            self._gateway.shell.apply(visit)
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        self.door.close()

@@ -1,0 +1,105 @@
+"""The roll at a door: the grants of the organisation, with users and groups as this host knows them.
+
+Names are looked up again after a while, so that who comes to the host or leaves it is known without a restart. Only who is
+neither root nor the daemon's own user is looked up at all: a directory service that hangs must not keep those out.
+"""
+
+import grp
+import os
+import pwd
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from mai.agents.doors import Grant
+from mai.agents.faults import Fault
+from mai.agents.lines import KeyPath, line_map, line_of
+from mai.daemon.rights import Rights, administrator
+from mai.sandbox.peer import Peer
+
+AGAIN_S: Final = 10.0  # a name's number is believed for so long
+
+
+def user_of(uid: int) -> str:
+    """The name of a user, as far as this host knows it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def ours(peer: Peer) -> Rights | None:
+    """Root and our own user, and nobody else."""
+    return administrator(peer.uid, user_of(peer.uid)) if peer.uid in (0, os.getuid(), os.geteuid()) else None
+
+
+class Roll:
+    """Says what somebody has been granted."""
+
+    def __init__(self, grants: tuple[Grant, ...]) -> None:
+        self.grants = grants
+        self._known: dict[tuple[str, str], tuple[float, int | None]] = {}  # kind and name -> until when it is believed, number
+
+    def take_up(self, grants: tuple[Grant, ...]) -> None:
+        """Other grants from now on; who is connected already has what he had."""
+        self.grants = grants
+
+    def rights(self, peer: Peer) -> Rights | None:
+        """What this peer may; None: nothing."""
+        if found := ours(peer):
+            return found
+        held = tuple(grant for grant in self.grants if self._fits(grant, peer))
+        return Rights(peer.uid, user_of(peer.uid), held) if held else None
+
+    def _fits(self, grant: Grant, peer: Peer) -> bool:
+        if any(self._number("user", name) == peer.uid for name in grant.users):
+            return True
+        return any(self._number("group", name) in peer.groups for name in grant.groups)
+
+    def _number(self, kind: str, name: str) -> int | None:
+        until_s, number = self._known.get((kind, name), (0.0, None))
+        if (now_s := time.monotonic()) >= until_s:
+            number = NUMBERS[kind](name)
+            self._known[kind, name] = (now_s + AGAIN_S, number)
+        return number
+
+
+def uid_of(name: str) -> int | None:
+    """The number of a user; None if this host has none of that name."""
+    if name.isdecimal():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def gid_of(name: str) -> int | None:
+    """The number of a group; None if this host has none of that name."""
+    if name.isdecimal():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+NUMBERS: Final[dict[str, Callable[[str], int | None]]] = {"user": uid_of, "group": gid_of}
+
+
+def warnings(file: Path, grants: tuple[Grant, ...]) -> list[Fault]:
+    """Users and groups that this host does not know, with their lines in the organisation file, which was checked."""
+    lines = line_map(file.read_text("utf-8-sig").replace("\r\n", "\n")) if grants else {}
+    return [
+        Fault(str(file), line_of(lines, where), f"this host has no {kind} {name}", "nobody gets a role by that name here")
+        for where, kind, name in _strangers(grants)
+    ]
+
+
+def _strangers(grants: Iterable[Grant]) -> Iterator[tuple[KeyPath, str, str]]:
+    for index, grant in enumerate(grants):
+        for kind, names in (("user", grant.users), ("group", grant.groups)):
+            for at, name in enumerate(names):
+                if NUMBERS[kind](name) is None:
+                    yield ("doors", index, f"{kind}s", at), kind, name
