@@ -2,7 +2,8 @@
 
 A read is held against the writes before it in the same journal: the value of the version that it names, which is the newest
 unless another was asked for; nothing where nothing was, or where it had been forgotten or had expired on record; a list
-without a gap. What Mai has read goes to the asker as she read it, and is there the outcome of the step that asked.
+without a gap. What a department asks of Mai is read or refused on record. What Mai has read goes to the asker as she read
+it, and is there the outcome of the step that asked.
 """
 
 from typing import Any, Final, NamedTuple
@@ -11,9 +12,9 @@ import msgspec
 
 from mai.agents.events import Event, Received, Remembered, Sent, Stepped
 from mai.agents.kept import Shelf
-from mai.agents.memory import MemoryExpired, MemoryForgotten, MemoryRead, shelf_of
-from mai.agents.messages import Recalled
-from mai.agents.remembering import PAGES, READS, unscored
+from mai.agents.memory import MemoryExpired, MemoryForgotten, MemoryRead, MemoryRefused, shelf_of
+from mai.agents.messages import Browse, Recall, Recalled
+from mai.agents.remembering import CALLS, PAGES, WRITES, unscored
 from mai.daemon.invariant_tasks import asked_by
 from mai.daemon.invariants import Handler, Invariant, Notes
 
@@ -51,6 +52,7 @@ class Memory(Invariant):
             MemoryForgotten.kind: self._forgotten,
             MemoryExpired.kind: self._expired,
             MemoryRead.kind: self._read_for,
+            MemoryRefused.kind: self._refused,
             Stepped.kind: self._stepped,
             Sent.kind: self._sent,
             Received.kind: self._received,
@@ -93,23 +95,37 @@ class Memory(Invariant):
         if told := self.told.pop((event.task, event.n), None):
             if not event.refused and told[1:] != (digest(event.value), event.version):
                 self.found(seq, f"record {seq} is the outcome of step {event.n}, and not what Mai has told", told[0])
-        elif event.call in READS and not event.refused and event.given and event.given.get("level") in ("agent", "department"):
+        elif event.call in CALLS and not event.refused and event.given and event.given.get("level") in ("agent", "department"):
             level = event.given["level"]
             shelf = Shelf(level, event.agent if level == "agent" else "")
-            self._hold(seq, self.shelves.get(shelf, {}), Read(event.call, event.given, event.value, event.version, True))
+            read = Read(event.call, event.given, event.value, event.version, True)
+            self._hold(seq, self.shelves.get(shelf, {}), read)
 
     def _read_for(self, seq: int, event: Event) -> None:
         assert isinstance(event, MemoryRead)
-        if not event.id:
-            return  # of a version that wrote less down
+        if not event.id:  # of a version that wrote less down
+            self.dues.drop(lambda due: due[0] == "read")
+            return
+        self.dues.settle(("read", event.id))
         value = unscored(event.value) if event.call in PAGES else event.value
         n = len(value["items"]) if event.call in PAGES else event.n
         self.read[event.id] = seq, digest(value), n
         self._hold(seq, self.shelves.get(Shelf("client"), {}), Read(event.call, event.given, event.value, event.n, False))
 
+    def _refused(self, seq: int, event: Event) -> None:
+        assert isinstance(event, MemoryRefused)
+        self.dues.settle(("read", event.id))
+
     def _hold(self, seq: int, shelf: dict[str, Versions], read: Read) -> None:
+        held = shelf.get(read.given.get("key", ""), {})
         if read.call == "recall":
-            self._one(seq, shelf.get(read.given["key"], {}), read)
+            self._one(seq, held, read)
+        elif read.call == "forget" and held:
+            self.found(seq, f"record {seq} has {read.given['key']!r} forgotten, and it is still there")
+        elif read.call == "remember" and read.n and read.n != max(held, default=0):
+            self.found(seq, f"record {seq} has remembered version {read.n} of {read.given['key']!r}, which is not the newest")
+        elif read.call in WRITES:
+            return
         else:
             self._page(seq, shelf, read)
 
@@ -150,6 +166,10 @@ class Memory(Invariant):
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
         body = event.body
+        if isinstance(body, Recall | Browse):
+            self.dues.owe(
+                ("read", body.id), seq, f"{event.sender} reads the client's memory as {body.id}, and that is not on record"
+            )
         if isinstance(body, Recalled) and body.n and not body.refused:
             self.told[asked_by(body.id)] = seq, digest(body.value), body.n
 

@@ -109,6 +109,7 @@ def _replaced(place: Place, process: str, stored: Rows, due: Rows, upto: int) ->
     kept = place.home(process) / f"state-before-{upto}.jsonl"
     _keep(kept, stored)
     with closing(Ledger(place.ledger(process), process)) as ledger:
+        ledger.clear_words()
         for noun, key in stored.keys() - due.keys():
             ledger.save(noun, key, None)
         for (noun, key), value in due.items():

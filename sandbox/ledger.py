@@ -243,6 +243,11 @@ class Ledger:
             self._fault = fault(self.path, error)
             raise self._fault from error
 
+    def clear_words(self) -> None:
+        """Drop the full-text indexes, for who writes all of the state anew with this commit."""
+        self.stage()
+        self._words.clear()
+
     def _rows_of_state(self) -> None:
         """The state that was collected, and its words, in an open transaction. What goes, goes first: see words.py."""
         if not self._db.in_transaction:

@@ -89,6 +89,12 @@ class Words:
             if noun.startswith(NOUN):
                 self._learn(noun.removeprefix(NOUN), key, value)
 
+    def clear(self) -> None:
+        """Drop all indexes: who writes all rows anew makes them anew."""
+        for name in indexed(self._db):
+            self._db.execute(f"DROP TABLE {table(name.removeprefix(TABLE))}")
+        self._made.clear()
+
     def _forget(self, shelf: str, key: str) -> None:
         name, n = split(key)
         if self._there(shelf) and self._newest(shelf, name) == n:

@@ -2,6 +2,8 @@
 
 import hashlib
 import struct
+import zlib
+from collections.abc import Mapping
 from typing import Any
 
 # The tables of format 1, as that version made them.
@@ -57,4 +59,36 @@ def format_1(db: Any, process: str, rows: int) -> None:
         db.execute("INSERT INTO state VALUES('task', ?, ?)", (f"t{seq:03}", '{"request":"r"}'))
         head = digest
     db.execute("PRAGMA user_version=1")
+    db.close()
+
+
+# What format 2 had otherwise.
+STATE_2 = """CREATE TABLE state(noun TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  crc INTEGER NOT NULL,  -- of the three others; SQLite's pages have no check value of their own
+  PRIMARY KEY(noun, key)) STRICT, WITHOUT ROWID;"""
+COLUMNS = "noun TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(noun, key)"
+STATE_1 = f"CREATE TABLE state({COLUMNS}) STRICT, WITHOUT ROWID;"
+
+
+def format_2(db: Any, process: str, memory: Mapping[tuple[str, str, str], str]) -> None:
+    """A ledger of format 2, in an empty database, whose agents have remembered this: level, owner and key -> JSON.
+
+    Its records are those that that version wrote: `memory.written`, without numbers and times.
+    """
+    db.execute("PRAGMA journal_mode=WAL").fetchall()
+    db.executescript(f"BEGIN; {TABLES_1.replace(STATE_1, STATE_2)} COMMIT")
+    db.execute("INSERT INTO meta VALUES('process', ?), ('created_ns', '1')", (process,))
+    head = bytes(32)
+    for seq, ((level, owner, key), value) in enumerate(memory.items(), 1):
+        body = f'{{"agent":"{owner}","level":"{level}","key":"{key}","value":{value}}}'
+        texts = ("b007", "memory.written", "", "", owner, body)
+        parts = [b"mai-journal-v1\0", head, struct.pack(">QQQ", seq, 1, 1)]
+        for text in texts:
+            parts += (len(text.encode()).to_bytes(4, "big"), text.encode())
+        digest = hashlib.sha256(b"".join(parts)).digest()
+        db.execute("INSERT INTO journal VALUES(?,?,?,?,?,?,?,?,?,?,?)", (seq, 1, 1, *texts, head, digest))
+        row = ("memory", f"{level}/{owner}/{key}", f'{{"value":{value}}}')
+        db.execute("INSERT INTO state VALUES(?,?,?,?)", (*row, zlib.crc32("\0".join(row).encode())))
+        head = digest
+    db.execute("PRAGMA user_version=2")
     db.close()

@@ -180,6 +180,11 @@ class Connection:
         """Run them all."""
         self._db.execute(statements).fetchall()
 
+    @property
+    def in_transaction(self) -> bool:
+        """Is one open?"""
+        return bool(self._db.in_transaction)
+
     def close(self) -> None:
         """Let the file go."""
         self._db.close(True)
@@ -240,6 +245,10 @@ def work(ledger: Any, told: Told, rng: random.Random) -> None:
             ledger.append("large", b'"%s"' % (rng.randbytes(12_000).hex().encode()))
         ledger.save("turn", f"{turn % 17}", b"%d" % turn)
         ledger.save("turn", "last", b"%d" % turn)
+        ledger.save("version/department", f"k{turn % 5}/{turn}", b'{"value":"turn %d"}' % turn)
+        ledger.save("version/department", f"k{turn % 5}/{turn - 10}", None)
+        if rng.random() < 0.2:
+            ledger.stage()  # as a search does
         ledger.append("end", b'{"turn":%d}' % turn)
         ledger.commit()
         (told.seq, told.head), told.turn = ledger.durable, turn
@@ -260,6 +269,8 @@ def lost(module: Any, path: Path, told: Told) -> str:
 
 
 def _lost(module: Any, ledger: Any, told: Told) -> str:
+    from mai.sandbox import words
+
     head, records = module.GENESIS, list(ledger.records())
     for number, record in enumerate(records, 1):
         if (record.seq, record.prev, record.digest) != (number, head, module.digest_of(record)):
@@ -273,6 +284,9 @@ def _lost(module: Any, ledger: Any, told: Told) -> str:
     last = ended[-1] if ended else 0
     if state.get("last", 0) != last or (records and records[-1].kind != "end"):
         return f"the journal ends with turn {last}, the state with {state.get('last', 0)}"
+    kept = [("version/department", key, data.decode()) for key, data in ledger.load("version/department").items()]
+    if words.due(kept) != words.held(ledger._db):
+        return "the full-text index is not what the state says"
     wrong = [turn for turn in range(max(1, last - 16), last + 1) if state.get(f"{turn % 17}") != turn]
     told.seq, told.head, told.turn = ledger.seq, head, last
     return f"the state of turn {wrong[0]} is not there" if wrong else ""

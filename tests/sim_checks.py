@@ -14,6 +14,7 @@ from mai.agents.texts import PARCEL
 from mai.daemon.examination import Examination
 from mai.daemon.invariants import Fact
 from mai.daemon.mai import MaiDecider
+from mai.sandbox import words
 from mai.sandbox.ledger import GENESIS, Record, digest_of, read
 from tests import sim_company
 from tests.sim_lives import MAI, Violation
@@ -21,6 +22,7 @@ from tests.sim_lives import MAI, Violation
 if TYPE_CHECKING:
     from tests.sim_world import World
 
+LATE_MS = 3000  # what has expired is gone with the next heartbeat at the latest
 Facts = dict[str, list[tuple[Record, dict[str, Any]]]]  # by process: each record with its body
 
 
@@ -85,13 +87,17 @@ def states(world: "World", journals: dict[str, list[Record]]) -> Iterator[str]:
         for row, value in decider.state.changes.items():
             if value is not None:
                 folded[row] = msgspec.json.decode(msgspec.json.encode(value))
-        rows = world.disk.anchors[name].execute("SELECT noun, key, value FROM state WHERE noun<>?", (PARCEL,))
+        rows = world.disk.anchors[name].execute("SELECT noun, key, value FROM state WHERE noun<>?", (PARCEL,)).fetchall()
+        if words.due(rows) != words.held(world.disk.anchors[name]):
+            yield f"{name}: memory is not found by the words that it has"
         stored = {(noun, key): msgspec.json.decode(value) for noun, key, value in rows}
         for row in sorted(stored.keys() | folded.keys()):
             if stored.get(row) != folded.get(row):
                 yield f"{name}: the state has {stored.get(row)} for {row}, its journal gives {folded.get(row)}"
             if row[0] in ("task", "step", "request", "passage", "errand", "doubt", "undo"):
                 yield f"{name}: {row} is still open"
+            if row[0] == "fading" and stored[row]["at_ms"] < world.now_ns // 1_000_000 - LATE_MS:
+                yield f"{name}: {row} has expired, and is still there"
 
 
 def fresh(name: str) -> Decider:

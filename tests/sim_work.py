@@ -28,7 +28,8 @@ async def seller(ctx: Context, task: Assignment) -> Answer:
     with contextlib.suppress(Refusal):
         await ctx.ask("stock.shelf", cents=given["cents"])
     started, dice = ctx.now(), ctx.random()
-    await ctx.remember("orders", [task.request, seen and seen[0], dice < 2], "client")
+    await ctx.remember("orders", [task.request, seen and seen[0], dice < 2], "client", expires_s=600 if dice < 0.2 else None)
+    await ctx.all(ctx.recall_all("ord", "client"), ctx.search("false", "client"), ctx.versions("orders", "client"))
     await ctx.remember("last", task.request, "department")
     await ctx.conclude("order", "paid", charged.value["paid"], grounds=[task.request])
     items = reserved.value["items"]
@@ -39,7 +40,18 @@ async def clerk(ctx: Context, task: Assignment) -> str:
     """Counts its own notes."""
     count = (await ctx.recall("notes") or 0) + 1
     await ctx.remember("notes", count)
+    await _files(ctx, task.text, count)
     return f"noted {count}: {task.text}"
+
+
+async def _files(ctx: Context, text: str, count: int) -> None:
+    """Keeps, finds and forgets papers of its own, some for a while only; the journals say whether memory is what it should be."""
+    paper = f"paper {count % 5}"
+    kept_s = 30 if count % 3 == 0 else None
+    await ctx.all(ctx.remember(paper, {"text": text, "count": count}, expires_s=kept_s), ctx.recall("paper 0"))
+    await ctx.all(ctx.recall_all("paper"), ctx.search(f"{count} none", limit=3), ctx.recall(paper), ctx.versions(paper))
+    if count % 4 == 2:
+        await ctx.forget(f"paper {(count - 1) % 5}")
 
 
 async def cashier(ctx: Context, task: Assignment) -> dict[str, Any]:
