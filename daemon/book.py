@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from mai.daemon.seals import Seals
+from mai.daemon.seals import Seals, client_of, owner
 from mai.sandbox import made
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
@@ -90,6 +90,19 @@ class Book:
         if self.failed.pop(process, None):
             self.enter("revived", {"process": process}, ("failed", process, None))
 
+    def forget(self, client: str) -> None:
+        """A client is erased: all rows about its processes go with the next commit. Raises LedgerFault."""
+        assert self._ledger is not None, "who erases has looked whether there is one"
+        rows: list[tuple[str, str, Any]] = []
+        for noun in self._ledger.nouns():
+            found = {key: msgspec.json.decode(value) for key, value in self._ledger.load(noun).items()}
+            rows += [(noun, key, None) for key, row in found.items() if owner(key, row) == client]
+        self.enter("erasing", {"process": f"{client}/mai", "step": "forgotten"}, *rows)
+        for known in (self.recent, self.wants, self.failed):
+            for name in [name for name in known if client_of(name) == client]:
+                del known[name]
+        self.seals.forget(client)
+
     def started(self, **facts: Any) -> None:
         """The watchdog has begun its work."""
         self.enter("started", facts)
@@ -143,13 +156,17 @@ class Book:
     def _write(self, ledger: Ledger, kind: str, body: Json, state: list[tuple[str, str, Any]]) -> None:
         ledger.append(kind, msgspec.json.encode(self.seals.seal(body)))
         for noun, key, value in state:
-            row = None if value is None else self.seals.seal_row(str(body.get("process", "")), value)
+            row = None if value is None else self.seals.seal_row(noun, str(body.get("process", "")), value)
             ledger.save(noun, key, None if row is None else msgspec.json.encode(row))
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        if self._ledger:
+            self._ledger.close()
 
     def _give_way(self, error: LedgerFault, now_s: float) -> None:
         """Forget the ledger, which may not be used after an error, and open it anew later."""
         if self.fault != error.sentence:
             print(f"watchdog: {error.sentence}", file=sys.stderr, flush=True)
-        if self._ledger:
-            self._ledger.close()
+        self.close()
         self._ledger, self.fault, self._retry_s = None, error.sentence, now_s + REOPEN_S

@@ -7,6 +7,7 @@ import msgspec
 from mai.agents.organisation import Organisation
 from mai.agents.remedies import BOUNDS, RAISED, Operations
 from mai.daemon.book import Book
+from mai.daemon.seals import client_of
 from mai.daemon.wards import rules_of
 from mai.sandbox.errors import Refused
 
@@ -42,6 +43,10 @@ class Bounds:
         self._raised[ward.name] = {**self._raised.get(ward.name, {}), bound: times}
         self._keep(ward, bound, times)
         return f"{ward.name} may take {times:g} times as much {bound} as the organisation says"
+
+    def forget(self, client: str) -> None:
+        """A client is erased; its rows are gone already."""
+        self._raised = {process: raised for process, raised in self._raised.items() if client_of(process) != client}
 
     def lower(self, ward: "Ward") -> None:
         """As the organisation says."""

@@ -1,15 +1,20 @@
-"""The commands `mai client add|remove|list`."""
+"""The commands `mai client add|remove|list|erase|certificate`."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mai.daemon.door import Door
 from mai.daemon.reload_commands import carried_out
-from mai.daemon.terminal import as_json, complete_client, examples, json_option, place_of
-from mai.sandbox.errors import MaiError
+from mai.daemon.terminal import as_json, complete_client, examples, json_option, place_of, plain, printable
+from mai.sandbox.errors import MaiError, Refused, UsageFault
 
 if TYPE_CHECKING:
     from mai.sandbox.place import Place
+
+ERASE_S = 86400.0  # who waits for the end of an erasure; it goes on without him
 
 timeout_option = click.option(
     "--timeout", "timeout_s", type=click.FloatRange(0, 86400, min_open=True), default=60.0, show_default=True, metavar="SECONDS",
@@ -72,6 +77,55 @@ def _left(name: str, left: dict[str, int]) -> list[str]:
     """What was open at the end."""
     count = left.get(f"{name}/mai", 0)
     return [f"{count} of its requests were not finished; they go on if it is added again before their deadlines"] if count else []
+
+
+@client.command(epilog=examples("mai client erase beta", "mai client erase beta --yes --json"))
+@click.argument("name", shell_complete=complete_client)
+@click.option("--yes", is_flag=True, help="Do not ask; and remove the client first, if it still runs.")
+@timeout_option
+@json_option
+@click.pass_context
+def erase(context: click.Context, name: str, *, yes: bool, timeout_s: float, json_: bool) -> None:
+    """Destroy all that a removed client has, and leave a signed certificate of it. There is no way back.
+
+    Ledgers, files, keys, logs and files of deaths are overwritten and unlinked. Backups and exports are not touched. The death of
+    the daemon on the way changes nothing: it goes on. The name can be given again, and begins with nothing.
+    """
+    place = place_of(context)
+    if not yes:
+        _confirmed(name)
+    elif name in {one["name"] for one in Door(place.door, 30).call({"do": "clients"})["clients"]}:
+        carried_out(place, {"do": "client_remove", "name": name, "timeout_s": timeout_s}, quiet=json_)
+    last = carried_out(place, {"do": "client_erase", "name": name, "timeout_s": ERASE_S}, quiet=json_)
+    if json_:
+        return as_json(last)
+    return click.echo(f"{name} is erased; certificate: {place.state / last['certificate']}")
+
+
+def _confirmed(name: str) -> None:
+    """A person has typed the name. Raises UsageFault, Refused."""
+    if not sys.stdin.isatty():
+        raise UsageFault("to erase a client is not asked for in a pipe", f"say --yes: mai client erase {name} --yes")
+    click.echo(f"All that {name} has here will be destroyed. There is no way back.", err=True)
+    if click.prompt("Type the client's name", default="", show_default=False, err=True) != name:
+        raise Refused("that is another name: nothing was done")
+
+
+@client.command(epilog=examples("mai client certificate beta.json", "mai client certificate beta.json --key 5f0c…"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--key", default="", metavar="HEX", help="The public key that has to have signed it; by default this installation's."
+)
+@json_option
+@click.pass_context
+def certificate(context: click.Context, file: Path, key: str, *, json_: bool) -> None:
+    """Check the certificate of an erasure: is it as it was signed, and with which key? Exit status 1 if not."""
+    from mai.daemon import certificate as papers
+
+    found = papers.check(file, key or papers.public_key(place_of(context)))
+    if json_:
+        return as_json({"sound": True, "trusted": found.trusted, **plain(found.certificate)})
+    return click.echo(printable(papers.render(found)))
 
 
 @client.command("list", epilog=examples("mai client list", "mai client list --json"))

@@ -9,6 +9,7 @@ import msgspec
 from mai.agents.organisation import Organisation
 from mai.daemon.adopting import current, decided
 from mai.daemon.belongings import size_bytes, with_data
+from mai.daemon.certificate import known
 from mai.daemon.clientele import Clientele, over
 from mai.daemon.clients import told
 from mai.daemon.door import Door
@@ -32,6 +33,7 @@ def look(place: Place) -> dict[str, Any]:
     for name in with_data(place):
         if name not in runs:
             kept.setdefault(name, {"name": name, "from": "", **told(None)})
+    found["erased"] = known(place)
     found["removed"] = [{**one, "bytes": size_bytes(place, name)} for name, one in sorted(kept.items())]
     return found
 
@@ -64,6 +66,7 @@ def _at_rest(place: Place) -> dict[str, Any]:
 def render(found: dict[str, Any]) -> str:
     """A table for people."""
     rows = [HEADINGS, *(_row(one, _states(one)) for one in found["clients"]), *(_row(one, "removed") for one in found["removed"])]
+    rows += [_row({"from": "", **one}, "erased") for one in found["erased"]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if now := found["changing"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mai.daemon.adopting import Staged
 from mai.daemon.clients import Clients
-from mai.daemon.door import Caller, Reply
+from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.programs import STOP_S
 from mai.daemon.reloading import READY_S, Reloading
 from mai.daemon.vigil import Vigil
@@ -32,6 +32,7 @@ class ClientOrders:
             "clients": self._list,
             "client_add": self._add,
             "client_remove": self._remove,
+            "client_erase": self._erase,
         }
 
     def _list(self, caller: Caller, order: "Order", now_s: float) -> None:
@@ -45,6 +46,33 @@ class ClientOrders:
         reloading = self._watchdog.reloading
         self._begin(lambda: self._clients.remove(order.name, caller.user, order.timeout_s, now_s))
         self._wait(changing(reloading, caller, now_s + order.timeout_s, lambda: {"client": order.name, "open": reloading.left}))
+
+    def _erase(self, caller: Caller, order: "Order", now_s: float) -> None:
+        erasing = self._watchdog.erasing
+        self._watchdog.reloading.free()
+        self._begin(lambda: erasing.begin(order.name, caller.user))
+        shown: list[tuple[str, int]] = []
+
+        def step() -> bool:
+            if erasing.at_work and erasing.now:
+                told = (erasing.now.phase, erasing.done_bytes * 100 // max(erasing.of_bytes, 1))
+                if shown[-1:] != [told]:
+                    shown[:] = [told]
+                    figures = {"done_bytes": erasing.done_bytes, "of_bytes": erasing.of_bytes}
+                    caller.answer({"phase": told[0], **figures}, more=True)
+                return False
+            certificate, why = erasing.ended
+            if erasing.fault or why:
+                hint = "mend that, and order it again: it goes on" if erasing.fault else "nothing was destroyed"
+                caller.answer(refusal(MaiError(f"{order.name} could not be erased: {erasing.fault or why}", hint)))
+            else:
+                caller.answer({"state": "erased", "client": order.name, "certificate": certificate})
+            return True
+
+        def late() -> MaiError:
+            return Expired(f"{order.name} is still being erased", "look at: mai client list")
+
+        self._wait(Vigil(caller, now_s + order.timeout_s, step, late))
 
     def _begin(self, what: Callable[[], None]) -> None:
         """Raises MaiError: then nothing was done."""

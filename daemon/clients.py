@@ -31,6 +31,7 @@ class Clients:
         """Begin to run a client; what it had before it was removed is there again. Raises MaiError, OSError."""
         self._watchdog.reloading.free()
         addable(name, self._watchdog.organisation.clients)
+        self._watchdog.erasing.bar(name)
         self._watchdog.book.seals.make(name)
         self._change(self._now("add", name, by, 0.0), self._watchdog.clientele.with_client(name, _mark(by)), now_s)
 
@@ -64,6 +65,8 @@ class Clients:
         removed = [{"name": name, "from": "file", **told(mark)} for name, mark in clientele.removed.items()]
         now = self._watchdog.reloading.now
         changing = {"what": now.what, "client": now.client, "phase": now.phase, "by": now.by} if now else None
+        if erasing := self._watchdog.erasing.now:
+            changing = {"what": "erase", "client": erasing.client, "phase": erasing.phase, "by": erasing.by}
         return {"clients": runs, "removed": removed, "remarks": list(clientele.remarks()), "changing": changing}
 
 

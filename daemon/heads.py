@@ -55,6 +55,10 @@ class Heads:
             return f"record {seq} of its journal is not the one that it was: the journal was written anew"
         return ""
 
+    def known(self, client: str) -> list[str]:
+        """The processes of a client of which there is something."""
+        return [process for process in self._said if process.partition("/")[0] == client]
+
     def forget(self, process: str) -> None:
         """Its journal is no more; who has its name later begins anew."""
         self._said.pop(process, None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mai.daemon.holding_commands import timeout_option
-from mai.daemon.terminal import as_json, examples, json_option, place_of
+from mai.daemon.terminal import as_json, count, examples, json_option, place_of
 from mai.sandbox.errors import MaiError
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def carried_out(place: "Place", order: dict[str, Any], *, quiet: bool) -> dict[s
     for last in Door(place.door, order["timeout_s"] + 200).ask(order):
         if "error" in last:
             raise fault(last)
-        if "phase" in last and not quiet and sys.stderr.isatty():
+        if "of_bytes" in last and not quiet:
+            count(last["phase"], last["done_bytes"], last["of_bytes"])
+        elif "phase" in last and not quiet and sys.stderr.isatty():
             waits = ", ".join(f"{name} ({what})" for name, what in last["waits_for"].items())
             click.echo(f"{last['phase']}{': ' * bool(waits)}{waits}", err=True)
     return last

@@ -124,6 +124,7 @@ class Reloading:
         self._watchdog.turnover.bar()
         if self.now:
             raise Refused(f"the organisation is being changed by {self.now.by}", "look at it with: mai status")
+        self._watchdog.erasing.bar()
         if self._watchdog.book.fault:
             fault = self._watchdog.book.fault
             raise Refused(f"the watchdog cannot write its ledger: {fault}", "make room, and try again")

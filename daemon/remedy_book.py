@@ -8,6 +8,7 @@ import msgspec
 from mai.agents.judge import Figures
 from mai.agents.remedies import Figure
 from mai.daemon.book import Book
+from mai.daemon.seals import client_of
 
 KEPT: Final = 500  # remedies that are remembered; the oldest that is not watched makes room
 HOUR_MS: Final = 3_600_000
@@ -62,6 +63,11 @@ class RemedyBook:
         row = msgspec.to_builtins(done)
         told = {key: value for key, value in row.items() if key not in ("before", "until_ms", "at_ms")}
         self._book.enter("remedy", told, (NOUN, _row(done.id), row))
+
+    def forget(self, client: str) -> None:
+        """A client is erased; its rows are gone already."""
+        self.known = {ident: done for ident, done in self.known.items() if client_of(done.process) != client}
+        self._terms = {process: until_ms for process, until_ms in self._terms.items() if client_of(process) != client}
 
     def watched(self) -> list[Done]:
         """Those whose figure is watched."""

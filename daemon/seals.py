@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 OPEN: Final = frozenset({
     "process", "what", "pid", "file", "bound", "wanted", "by", "until_ms", "then", "state", "times", "step", "before", "after",
-    "remedy", "figure", "worse", "at_ms", "boot", "certificate",
+    "remedy", "figure", "worse", "at_ms", "boot", "certificate", "key", "next",
 })  # fmt: skip
 SEALED: Final = "sealed"
+UNSEALED: Final = "erasing"  # rows that have to outlive the key
 GONE: Final = "(erased with its client)"
 NAME: Final = "seal"
 KEY_BYTES: Final = 32
@@ -66,10 +67,10 @@ class Seals:
         hidden = self._opened(client_of(str(body.get("process", ""))), found.get("box"))
         return {**clear, **(hidden if isinstance(hidden, dict) else dict.fromkeys(map(str, names), GONE))}
 
-    def seal_row(self, process: str, value: Any) -> Any:
+    def seal_row(self, noun: str, process: str, value: Any) -> Any:
         """A row of state about a process."""
         client = client_of(process)
-        return {SEALED: {"process": process, "box": self._shut(client, value)}} if client else value
+        return {SEALED: {"process": process, "box": self._shut(client, value)}} if client and noun != UNSEALED else value
 
     def open_row(self, value: Any) -> Any:
         """The same as it was; None if nobody can read it any more."""
@@ -111,3 +112,9 @@ def client_of(process: str) -> str:
     """Whose process it is; "" for one of the host's."""
     client, slash, _ = process.partition("/")
     return client if slash else ""
+
+
+def owner(key: str, row: Any) -> str:
+    """Whose row of the watchdog's state this is, by its key or its seal; "" for nobody's."""
+    found = row.get(SEALED) if isinstance(row, dict) else None
+    return client_of(key) or (client_of(str(found.get("process", ""))) if isinstance(found, dict) else "")

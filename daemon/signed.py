@@ -6,6 +6,7 @@ looked up, not only the last: a journal that was exchanged has heads of its new 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import pysqlite3 as sqlite3
@@ -13,12 +14,14 @@ import pysqlite3 as sqlite3
 from mai.daemon.heads import KIND, HeadsSigned
 from mai.daemon.reader import Reader
 from mai.daemon.scrub import TAMPERED, Scrub
+from mai.daemon.seals import client_of
 from mai.daemon.witness import Finding
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.place import Place
 from mai.sandbox.signing import signed
 
 WATCHDOG = "watchdog"
+ERASED = "erased"  # kind of the watchdog's record of an erasure
 PORTION = 1000  # records in one SELECT
 
 
@@ -34,14 +37,15 @@ class Signatures:
 class _Against:
     """One journal, how far the signed heads fit, and the first that does not."""
 
-    def __init__(self, scrub: Scrub) -> None:
-        self.scrub = scrub
+    def __init__(self, scrub: Scrub, after: int) -> None:
+        """`after`: the watchdog's record of the erasure of an earlier client of that name; its heads are of other journals."""
+        self.scrub, self._after = scrub, after
         self.good_seq = 0
         self.bad = False
 
     def hold(self, seq: int, digest: str, by_seq: int) -> None:
         """Hold one head against it."""
-        if self.bad:
+        if self.bad or by_seq <= self._after:
             return
         row = self.scrub.reader.connection.execute("SELECT digest FROM journal WHERE seq = ?", (seq,)).fetchone()
         if row and row[0].hex() == digest:
@@ -59,15 +63,16 @@ class _Against:
 
 def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
     """Hold these journals against all signed heads; what differs is noted with each journal. Never raises."""
-    against = {scrub.process: _Against(scrub) for scrub in scrubs if scrub.usable}
-    found = Signatures()
-    if not against or not place.ledger(WATCHDOG).exists():
+    usable, found = [scrub for scrub in scrubs if scrub.usable], Signatures()
+    if not usable or not place.ledger(WATCHDOG).exists():
         return found
     try:
         reader = Reader(place, WATCHDOG)
     except LedgerFault:
         return found  # the examination of the watchdog's own ledger says so
     try:
+        erased = _erased(reader)
+        against = {scrub.process: _Against(scrub, erased.get(client_of(scrub.process), 0)) for scrub in usable}
         for seq, text in _records(reader):
             if (heads := _heads(seq, text, found.findings)) is not None:
                 found.keys += [] if heads.key in found.keys else [heads.key]
@@ -77,6 +82,13 @@ def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
     finally:
         reader.close()
     return found
+
+
+def _erased(reader: Reader) -> dict[str, int]:
+    """Clients that were erased, each with the number of the last record that says so."""
+    rows = reader.plain("SELECT seq, body FROM journal WHERE kind = ? ORDER BY seq LIMIT ?", ERASED, PORTION)
+    bodies = ((seq, msgspec.json.decode(reader.body_of(seq, body), type=dict[str, Any])) for seq, body in rows)
+    return {client_of(str(body.get("process", ""))): seq for seq, body in bodies}
 
 
 def _records(reader: Reader) -> Iterator[tuple[int, str]]:

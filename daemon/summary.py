@@ -131,6 +131,13 @@ def _errand(body: Body) -> str:
     return f"{short(body['agent'])} {verdict} ask {body['service']} for {body['what']}: {body['rule']}"
 
 
+def _change(body: Body) -> str:
+    """A change of the organisation, or of its clients."""
+    if what := body.get("what"):
+        return f"to {what} {body['process'].partition('/')[0]}, by {body['by']},"
+    return f"the change from {body['before']} to {body['after']}, by {body['by']},"
+
+
 def _told(body: Body) -> str:
     """A record of the watchdog in the words that its own journal is shown in."""
     said = {**body["body"], "process": body["process"]}
@@ -279,10 +286,12 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     ),
     "given_up": lambda b: f"{b['process']} is given up: {b['why']}",
     "raised": lambda b: f"{b['process']} may take {b['times']:g} times as much {b['bound']} as the organisation says",
-    "reload": lambda b: f"the change from {b['before']} to {b['after']}, by {b['by']}, is {b['step']}",
-    "reloaded": lambda b: (
-        f"the change from {b['before']} to {b['after']}, by {b['by']}, is {b['state']}{': ' * bool(b['why'])}{b['why']}"
+    "reload": lambda b: f"{_change(b)} is {b['step']}",
+    "reloaded": lambda b: f"{_change(b)} is {b['state']}{': ' * bool(b['why'])}{b['why']}",
+    "erasing": lambda b: (
+        f"of {b['process'].partition('/')[0]}, by {b.get('by', 'the watchdog')}: {b.get('step') or b.get('state')}"
     ),
+    "erased": lambda b: f"{b['process'].partition('/')[0]}, by {b['by']}; see {b['certificate']}",
     "heads.signed": lambda b: f"of {len(b['heads'])} journals, by the key {b['key'][:16]}",
     "revived": lambda b: f"{b['process']} is tried again",
     "started": lambda b: f"the watchdog started, pid {b['pid']}",

@@ -24,6 +24,7 @@ from mai.daemon.case import Beat, Case, Ended, Event, Moment, Restart, Spawned, 
 from mai.daemon.control import Control
 from mai.daemon.deaths import Deaths
 from mai.daemon.draining import AT_REST, Drains
+from mai.daemon.erasing import Erasing
 from mai.daemon.heads import KIND, Heads, HeadsSigned
 from mai.daemon.healer import Healer, marked
 from mai.daemon.keyring import Keyring
@@ -33,6 +34,7 @@ from mai.daemon.policy import decide, excuse
 from mai.daemon.programs import WATCHDOG, is_mai
 from mai.daemon.quarters import furnish
 from mai.daemon.reloading import Reloading
+from mai.daemon.seals import client_of
 from mai.daemon.turnover import Turnover
 from mai.daemon.view import View, alive, ended
 from mai.daemon.ward import Ward
@@ -61,6 +63,7 @@ class Watchdog:
         self.lock = Lock(place.watchdog, wait_s=5.0)
         self.book = Book(place.ledger(WATCHDOG))
         self.signer = Signer(place.watchdog)
+        self.erasing = Erasing(self)  # first of all: nothing is made anew of what is being destroyed
         self.heads = Heads(self.book.load(HEADS))
         self.book.started(pid=os.getpid())
         self.keyring = Keyring(place, self.book)
@@ -127,7 +130,7 @@ class Watchdog:
 
     def _timeout_s(self) -> float:
         now_s = time.monotonic()
-        if self._behind:
+        if self._behind or self.erasing.at_work:
             return 0.0
         due = min((due_s(ward.case, ward.rules) for ward in self.wards.values()), default=now_s + TICK_S)
         return min(max(due - now_s, 0.0), TICK_S) + 0.001
@@ -149,6 +152,7 @@ class Watchdog:
         if not self.halting:
             self.drains.turn(now_s)
             self.reloading.turn(now_s)
+            self.erasing.turn()
             self.turnover.turn(now_s)
             self.healer.turn(time.time_ns() // 1_000_000)
         if said := self.room.tend():
@@ -253,6 +257,15 @@ class Watchdog:
         self.wards.extend(organisation, self.book.unwanted)
         self.healer.take_up(organisation)
         self.orders.gate.take_up(organisation)
+
+    def forget(self, client: str) -> None:
+        """A client is erased: whoever has its name later begins anew."""
+        for process in [name for name in self.keyring.held if client_of(name) == client]:
+            self.keyring.forget(process)
+        for process in self.heads.known(client):
+            self.heads.forget(process)
+        self.healer.remedies.forget(client)
+        self.healer.bounds.forget(client)
 
     # -- the end, and the whole
     def _halt_further(self, now_s: float) -> None:

@@ -301,6 +301,13 @@ class Ledger:
         """All committed state of one noun, in the order of its keys. Raises LedgerFault."""
         return dict(self._rows(noun, "1 ORDER BY key"))
 
+    def nouns(self) -> list[str]:
+        """All nouns that have committed state. Raises LedgerFault."""
+        try:
+            return [noun for (noun,) in self._db.execute("SELECT DISTINCT noun FROM state ORDER BY noun")]
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
+
     def latest(self, noun: str, count: int) -> list[bytes]:
         """The values with the greatest keys of one noun, oldest first. Raises LedgerFault."""
         return [value for _, value in self._rows(noun, "1 ORDER BY key DESC LIMIT ?", count)][::-1]

@@ -34,7 +34,7 @@ def test_what_is_sealed_is_opened_again(seals: Seals, more: dict[str, object], r
     body = {"process": "acme/sales", "what": "death", **more}
     shut = seals.seal(body)
     assert seals.open(shut) == body and set(shut) <= {"process", "what", "sealed"}
-    assert seals.open_row(seals.seal_row("acme/sales", row)) == row
+    assert seals.open_row(seals.seal_row("noun", "acme/sales", row)) == row
 
 
 def test_the_key_of_one_client_opens_nothing_of_another(seals: Seals) -> None:
