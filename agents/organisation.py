@@ -220,7 +220,7 @@ def mandate(organisation: Organisation, client: str, department: str) -> Mandate
         return Mandate(client=client, organisation=whole, department=department)
     if department in SERVICES:
         departments = tuple(_for_service(one) for one in organisation.departments)
-        cut = msgspec.structs.replace(whole, departments=departments)
+        cut = msgspec.structs.replace(whole, departments=departments, memory=Keeping())
     else:
         departments = tuple(
             one

@@ -168,15 +168,18 @@ def _found(desk: Desk, text: str, limit: int) -> Outcome:
 def _versions(desk: Desk, key: str) -> Outcome:
     item = _present(desk, key)
     numbers = range(item.n, item.oldest - 1, -1) if item else ()
-    return _page(desk, ((key, n, 0.0) for n in numbers), MOST_LISTED, present=True)
+    return _page(desk, ((key, n, 0.0) for n in numbers), MOST_LISTED)
 
 
-def _page(desk: Desk, seen: Iterable[tuple[str, int, float]], limit: int, *, present: bool = False) -> Outcome:
-    """As many as are asked for and fit into an answer, of those that he may see and that have not expired."""
+def _page(desk: Desk, seen: Iterable[tuple[str, int, float]], limit: int) -> Outcome:
+    """As many as are asked for and fit into an answer, of those that he may see and that have not expired.
+
+    A key has expired if its newest version has.
+    """
     items: list[Memory] = []
     room, more = desk.bounds.page_bytes, False
     for key, n, score in seen:
-        if not desk.admits(key) or not (present or _present(desk, key)) or (version := _version(desk, key, n)) is None:
+        if not desk.admits(key) or (version := _version(desk, key, n)) is None:
             continue
         one = _memory(desk, key, n, version, score)
         room -= len(msgspec.json.encode(one))

@@ -54,7 +54,7 @@ def short(address: str) -> str:
 def asked(given: Any) -> str:
     """What a step asks for: a tool, an agent, a contract or a piece of memory, and with what."""
     given = given or {}
-    name = next((given[key] for key in ("tool", "to", "key", "subject", "model") if given.get(key)), "")
+    name = next((given[key] for key in ("tool", "to", "key", "prefix", "subject", "model") if given.get(key)), "")
     values = given.get("input") if "input" in given else {key: given[key] for key in ("attribute", "value") if key in given}
     return " ".join(word for word in (str(name), str(given.get("text", "")), inputs(values)) if word)
 
@@ -92,7 +92,8 @@ def _message(body: Body) -> str:
         case "resolve":
             what = f"{inner['by']} says that it {happened(inner['happened'])} (key {inner['key']})"
         case _:
-            what = f"{inner['key']} {plain(inner['value']) if 'value' in inner else ''}"
+            said = plain(inner["value"]) if "value" in inner else inputs(inner.get("given"))
+            what = f"{inner.get('key', inner.get('call'))} {said}"
     return f"{inner['is']} #{body['lseq']}: {what}"
 
 
@@ -224,6 +225,9 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     ),
     "doubt.resolved": lambda b: f"{b['by']} says that it {happened(b['happened'])} (key {b['key']})",
     "memory.written": lambda b: f"{b['level']} {b['agent']} {b['key']} = {plain(b['value'])}",
+    "memory.forgotten": lambda b: f"{b['level']} {b['agent']} {b['key']}, by {b.get('by', '')}",
+    "memory.expired": lambda b: f"{b['level']} {b['agent']} {b['key']}, version {b['n']}",
+    "memory.refused": lambda b: f"{short(b['agent'])} {b['call']} {b['key']}: {b['rule']}",
     "memory.read": _read,
     "claim": lambda b: f"{b['agent']}: {b['subject']} {b['attribute']} = {plain(b['value'])} ({b['confidence']:.0%})",
     "escalated": lambda b: f"{b['agent']} gives it up: {b['reason']}",
