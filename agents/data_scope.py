@@ -149,6 +149,13 @@ def bare(value: Any) -> bool:
     return True
 
 
+def under(key: str, value: Any) -> Fields:
+    """A remembered value as a field: `customer.note` is the field `note` of `customer`."""
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return value  # type: ignore[no-any-return]  # a key has a name, so this is a table
+
+
 def neutral(way: Way) -> str:
     """All that an asker is told of a reply that may not leave."""
     what = f"its contract {way.contract}" if way.contract else "what may leave it"

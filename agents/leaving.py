@@ -5,11 +5,11 @@ it: a value that stood in a withheld field of what the code has seen in this tas
 the department's own journal; outside there is a rule and a sentence that says no more.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mai.agents.data_scope import Way, is_department, neutral, said, secrets
+from mai.agents.data_scope import Way, is_department, neutral, said, secrets, under
 from mai.agents.events import Event, ReplyBreached
 from mai.agents.inputs import Call
 from mai.agents.messages import Fields, Result
@@ -98,11 +98,21 @@ def _breached(work: Work, way: Way, rule: str, done: Done) -> ReplyBreached:
 # -- requests
 def kept_back(department: "DepartmentDecider", work: Work, call: Call) -> str:
     """Why what a task's code puts into a request to another department may not leave; "" if it may."""
+    if department.owns(call.to):
+        return ""  # it stays inside
     if why := department.scopes.kept_back(department.own.name, call.given["input"]):
         return why
     seen = _seen(department, work)
     leaks = seen and said(seen, call.given["text"], call.given["input"])
     return LEAKS.format(department.own.name) if leaks else ""
+
+
+def remembered(department: "DepartmentDecider", work: Work, key: str, value: Any) -> str:
+    """Why this may not be kept in the client's memory, which other departments may read; "" if it may."""
+    if why := department.scopes.kept_back(department.own.name, under(key, value)):
+        return why
+    seen = _seen(department, work)
+    return LEAKS.format(department.own.name) if seen and said(seen, value) else ""
 
 
 # -- what comes back from others

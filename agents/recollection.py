@@ -5,7 +5,7 @@ Whose memory it is comes from the task that is at work, never from what its code
 
 from typing import TYPE_CHECKING, Any
 
-from mai.agents import remembering, scopes
+from mai.agents import leaving, remembering, scopes
 from mai.agents.decider import Send, room_bytes, too_large
 from mai.agents.events import Asked, Event, Stepped
 from mai.agents.inputs import Call
@@ -63,7 +63,8 @@ def _ask(decider: "DepartmentDecider", work: Work, call: Call, given: Fields) ->
     asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, given=call.given)
     body = _body(decider.ident(work, call.n), decider.address(work.agent), call.call, given)
     verdict = scopes.judge(decider.mandate.organisation, decider.own.name, work.agent, call.call, str(given.get("key", "")))
-    if why := verdict.refused or too_large(body, decider.limits.message_bytes):
+    kept_back = leaving.remembered(decider, work, str(given["key"]), given["value"]) if call.call == "remember" else ""
+    if why := verdict.refused or kept_back or too_large(body, decider.limits.message_bytes):
         return [asked, _stepped(work, call.n, call.call, Outcome([], refused=why))]
     return [asked, Send(decider.mai, body.id, work.deadline_ms, body)]
 

@@ -7,6 +7,7 @@ the name of another's agent, or for what the organisation does not give to its o
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from mai.agents import recollection, remembering, scopes
+from mai.agents.data_scope import under
 from mai.agents.decider import VIA_MAI, Send
 from mai.agents.events import Event
 from mai.agents.given import LONGEST_NAME
@@ -33,8 +34,9 @@ def decide(mai: "MaiDecider", memory: Memory, now_ms: int) -> list[Event | Send]
         return _refused(peer, body, call, given, why)
     _, department, agent = body.agent.split("/")
     verdict = scopes.judge(mai.mandate.organisation, department, agent, call, str(given.get("key", "")))
-    if verdict.refused:
-        return _refused(peer, body, call, given, verdict.refused)
+    kept_back = mai.scopes.kept_back(department, under(body.key, body.value)) if isinstance(body, Remember) else ""
+    if why := verdict.refused or kept_back:
+        return _refused(peer, body, call, given, why)
     limits, keeping = mai.limits, mai.mandate.organisation.memory
     desk = Desk(
         mai.state, SHELF, recollection.bounds(keeping, limits, "client"), now_ms, body.agent, body.agent,

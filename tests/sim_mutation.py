@@ -15,9 +15,14 @@ def mutant(function: Mutant) -> Mutant:
     return function
 
 
-@contextlib.contextmanager
-def mutated(name: str) -> Iterator[None]:
+def mutated(name: str) -> contextlib.AbstractContextManager[None]:
     """The production code with this bug in it."""
+    return applied(MUTANTS[name])
+
+
+@contextlib.contextmanager
+def applied(bug: Mutant) -> Iterator[None]:
+    """The same of any."""
     before: list[tuple[Any, Any, Any]] = []
 
     def put(owner: Any, attribute: Any, value: Any) -> None:
@@ -29,7 +34,7 @@ def mutated(name: str) -> Iterator[None]:
             setattr(owner, attribute, value)
 
     try:
-        MUTANTS[name](put)
+        bug(put)
         yield
     finally:
         for owner, attribute, value in reversed(before):

@@ -1,0 +1,95 @@
+"""Random organisations from a seed: departments, ranks, contracts, scopes of data and of memory. All of them pass `mai check`.
+
+A number of each department is its secret: it stands where its scope keeps it back, and in texts. Nobody else may ever see it.
+"""
+
+from random import Random
+from typing import Final
+
+import msgspec
+
+from mai.agents.leaves import Leaves, Shows
+from mai.agents.memory_scope import ClientMemory, MemoryScope
+from mai.agents.messages import Fields
+from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank
+
+NAMES: Final = ("sales", "people", "finance", "legal")
+WORKERS: Final[tuple[Rank, ...]] = ("specialist", "operator")
+PLAIN: Final = ("sum", "name", "note")  # fields of replies and requests
+KEPT: Final = ("salary", "iban")  # fields that some departments withhold
+TYPES: Final = {"sum": "int", "name": "str", "note": "str", "salary": "int", "iban": "str", "who": "int", "more": "any?"}
+SUBJECTS: Final = (101, 102, 103, 104)
+KEYS: Final = ("sales.a", "people.b", "common")
+
+
+def secret(department: str) -> int:
+    """The number that only this department knows."""
+    return 7_000_000 + 1111 * (1 + NAMES.index(department))
+
+
+def organisation(chance: Random) -> Organisation:
+    """One of them."""
+    names = NAMES[: chance.randrange(2, 5)]
+    departments = tuple(_department(chance, name, names) for name in names)
+    return Organisation(
+        name="Realm", clients=("acme",), digest="0123456789abcdef", departments=departments, limits=Limits(hops=12, queue=40)
+    )
+
+
+def _department(chance: Random, name: str, names: tuple[str, ...]) -> Department:
+    kept = tuple(one for one in KEPT if chance.random() < 0.6)
+    shows: tuple[Shows, ...] = ("result", "result", "summary", "nothing")
+    leaves = Leaves(
+        withheld=kept, text=chance.random() < 0.3, fields=(*PLAIN, "who", "more") if chance.random() < 0.2 else (),
+        subjects=("who/101", "who/102") if chance.random() < 0.2 else (),
+    )  # fmt: skip
+    if leaves.fields:
+        kept = KEPT
+    agents = _agents(chance)
+    workers = [agent.name for agent in agents if agent.rank in WORKERS]
+    contracts = tuple(_contract(chance, f"c{n}", name, names, workers, kept) for n in range(chance.randrange(1, 4)))
+    offered = {field for one in contracts for field in one.reply}
+    leaves = msgspec.structs.replace(leaves, fields=tuple(one for one in leaves.fields if one in offered))
+    told = any(one.subject for one in contracts)
+    return Department(
+        name=name, charter=name, agents=agents, contracts=contracts, shows=chance.choice(shows), memory=_memory(chance),
+        leaves=leaves if told else Leaves(withheld=leaves.withheld, text=leaves.text, fields=leaves.fields),
+    )  # fmt: skip
+
+
+def _agents(chance: Random) -> tuple[Agent, ...]:
+    """A board, coordinators, and workers of both ranks; most have code, some have a scope of memory of their own."""
+    made = [_agent(chance, "board", "board", chance.random() < 0.2)]
+    made += [_agent(chance, f"lead{n}", "coordinator", chance.random() < 0.3) for n in range(chance.randrange(1, 3))]
+    leads = [agent.name for agent in made[1:]]
+    ranks = [chance.choice(WORKERS) for _ in range(chance.randrange(1, 4))]
+    made += [_agent(chance, f"hand{n}", rank, True, chance.choice(leads)) for n, rank in enumerate(ranks)]
+    return tuple(made)
+
+
+def _agent(chance: Random, name: str, rank: Rank, coded: bool, above: str = "") -> Agent:
+    handler = f"realm.py:{name}" if coded else ""
+    memory = _memory(chance) if chance.random() < 0.2 else MemoryScope()
+    return Agent(name=name, rank=rank, handler=handler, reports_to=above, skills=("things",), memory=memory)
+
+
+def _memory(chance: Random) -> MemoryScope:
+    keys = (*KEYS, "sales.*", "*")
+    read, write = (tuple(one for one in keys if chance.random() < 0.15) for _ in range(2))
+    return MemoryScope(client=ClientMemory(read=read, write=write))
+
+
+def _contract(  # noqa: PLR0917  # what a department has decided so far
+    chance: Random, name: str, own: str, names: tuple[str, ...], workers: list[str], kept: tuple[str, ...]
+) -> Contract:
+    others = [*(one for one in names if one != own), "client"]
+    may_ask = tuple(one for one in others if chance.random() < 0.6) or ("client",)
+    subject = "who" if chance.random() < 0.6 else ""
+    request: Fields = {one: TYPES[one] for one in PLAIN if chance.random() < 0.3} | ({"who": "int"} if subject else {})
+    may_leave = [*PLAIN, "who", "more", *(one for one in KEPT if one not in kept)]
+    reply: Fields = {one: TYPES[one] for one in may_leave if chance.random() < 0.4}
+    bound = tuple(one for one in may_ask if one != "client" and chance.random() < 0.5) if subject else ()
+    return Contract(
+        name=name, about="", served_by=chance.choice(workers), may_ask=may_ask, request=request, reply=reply, subject=subject,
+        bound=bound,
+    )  # fmt: skip
