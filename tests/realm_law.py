@@ -220,25 +220,24 @@ class Law:
 
     def tries(self, process: str, work: Work, given: Call | Report, came: list[Event]) -> None:
         """What an agent's code had to be refused is on record in its department."""
-        name = process.partition("/")[2]
-        match given:
-            case Call(call="ask" | "hand") if given.contract:
-                wrong = self._may_not_ask(name, given)
-            case Call(call="ask" | "hand"):
-                ranks = {agent.name: agent.rank for agent in self.departments[name].agents}
-                wrong = (ranks[work.agent], ranks.get(given.to)) not in ALLOWED or given.to == work.agent
-            case Call():
-                wrong = not self.admits(process, given.call, f"{process}/{work.agent}", str(given.given["key"]))
-                wrong = wrong or bool(given.call == "remember" and withheld(self.departments[name], given.given["value"]))
-            case _:
-                wrong = False
         refused = [
             one for one in came if isinstance(one, HopRefused | ReplyBreached) or (isinstance(one, Stepped) and one.refused)
         ]
-        if wrong and not refused:
-            raise Violation(f"{process}: {given} of {work.agent} is refused without a record, or is not")
         if isinstance(given, Report):
-            self._reported(name, work, given, came)
+            self._reported(process.partition("/")[2], work, given, came)
+        elif not refused and self.forbids(process, work.agent, given):
+            raise Violation(f"{process}: {given} of {work.agent} is refused without a record, or is not")
+
+    def forbids(self, process: str, agent: str, given: Call) -> bool:
+        """May an agent's code not do this, by its rank, the contracts and its scopes?"""
+        name = process.partition("/")[2]
+        if given.call in ("ask", "hand"):
+            if given.contract:
+                return self._may_not_ask(name, given)
+            ranks = {one.name: one.rank for one in self.departments[name].agents}
+            return (ranks[agent], ranks.get(given.to)) not in ALLOWED or given.to == agent
+        kept = given.call == "remember" and withheld(self.departments[name], given.given["value"])
+        return kept or not self.admits(process, given.call, f"{process}/{agent}", str(given.given["key"]))
 
     def _may_not_ask(self, name: str, given: Call) -> bool:
         contract = self.contracts.get(given.contract)
