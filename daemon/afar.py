@@ -8,6 +8,7 @@ from typing import Any
 
 from mai.daemon.door import Door, Reply, fault
 from mai.daemon.readings import named
+from mai.daemon.terminal import on_terminal
 from mai.sandbox.errors import FAILED, MaiError
 from mai.sandbox.place import Place
 
@@ -35,7 +36,7 @@ def wanted(place: Place, words: Sequence[str]) -> bool:
 def run(place: Place, words: Sequence[str]) -> int:
     """Have it run, and print what it prints; its exit status. Raises MaiError."""
     try:
-        for reply in _replies(place, words):
+        for reply in _replies(place, words, terminal=on_terminal()):
             if "status" in reply:
                 return int(reply["status"])
             for name, stream in (("out", sys.stdout), ("err", sys.stderr)):
@@ -68,8 +69,8 @@ def document(place: Place, *words: str) -> Any:
     return json.loads(said["out"])
 
 
-def _replies(place: Place, words: Sequence[str]) -> Iterator[Reply]:
-    for reply in Door(place.door).ask({"do": "read", "command": list(words)}):
+def _replies(place: Place, words: Sequence[str], *, terminal: bool = False) -> Iterator[Reply]:
+    for reply in Door(place.door).ask({"do": "read", "command": list(words), "terminal": terminal}):
         if "error" in reply:
             raise fault(reply)
         yield reply

@@ -10,6 +10,7 @@ import contextlib
 import json
 import select
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,9 @@ REPLY_BYTES = 64 << 20  # one reply, as the caller accepts it
 CALLERS = 256
 OF_ONE = CALLERS // 2  # of one user who is no administrator
 BACKLOG = 1024  # not let in yet
+CONNECT_S = 10.0  # a caller waits so long until there is room in that queue
+STRANGERS = 64  # turned away in one turn, so that who floods the queue keeps nobody out
+_time = struct.Struct("ll")  # struct timeval
 FAULTS: dict[int, type[MaiError]] = {
     FAILED: MaiError,
     USAGE: UsageFault,
@@ -77,16 +81,20 @@ class Door:
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(self.timeout_s)
+        wait_s = CONNECT_S if self.timeout_s is None else min(CONNECT_S, self.timeout_s)
+        # Not settimeout(): without blocking the kernel says no at once when the queue is full, and nobody's turn ever comes.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _time.pack(int(wait_s), int(wait_s % 1 * 1e6)))
         try:
             connection.connect(short(self.path))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _time.pack(0, 0))
+            connection.settimeout(self.timeout_s)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             connection.close()
             raise NotRunning(f"nobody listens at {self.path}", "start the daemon with: mai up") from None
         except PermissionError:
             connection.close()
             raise Refused(f"you may not use {self.path}", f"its directory is closed to you; {HINT}") from None
-        except (TimeoutError, BlockingIOError):  # the queue of those who wait to be let in is full
+        except (TimeoutError, BlockingIOError):  # the queue of those who wait to be let in stayed full
             connection.close()
             raise Expired(f"nobody opens at {self.path}", "too many ask at once: try again in a moment") from None
         return connection
@@ -112,12 +120,11 @@ class Door:
 class Caller:
     """The server's side of one connection. `busy`: a request is being answered; `gone`: nobody reads the answer any more.
 
-    `rights` is what the caller may, as far as was known when it came; None: nothing.
+    `rights` is what the caller might when it came.
     """
 
-    def __init__(self, connection: socket.socket, watch: select.epoll, admit: Admit = ours) -> None:
-        self.peer = peer_of(connection)
-        self.rights = admit(self.peer)
+    def __init__(self, connection: socket.socket, watch: select.epoll, peer: Peer, rights: Rights) -> None:
+        self.peer, self.rights = peer, rights
         self.busy = False
         self.gone = False
         self._last = False  # close after what is in the outbox
@@ -139,7 +146,7 @@ class Caller:
     @property
     def user(self) -> str:
         """Its name."""
-        return self.rights.user if self.rights else user_of(self.uid)
+        return self.rights.user
 
     @property
     def unread(self) -> int:
@@ -235,7 +242,7 @@ class Doorkeeper:
     def __init__(self, path: Path, admit: Admit = ours) -> None:
         """`admit` says what a caller may, None for nothing: he is turned away. A socket that a dead listener left is replaced."""
         self.path = path
-        self.turned_away: deque[Caller] = deque(maxlen=100)  # since somebody has looked
+        self.turned_away: deque[Peer] = deque(maxlen=100)  # since somebody has looked
         self._admit = admit
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -273,20 +280,32 @@ class Doorkeeper:
         return request
 
     def _accept(self) -> None:
-        try:
-            connection, _ = self._socket.accept()
-        except OSError:
-            return  # gone again, or out of descriptors: those that wait stay in the backlog
-        caller = Caller(connection, self._watch, self._admit)
-        if caller.rights is None:
-            self.turned_away.append(caller)
-            return caller.refuse(f"{caller.user} has no role at this door", HINT, REFUSED)
+        """Let one in; those before it who have no role are turned away."""
+        for _ in range(STRANGERS):
+            try:
+                connection, _ = self._socket.accept()
+                peer = peer_of(connection)
+            except OSError:
+                return  # gone again, or out of descriptors: those that wait stay in the backlog
+            if rights := self._admit(peer):
+                return self._seat(Caller(connection, self._watch, peer, rights), connection.fileno())
+            self._turn_away(connection, peer)
+
+    def _turn_away(self, connection: socket.socket, peer: Peer) -> None:
+        self.turned_away.append(peer)
+        with connection, contextlib.suppress(OSError):
+            connection.setblocking(False)
+            said = {"error": f"{user_of(peer.uid)} has no role at this door", "hint": HINT, "code": REFUSED}
+            connection.send(json.dumps(said).encode() + b"\n")
+
+    def _seat(self, caller: Caller, descriptor: int) -> None:
+        """Give the caller a place, if there is one."""
         of_one = sum(other.uid == caller.uid for other in self._callers.values())
         if of_one >= OF_ONE and not caller.rights.everything:
             return caller.refuse(f"{OF_ONE} connections of {caller.user} are being served", "close one of them", REFUSED)
         if len(self._callers) >= CALLERS and not self._make_room():
             return caller.refuse(f"{CALLERS} others are being served", "try again in a moment", REFUSED)
-        self._callers[connection.fileno()] = caller
+        self._callers[descriptor] = caller
 
     def open_to(self, others: bool) -> None:
         """May users other than root and our own connect? What they may then is `admit`'s to say."""

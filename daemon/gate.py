@@ -75,6 +75,4 @@ class Gate:
 
     def clients(self, caller: Caller) -> frozenset[str] | None:
         """The clients whose processes this caller may see; None: all, and those of the host."""
-        if self._ward(caller.pid) or caller.rights is None:
-            return None
-        return caller.rights.clients("auditor")
+        return None if self._ward(caller.pid) else caller.rights.clients("auditor")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mai.agents.doors import Grant, Role
 from mai.daemon.rights import HINT, OTHER, Need, Rights, about, client_of, refusal_of, role_for
-from mai.daemon.roll import Roll
+from mai.daemon.roll import Roll, user_of
 from mai.daemon.visits import DoorDenied, DoorUsed, Visit, Visits
 from mai.sandbox.errors import Refused
 
@@ -55,8 +55,9 @@ class Guard:
 
     def due(self, keeper: "Doorkeeper", now_ms: int) -> list[Visit]:
         """What is to be put on record now, with those whom the doorkeeper did not let in."""
-        for caller in keeper.turned_away:
-            self.deny(caller, "", f"{caller.user} has no role at this door")
+        for peer in keeper.turned_away:
+            user = user_of(peer.uid)
+            self._denied.append(DoorDenied(user=user, uid=peer.uid, verb="", why=f"{user} has no role at this door"))
         keeper.turned_away.clear()
         for denied in self._denied:
             self.visits.count(denied, now_ms)

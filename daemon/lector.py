@@ -21,7 +21,7 @@ from mai.daemon.door import Caller, refusal
 from mai.daemon.readings import Order, order
 from mai.sandbox.errors import Expired, Refused
 from mai.sandbox.life import die_with_parent
-from mai.sandbox.place import ONLY, Place
+from mai.sandbox.place import ONLY, TERMINAL, Place
 
 MOST: Final = 8  # at once
 OF_ONE: Final = 4  # of one user who is no administrator
@@ -44,16 +44,18 @@ class Lector:
         """To poll for reading; stands for all children."""
         return self._watch.fileno()
 
-    def take(self, caller: Caller, words: list[str], clients: frozenset[str] | None) -> None:
-        """Begin to read; `clients` are those that the caller may see, None for all. Raises UsageFault, Refused."""
+    def take(self, caller: Caller, words: list[str], clients: frozenset[str] | None, *, terminal: bool) -> None:
+        """Begin to read. `clients` are those that the caller may see, None: all. Raises UsageFault, Refused."""
         wanted = order(words)
         if wanted.whole and clients is not None:
             raise Refused(f"`mai {wanted.command[0]}` shows all clients", f"you may see {', '.join(sorted(clients))}")
         of_one = sum(one.caller.uid == caller.uid for one in self._readings)
-        if len(self._readings) >= MOST or (of_one >= OF_ONE and not (caller.rights and caller.rights.everything)):
+        if len(self._readings) >= MOST or (of_one >= OF_ONE and not caller.rights.everything):
             raise Refused("too much is being read just now", "end one that follows, or try again in a moment")
         try:
-            self._readings.append(Reading(caller, wanted, self._watch, command(self._place, wanted), environment(clients)))
+            self._readings.append(
+                Reading(caller, wanted, self._watch, command(self._place, wanted), environment(clients, terminal))
+            )
         except OSError as error:
             raise Refused(f"nobody can be started to read: {error.strerror}", "try again in a moment") from error
 
@@ -174,8 +176,9 @@ def command(place: Place, wanted: Order) -> list[str]:
     return [sys.executable, "-P", "-m", "mai.cli", "--state", str(place.state), *wanted.command]
 
 
-def environment(clients: frozenset[str] | None) -> dict[str, str]:
+def environment(clients: frozenset[str] | None, terminal: bool) -> dict[str, str]:
     """What the child finds: nothing of the caller's, and whose processes it may see."""
     assert clients is None or clients, "who may see no client may not read"
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**kept, **({ONLY: ",".join(sorted(clients))} if clients is not None else {})}
+    kept |= {ONLY: ",".join(sorted(clients))} if clients is not None else {}
+    return kept | ({TERMINAL: "1"} if terminal else {})

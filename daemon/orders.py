@@ -48,6 +48,7 @@ class Order(msgspec.Struct):
     then: Literal["stop", "run"] = "stop"  # what follows when it is drained
     dry: bool = False  # only say what a reload would do
     command: list[str] = []  # that reads
+    terminal: bool = False  # what it prints is for a terminal, which likes colours
 
 
 class Orders:
@@ -279,7 +280,7 @@ class Orders:
         self._vigils.append(Vigil(caller, now_s + order.timeout_s, step, late))
 
     def _read(self, caller: Caller, order: Order, now_s: float) -> None:
-        self.gate.lector.take(caller, order.command, self.gate.clients(caller))
+        self.gate.lector.take(caller, order.command, self.gate.clients(caller), terminal=order.terminal)
 
     def _remedies(self, caller: Caller, order: Order, now_s: float) -> None:
         clients, known = self.gate.clients(caller), self._watchdog.healer.remedies.known.values()

@@ -22,6 +22,7 @@ class Reading(NamedTuple):
     flags: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     names: int = 1
+    told: int = 1  # of its names, those that are of clients and processes: they may stand in the watchdog's journal, no others
     follows: tuple[str, ...] = ()  # of the flags, those with which it goes on until its caller goes
     whole: bool = False  # shows the whole company: not for who may see some clients only
 
@@ -32,20 +33,20 @@ READINGS: Final = {
     "tail": Reading(("--follow", "--json"), ("--lines", "--kind", "--request", "--agent"), follows=FOLLOW),
     "logs": Reading(("--follow",), ("--lines",), follows=FOLLOW),
     "incidents": Reading(("--follow", "--json"), ("--lines",), follows=FOLLOW),
-    "trace": Reading(("--json",)),
+    "trace": Reading(("--json",), told=0),
     "budgets": Reading(("--json",)),
     "sla": Reading(("--json",), ("--since",)),
     "fallback": Reading(("--json", "--open")),
-    "verify": Reading(("--json", "--state", "--deep", "--rest"), names=MOST_WORDS),
+    "verify": Reading(("--json", "--state", "--deep", "--rest"), names=MOST_WORDS, told=MOST_WORDS),
     "metrics": Reading(("--json",), names=0, whole=True),
     "memory list": Reading(("--json",), names=2),
     "memory show": Reading(("--json",), names=2),
     "memory search": Reading(("--json",), names=MOST_WORDS),
     "client list": Reading(("--json",), names=0, whole=True),
     "effects list": Reading(("--json", "--all")),
-    "effects show": Reading(("--json",)),
+    "effects show": Reading(("--json",), told=0),
     "quarantine list": Reading(("--json",)),
-    "quarantine show": Reading(("--json",)),
+    "quarantine show": Reading(("--json",), told=0),
 }
 
 
@@ -75,6 +76,18 @@ def order(words: Sequence[str]) -> Order:
         raise UsageFault(f"`mai {name}` takes no {names[reading.names]!r:.80}", f"see: mai {name} --help")
     follows = any(option in options for option in reading.follows)
     return Order((*name.split(), *options, "--", *names), follows, reading.whole)
+
+
+def told(words: object) -> str:
+    """What is on record of a reading: the command, and whose journals. Never an id or a text, which are a client's."""
+    try:
+        found = order(words) if isinstance(words, list) else None
+    except (UsageFault, TypeError, AttributeError):
+        found = None
+    if found is None:
+        return ""
+    name, cut = named(found.command), found.command.index("--")
+    return " ".join((name, *found.command[cut + 1 :][: READINGS[name].told]))
 
 
 def _parsed(name: str, reading: Reading, words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from mai.agents.doors import INCLUDED, ROLES, Grant, Role
+from mai.daemon.readings import told
 
 Concern = Literal["all", "process", "some"]
+COMMAND: Final = "command"  # of a request to read
 LONGEST: Final = 200  # characters of what a record says of a request
 HINT: Final = "an administrator (root, or the daemon's own user) gives roles: [[doors]] in the organisation file"
 
@@ -18,7 +20,8 @@ class Need(NamedTuple):
     """What a verb needs.
 
     `concerns`: "process", that of its name, and so one client or the host; "some", the answer is cut to what the caller may
-    see; "all", the whole company. At Mai's door everything concerns her client. `about`: the keys that say what it is about.
+    see; "all", the whole company. At Mai's door everything concerns her client. `about`: the keys that say what it is about; at
+    the watchdog's, whose journal outlives each client, names and nothing else.
     """
 
     role: Role
@@ -28,10 +31,10 @@ class Need(NamedTuple):
     own: bool = False  # what it makes is on record with who has asked, and no second record is made
 
 
-ORDER: Final = Need("operator", "process", ("name", "then", "why"))
+ORDER: Final = Need("operator", "process", ("name", "then"))
 AT_WATCHDOG: Final[Mapping[str, Need]] = {
     "status": Need("auditor", "some", order=False),
-    "read": Need("auditor", "some", ("command",)),
+    "read": Need("auditor", "some", (COMMAND,)),
     "remedies": Need("auditor", "some", ("client",), order=False),
     **dict.fromkeys(("start", "stop", "restart", "reset", "pause", "resume", "drain"), ORDER),
     "reload": Need("administrator", about=("dry",)),
@@ -39,7 +42,7 @@ AT_WATCHDOG: Final[Mapping[str, Need]] = {
     "clients": Need("auditor", order=False),
     "keys": Need("auditor", order=False),
     "rotate": Need("administrator", about=("name",)),
-    **dict.fromkeys(("client_add", "client_remove"), Need("administrator", about=("name",))),
+    **dict.fromkeys(("client_add", "client_remove", "client_erase"), Need("administrator", about=("name",))),
     "wait_ready": Need("administrator", order=False),
     "follow": Need("administrator", about=("client",), order=False),
     "remedy": Need("administrator", about=("remedy", "target")),
@@ -119,9 +122,7 @@ def refusal_of(rights: Rights, verb: str, need: Need, client: str) -> str:
 
 def about(need: Need, request: Mapping[str, Any]) -> str:
     """What a request is about, for the record."""
-    words = [_word(request[key]) for key in need.about if request.get(key) not in (None, "", [])]
+    words = [
+        told(request[key]) if key == COMMAND else str(request[key]) for key in need.about if request.get(key) not in (None, "")
+    ]
     return " ".join(words)[:LONGEST]
-
-
-def _word(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

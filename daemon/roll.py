@@ -18,15 +18,25 @@ from mai.agents.lines import KeyPath, line_map, line_of
 from mai.daemon.rights import Rights, administrator
 from mai.sandbox.peer import Peer
 
-AGAIN_S: Final = 10.0  # a name's number is believed for so long
+AGAIN_S: Final = 10.0  # a name's number, and a number's name, is believed for so long
+MOST: Final = 1000  # names that are remembered
+
+
+_names: dict[int, tuple[float, str]] = {}  # by uid: until when it is believed, and the name
 
 
 def user_of(uid: int) -> str:
     """The name of a user, as far as this host knows it."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+    until_s, name = _names.get(uid, (0.0, ""))
+    if (now_s := time.monotonic()) >= until_s:
+        if len(_names) >= MOST:
+            _names.clear()
+        try:
+            name = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            name = f"uid {uid}"
+        _names[uid] = (now_s + AGAIN_S, name)
+    return name
 
 
 def ours(peer: Peer) -> Rights | None:

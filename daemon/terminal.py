@@ -13,7 +13,7 @@ import click
 
 from mai.daemon import readings
 from mai.sandbox.errors import FAILED, REFUSED, MaiError
-from mai.sandbox.place import Place
+from mai.sandbox.place import TERMINAL, Place
 
 WORDS = "mai.words"  # of the command, in click's context
 
@@ -73,7 +73,7 @@ class Commands(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
         try:
-            return super().main(*args, **named)
+            return super().main(*args, **{"color": True if TERMINAL in os.environ else None, **named})
         except MaiError as error:
             click.echo(told(error), err=True)
             sys.exit(error.code)
@@ -116,8 +116,8 @@ def examples(*lines: str) -> str:
 
 
 def on_terminal() -> bool:
-    """Are colour and progress wanted?"""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    """Are colour and progress wanted? The daemon, when it reads for somebody's terminal, is told so."""
+    return (sys.stdout.isatty() or TERMINAL in os.environ) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def printable(text: str) -> str:

@@ -49,15 +49,9 @@ clients = ["acme"]
 SHOWS = {"status", "remedies", "read"}
 LISTS = {"clients", "keys"}
 ORDERS = {"start", "stop", "restart", "reset", "pause", "resume", "drain"}
-WHOLE = {
-    "reload",
-    "wait_ready",
-    "follow",
-    "remedy",
-    "client_add",
-    "client_remove",
-    "rotate",
-}  # and down, which the last test does
+WHOLE = {  # and down, which the last test does
+    "reload", "wait_ready", "follow", "remedy", "client_add", "client_remove", "client_erase", "rotate"
+}  # fmt: skip
 WATCHDOG = {  # who -> what he may at the watchdog's door, of a process of acme
     ADMINISTRATOR: SHOWS | LISTS | ORDERS | WHOLE, OPERATOR: SHOWS | LISTS | ORDERS, AUDITOR: SHOWS | LISTS,
     CLIENT: set(), BETA: SHOWS,
@@ -164,6 +158,33 @@ def test_a_request_is_on_record_with_who_asked(daemon: Daemon) -> None:
     for client, status in (("beta", 4), ("gamma", 2)):
         assert guests.mai(CLIENT, daemon.place.state, "ask", client, "refund order 18").returncode == status
     assert guests.mai(OPERATOR, daemon.place.state, "ask", "acme", "refund order 18").returncode == 4
+
+
+@only_root
+def test_who_floods_the_queue_keeps_nobody_out(daemon: Daemon) -> None:
+    """Two users without a role connect as fast as they can: others are served at both doors, and the journals stay small."""
+    doors = (daemon.place.door, daemon.place.sockets("acme") / "door.sock")
+
+    def knock() -> int:
+        print("begun", flush=True)
+        while True:
+            for door in doors:
+                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(str(door))
+
+    children = [guests.forked(guest, knock) for guest in (NOBODY, Guest(64_050))]
+    try:
+        for _, out, _ in children:
+            os.read(out, 5)
+        for number in range(20):
+            assert daemon.status()["acme/mai"]["state"] == "ready"
+            assert daemon.raw({"do": "history", "last": 1})["history"] is not None, number
+    finally:
+        for pid, _, _ in children:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+    denied = [one for one in records(daemon, "watchdog", "door.denied") if one["uid"] == 64_050]
+    assert [one["verb"] for one in denied] == [""]
 
 
 # -- what is closed
@@ -341,6 +362,8 @@ def test_it_is_read_to_the_daemons_own_user_as_well(daemon: Daemon) -> None:
             said |= {key: said.get(key, "") + value if isinstance(value, str) else value for key, value in reply.items()}
         ran = daemon.mai(*words)
         assert (said["out"], said["err"], said["status"]) == (ran.stdout, ran.stderr, ran.returncode)
+    *shown, _ = Door(daemon.place.door, PATIENCE_S).ask({"do": "read", "command": ["tail", "acme"], "terminal": True})
+    assert "\x1b[" in "".join(reply["out"] for reply in shown)
     with pytest.raises(MaiError, match="no command that reads"):
         Door(daemon.place.door, PATIENCE_S).call({"do": "read", "command": ["down"]})
 

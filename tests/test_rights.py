@@ -198,7 +198,14 @@ def test_what_was_counted_is_not_lost_at_the_end() -> None:
 def test_a_record_says_what_a_request_was_about() -> None:
     """The keys of its verb, and no more than fits."""
     assert about(AT_MAI["resolve"], {"key": "r1/1/2", "happened": False, "note": "", "value": 5}) == "r1/1/2 False"
-    assert len(about(AT_WATCHDOG["read"], {"command": ["tail", "x" * 5000]})) == 200
+    assert len(about(AT_WATCHDOG["restart"], {"name": "x" * 5000, "why": "of a client's"})) == 200
+    reads = {
+        "tail -fn5 --request r1 acme/sales": "tail acme/sales", "trace r1": "trace",
+        "memory search acme late payer": "memory search acme",
+        "verify --deep acme beta": "verify acme beta", "effects show r1/1/2": "effects show", "dance": "", "tail": "tail",
+    }  # fmt: skip
+    assert {words: about(AT_WATCHDOG["read"], {"command": words.split()}) for words in reads} == reads
+    assert about(AT_WATCHDOG["read"], {"command": [5, None]}) == about(AT_WATCHDOG["read"], {"command": "tail"}) == ""
 
 
 # -- what is read aloud
