@@ -379,5 +379,5 @@ def decode(frame: bytes, limit_bytes: int) -> Envelope:
         raise Malformed(f"a message of {len(frame)} bytes, the limit is {limit_bytes}")
     try:
         return _decoder.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"not a message: {error}") from error

@@ -58,7 +58,7 @@ def _turn(message: dict[str, Any]) -> dict[str, Any]:
         function = call.get("function") or {}
         try:
             given = msgspec.json.decode(function.get("arguments") or "{}")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             given = {}  # the model wrote no JSON, and was told so in the result
         blocks.append({"type": "tool_use", "id": call.get("id", ""), "name": function.get("name", ""), "input": given})
     return {"role": "assistant" if message.get("role") == "assistant" else "user", "content": blocks}

@@ -136,5 +136,5 @@ def code_in(page: bytes) -> str:
     """The same, of a page that may be anything."""
     try:
         return code_of(msgspec.json.decode(page))
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

@@ -59,7 +59,7 @@ def asked(body: bytes) -> tuple[str, Any]:
     """The digest of a request's body and the body as a tape keeps it; the order of a JSON object's keys does not matter."""
     try:
         value = msgspec.json.decode(body) if body else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return hashlib.sha256(body).hexdigest(), piece(body)
     return hashlib.sha256(_encoder.encode(value)).hexdigest(), value
 

@@ -81,7 +81,7 @@ async def _pieces(stream: Any) -> AsyncGenerator[Any]:
 def _json(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Failure("broken JSON instead of an answer") from None
 
 

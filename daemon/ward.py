@@ -55,7 +55,7 @@ class Ward:
         self.status = notice.fields.get("STATUS", self.status)
         try:
             self.word = msgspec.json.decode(notice.fields["X_MAI"], type=Word)
-        except (KeyError, msgspec.DecodeError):
+        except (KeyError, msgspec.DecodeError, RecursionError):  # whatever it is that one of them says
             if notice.fields.get("STOPPING") == "1":
                 return "draining"
             known: Phase = self.word.state if self.word else PHASES[0]

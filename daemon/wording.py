@@ -96,7 +96,7 @@ def worded(answer: str, parts: tuple[PartAnswer, ...]) -> tuple[str, str]:
     """The text for the client, and ""; or "" and why the model's answer (the text of a blob) is not taken."""
     try:
         text = msgspec.json.decode(msgspec.json.decode(answer)["text"])["answer"].strip()
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError):
         return "", "it is not of the form that was asked for"
     given = " ".join(f"{part.answer} {_values(part)}" for part in parts)
     if not text:

@@ -168,8 +168,9 @@ def peer(mai: Gateway) -> Iterator[Callable[..., Peer]]:
         [b"", b""],
         [b"a"] * 100,
         [messages.encode(Envelope("acme/support", "acme/mai", 0, "", "", 0, 0, b"", Hello(0, ""))), b"more"],
+        [messages.encode(Envelope("acme/support", "acme/mai", 0, "odd", "", 0, 0, b"", Hello(0, ""))).replace(b"odd", b"\xfeod")],
     ],
-    ids=["empty", "noise", "http", "nothing", "short", "types", "long", "deep", "two", "hundred", "more"],
+    ids=["empty", "noise", "http", "nothing", "short", "types", "long", "deep", "two", "hundred", "more", "no text"],
 )
 def test_what_is_no_message_is_answered_with_a_complaint(peer: Callable[..., Peer], frames: list[bytes]) -> None:
     """In one sentence, to the connection that it came from; the next message is taken as if nothing had been."""

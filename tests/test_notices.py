@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mai.daemon.case import Case
 from mai.daemon.notices import Notice, Notices
+from mai.daemon.ward import Ward
 from mai.sandbox.notify import Notifier, interval_s
 
 
@@ -36,7 +38,7 @@ def test_a_heartbeat_says_everything_anew(notices: Notices) -> None:
     fields = one(notices).fields
     assert (fields["READY"], fields["WATCHDOG"], fields["STATUS"]) == ("1", "1", "serving")
     told = {"state": "ready", "queue": 3, "done": 9, "progress_ms": 1_700_000_000_000, "commits": 5, "replayed": 7}
-    told |= {"seq": 8, "head": "0a"}
+    told |= {"seq": 8, "head": "0a", "keys": ""}
     assert json.loads(fields["X_MAI"]) == told
 
 
@@ -50,6 +52,17 @@ def test_a_status_cannot_smuggle_in_a_field(notices: Notices) -> None:
     """A line break in a status, which may hold a user's text, does not become a field of its own."""
     Notifier(str(notices.path)).beat("replaying", status="x\nREADY=1")
     assert "READY" not in one(notices).fields
+
+
+NONSENSE = ("{", '{"state":"ready","x":' + "[" * 3900, '{"state":"odd"}', '{"seq":99999999999999999999}', "\x00")
+
+
+@pytest.mark.parametrize("said", NONSENSE, ids=["cut", "deep", "odd", "large", "zero"])
+def test_a_heartbeat_may_say_anything(tmp_path: Path, said: str) -> None:
+    """Nonsense in the word of a process, deep nesting too, leaves what was known of it; whoever listens goes on."""
+    ward = Ward("acme/support", tmp_path / "log", Case())
+    assert ward.hear(Notice(1, 0, {"X_MAI": '{"state":"ready"}'})) == "ready"
+    assert ward.hear(Notice(1, 0, {"X_MAI": said})) == "ready"
 
 
 def test_the_kernel_says_who_spoke(notices: Notices) -> None:
