@@ -39,7 +39,7 @@ test -n "$$python" || { \
 	echo "hint: install one (on Debian python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
 endef
 
-.PHONY: help venv test lint format demo demo-model simulate chaos parents storm bench power dist check-wheel install uninstall clean
+.PHONY: help venv test lint format demo demo-model simulate chaos escape parents storm bench power dist check-wheel install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets (the default)
@@ -99,6 +99,9 @@ chaos: $(STAMP)  ## kill processes at every point, and look whether anything is 
 storm: SECONDS = 300
 storm: $(STAMP)  ## a day of misfortunes in five minutes over the reference organisation; SECONDS=300 SEED=1
 	@$(BIN)/python -m tests.storm $(SECONDS) $(SEED)
+
+escape: $(STAMP)  ## try to get out of a department in 188 ways, behind each wall and behind all; ARGS='--only full'
+	@$(BIN)/python -m tests.escape $(ARGS)
 
 parents: KILLS = 100
 parents: $(STAMP)  ## kill supervisor, watchdog and Mai in every combination under load; KILLS=100 SEED=1
