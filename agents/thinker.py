@@ -211,7 +211,10 @@ class Thinker:
             return talk.refused("your memory", f"a note may have {room} bytes")
         while len(notes) > MOST_NOTES or len(msgspec.json.encode(notes)) > room:
             del notes[next(iter(notes))]
-        await self.ctx.remember(NOTES, notes)
+        try:
+            await self.ctx.remember(NOTES, notes)
+        except Refusal as refusal:  # the organisation's bound on memory may be tighter
+            return talk.refused("your memory", refusal.reason)
         return talk.result("your memory", "kept")
 
 

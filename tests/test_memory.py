@@ -15,8 +15,9 @@ from mai.agents.kept import FADING
 from mai.agents.memory import MemoryExpired, MemoryRead, MemoryRefused
 from mai.agents.memory_scope import ClientMemory, Keeping, MemoryScope, admits
 from mai.agents.messages import Browse, Forget, Recall, Recalled, Remember
-from mai.agents.organisation import Agent, Organisation
+from mai.agents.organisation import Agent, Organisation, mandate
 from mai.daemon.desk import Memory
+from mai.daemon.difference import difference
 from tests.lone import Lone, desk
 from tests.rememberers import PLAYER, Model, comparable, program
 from tests.test_mai import Mai
@@ -401,6 +402,20 @@ def test_the_department_refuses_first(tmp_path: Path) -> None:
     assert why == "support/desk may not read the key 'secret' of the client's memory; it may read customer.*"
     assert not lone.asked() and lone.result().reason == why
     lone.close()
+
+
+def test_another_scope_touches_who_is_concerned() -> None:
+    """A reload with other rights or bounds starts the departments that they concern, and Mai; a service knows of neither."""
+    old = three()
+    scope = MemoryScope(client=ClientMemory(read=("new",)))
+    one, *rest = old.departments
+    found = difference(old, msgspec.structs.replace(old, departments=(msgspec.structs.replace(one, memory=scope), *rest)))
+    assert set(found.changed) == {"acme/mai", "acme/support"} and "memory" in found.changes[0]
+    bounds = difference(old, msgspec.structs.replace(old, memory=Keeping(versions=2)))
+    assert set(bounds.changed) == {f"acme/{name}" for name in ("mai", "support", "finance", "sales")}
+    for service in ("models", "tools"):
+        told = [mandate(one, "acme", service) for one in (old, msgspec.structs.replace(old, memory=Keeping(versions=2)))]
+        assert told[0] == told[1]
 
 
 @given(key=st.text(max_size=8), pattern=st.text(alphabet="ab.*", max_size=5))

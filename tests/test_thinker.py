@@ -17,6 +17,7 @@ import pytest
 from mai.agents.check import load
 from mai.agents.events import Asked, Claimed, EffectIntent, Ended, Escalated, Remembered, Stepped
 from mai.agents.faults import Faulty
+from mai.agents.memory_scope import Keeping
 from mai.agents.messages import Task, Think, Usage
 from mai.agents.models import Model, Models
 from mai.agents.organisation import Agent, Limits, Organisation, Tool
@@ -168,6 +169,18 @@ def test_another_department_is_asked_under_its_contract(started: Callable[..., L
     second = [one for one in lone.sent.values() if isinstance(one, Think)][-1]
     assert json.loads(lone.messages(second)[-1]["content"])["from"] == "department sales"
     assert lone.result().sources == ("sales", "support")
+
+
+def test_a_note_that_is_too_large_for_the_organisation_is_refused_to_it(tmp_path: Path) -> None:
+    """It is told so and goes on; nothing is kept."""
+    lone = Lone(tmp_path, msgspec.structs.replace(place(tmp_path, ("remember",)), memory=Keeping(value_bytes=256)))
+    lone.task("desk, note 7")
+    lone.think(script({"move": {"do": "remember", "name": "tone", "text": "x" * 500}}, said()))
+    assert lone.result().state == "answered" and not lone.of_kind(Remembered)
+    asked = [one for one in lone.sent.values() if isinstance(one, Think)][-1]
+    assert "the limit is 256" in lone.messages(asked)[-1]["content"]
+    lone.check()
+    lone.close()
 
 
 def test_memory_is_its_own(started: Callable[..., Lone], tmp_path: Path) -> None:
