@@ -32,7 +32,7 @@ name = "desk"
 rank = "operator"
 command = ["cat"]
 """
-STRANGER = 64_001
+STRANGER = 64_001 if os.getuid() != 64_001 else 64_002
 ACME = frozenset({"acme"})
 
 
