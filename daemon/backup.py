@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -83,31 +83,40 @@ def backup(place: Place, directory: Path, progress: Progress = quiet) -> Manifes
     processes = place.processes()
     if not processes:
         raise missing(place, "")
+    with whole(directory) as part:
+        made = copied(place, processes, part, progress)
+        write(part / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
+    return made
+
+
+@contextlib.contextmanager
+def whole(directory: Path) -> Iterator[Path]:
+    """Where to write what is to lie there whole or not at all. Raises MaiError."""
     part = directory.with_name(f"{directory.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of a backup that was interrupted
+    shutil.rmtree(part, ignore_errors=True)  # of one that was interrupted
     try:
         part.mkdir(mode=0o700, parents=True)
-        made = _copied(place, processes, part, progress)
-        _write(part / MANIFEST, msgspec.json.format(msgspec.json.encode(made), indent=1))
+        yield part
         synced(part)
         part.rename(directory)
         sync(directory.parent)
     except OSError as error:
-        raise MaiError(f"the backup cannot be written to {directory}: {error.strerror}", "make room, or name another") from error
+        raise MaiError(f"the copy cannot be written to {directory}: {error.strerror}", "make room, or name another") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return made
 
 
-def _copied(place: Place, processes: list[str], part: Path, progress: Progress) -> Manifest:
+def copied(place: Place, processes: list[str], part: Path, progress: Progress, common: Sequence[str] = COMMON) -> Manifest:
+    """Copy the ledgers of these processes, as they are at one moment, with what is needed to read them."""
     with contextlib.ExitStack() as stack:
         readers = {process: stack.enter_context(_closing(place.ledger(process), write=False)) for process in processes}
         made_ms, held_s = _pin(place, readers)
         ledgers = tuple(_ledger(place, process, db, part, progress) for process, db in readers.items())
-    named = [*COMMON, *(f"clients/{process}/mandate" for process in processes if "/" in process)]
-    named += [f"clients/{client}/{SEAL}" for client in dict.fromkeys(map(client_of, processes)) if client]
+    named = [*common, *(f"clients/{process}/mandate" for process in processes if "/" in process)]
+    if common:  # with the watchdog's ledger, of which it opens a part
+        named += [f"clients/{client}/{SEAL}" for client in dict.fromkeys(map(client_of, processes)) if client]
     files = tuple(_file(place, name, part) for name in named if (place.state / name).exists())
-    _write(part / "format", f"{FORMAT}\n".encode())
+    write(part / "format", f"{FORMAT}\n".encode())
     made = Manifest(made_ms, VERSION, FORMAT, round(held_s * 1000), ledgers, files)
     return msgspec.structs.replace(made, digest=made.sum())
 
@@ -172,6 +181,7 @@ def _ledger(place: Place, process: str, db: sqlite3.Connection, part: Path, prog
         seq, head = copy.execute("SELECT seq, digest FROM journal ORDER BY seq DESC LIMIT 1").fetchone() or (0, b"")
         format_ = copy.execute("PRAGMA user_version").fetchone()[0]
         rows = copy.execute("SELECT value FROM state WHERE noun='link'").fetchall()
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file that can be read from whatever it lies on
     links = [msgspec.json.decode(value, type=Link) for (value,) in rows]
     counts = {link.peer: (link.sent, link.acked, link.received) for link in links}
     return Kept(
@@ -183,7 +193,7 @@ def _ledger(place: Place, process: str, db: sqlite3.Connection, part: Path, prog
 def _file(place: Place, name: str, part: Path) -> File:
     data = (place.state / name).read_bytes()
     (part / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(part / name, data)
+    write(part / name, data)
     return File(path=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -193,7 +203,8 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """A file that only its owner may read."""
     path.write_bytes(data)
     path.chmod(0o600)
 

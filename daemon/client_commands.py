@@ -1,5 +1,6 @@
-"""The commands `mai client add|remove|list|erase|certificate`."""
+"""The commands `mai client add|remove|list|export|erase|certificate`."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,8 +9,8 @@ import click
 
 from mai.daemon.door import Door
 from mai.daemon.reload_commands import carried_out
-from mai.daemon.terminal import as_json, complete_client, examples, json_option, place_of, plain, printable
-from mai.sandbox.errors import MaiError, Refused, UsageFault
+from mai.daemon.terminal import as_json, complete_client, count, examples, json_option, place_of, plain, printable
+from mai.sandbox.errors import LedgerFault, MaiError, NotRunning, Refused, UsageFault
 
 if TYPE_CHECKING:
     from mai.sandbox.place import Place
@@ -77,6 +78,36 @@ def _left(name: str, left: dict[str, int]) -> list[str]:
     """What was open at the end."""
     count = left.get(f"{name}/mai", 0)
     return [f"{count} of its requests were not finished; they go on if it is added again before their deadlines"] if count else []
+
+
+@client.command(epilog=examples("mai client export beta /srv/beta", "mai client export beta /srv/beta.tar.gz --json"))
+@click.argument("name", shell_complete=complete_client)
+@click.argument("target", metavar="DIRECTORY|FILE.tar[.gz]", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def export(context: click.Context, name: str, target: Path, *, json_: bool) -> None:
+    """Copy all that one client has, as it is at one moment: while it runs, or after it was removed.
+
+    Its ledgers, mandates and files, with a manifest of digests and what mai verify --deep says of the copy; no keys.
+    mai --state DIRECTORY verify and trace read it; mai restore makes a state directory of it, in which the client goes on.
+    """
+    from mai.daemon.exporting import export as copy
+
+    place = place_of(context)
+    with contextlib.suppress(NotRunning):  # then nobody is there to put it on record
+        Door(place.door, 30).call({"do": "client_export", "name": name})
+    made = copy(place, name, target.absolute(), progress=count)
+    if json_:
+        as_json(plain(made))
+    else:
+        size = sum(one.bytes for one in (*made.ledgers, *made.files))
+        click.echo(
+            f"{len(made.ledgers)} ledgers, {len(made.files)} files, {size / 1e6:.1f} MB in {target}; held for {made.held_ms} ms"
+        )
+        for one in made.left_out:
+            click.echo(f"left out: {one}", err=True)
+    if not made.verdict.sound:
+        raise LedgerFault(f"the copy is not sound: {made.verdict.findings[0]}", "look at: mai verify --deep")
 
 
 @client.command(epilog=examples("mai client erase beta", "mai client erase beta --yes --json"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mai.daemon.adopting import Staged
+from mai.daemon.belongings import with_data
 from mai.daemon.clients import Clients
 from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.programs import STOP_S
@@ -33,6 +34,7 @@ class ClientOrders:
             "client_add": self._add,
             "client_remove": self._remove,
             "client_erase": self._erase,
+            "client_export": self._export,
         }
 
     def _list(self, caller: Caller, order: "Order", now_s: float) -> None:
@@ -46,6 +48,14 @@ class ClientOrders:
         reloading = self._watchdog.reloading
         self._begin(lambda: self._clients.remove(order.name, caller.user, order.timeout_s, now_s))
         self._wait(changing(reloading, caller, now_s + order.timeout_s, lambda: {"client": order.name, "open": reloading.left}))
+
+    def _export(self, caller: Caller, order: "Order", now_s: float) -> None:
+        """Only to have it on record, before the command copies what it may read by itself."""
+        if order.name not in with_data(self._watchdog.place):
+            raise UsageFault(f"there is no client {order.name!r:.60}", "look at: mai client list")
+        self._watchdog.erasing.bar(order.name)
+        self._watchdog.book.enter("exported", {"process": f"{order.name}/mai", "by": caller.user})
+        caller.answer({"client": order.name})
 
     def _erase(self, caller: Caller, order: "Order", now_s: float) -> None:
         erasing = self._watchdog.erasing

@@ -4,7 +4,7 @@ The company's own processes come as what they are, whatever user they run as: of
 """
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,7 +13,9 @@ from mai.daemon.door import Caller, Doorkeeper, Reply
 from mai.daemon.guard import Guard
 from mai.daemon.lector import Lector
 from mai.daemon.programs import WATCHDOG
+from mai.daemon.readings import named
 from mai.daemon.rights import AT_WATCHDOG, OF_PROCESS, Rights, client_of
+from mai.daemon.visits import Visit
 from mai.sandbox.passage import lead
 from mai.sandbox.peer import Peer
 
@@ -40,7 +42,19 @@ class Gate:
         """Read on, and put on record who was here."""
         self.lector.turn(now_s)
         for visit in self.guard.due(self.keeper, time.time_ns() // 1_000_000):
-            self._watchdog.book.enter(visit.kind, msgspec.to_builtins(visit))
+            self._watchdog.book.enter(visit.kind, self._told(visit))
+
+    def _told(self, visit: Visit) -> dict[str, Any]:
+        """A visit as it goes on record: what it was about is the client's, and sealed with its key (seals.py).
+
+        Of a reading that names no client (`trace REQUEST`) only the command is told.
+        """
+        body, words = msgspec.to_builtins(visit), visit.what.split(" ")
+        known = self._watchdog.organisation.clients
+        whose = next((name for word in words if (name := word.partition("/")[0]) in known), "")
+        if whose:
+            return {**body, "process": f"{whose}/mai"}
+        return {**body, "what": named(words)} if visit.verb == "read" else dict(body)
 
     def take_up(self, organisation: Organisation) -> None:
         """Roles are given by another organisation from now on; whoever's have changed has to come again."""

@@ -8,11 +8,13 @@ ones are made at the next start, and nothing depends on the old ones.
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pysqlite3 as sqlite3
 
 from mai.daemon.backup import MANIFEST, Manifest, digest, sync, synced
+from mai.daemon.exporting import Export, unpacked
 from mai.daemon.records import RequestAccepted
 from mai.sandbox.errors import LedgerFault, MaiError, Refused, UsageFault
 from mai.sandbox.ledger import connect
@@ -37,7 +39,9 @@ class Restored(msgspec.Struct, frozen=True):
 def read(directory: Path) -> Manifest:
     """The manifest of a backup, with every file held against it. Raises UsageFault, LedgerFault."""
     try:
-        made = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
+        data = (directory / MANIFEST).read_bytes()
+        of_client = "verdict" in msgspec.json.decode(data, type=dict[str, Any])
+        made: Manifest = msgspec.json.decode(data, type=Export if of_client else Manifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageFault(f"{directory} is no backup: {error}", "name a directory that `mai backup` has made") from None
     if made.digest != made.sum():
@@ -54,7 +58,12 @@ def read(directory: Path) -> Manifest:
 
 
 def restore(directory: Path, place: Place, *, replace: bool = False) -> Restored:
-    """Make the state directory from a backup; with `replace` an old one is moved aside. Raises MaiError."""
+    """Make the state directory from a backup or an export; with `replace` an old one is moved aside. Raises MaiError."""
+    with unpacked(directory, place.state) as found:
+        return _restored(found, place, replace=replace)
+
+
+def _restored(directory: Path, place: Place, *, replace: bool) -> Restored:
     made = read(directory)
     if pid := holder(place.state):
         raise Refused(f"a daemon runs in {place.state} (process {pid})", "stop it first: mai down")

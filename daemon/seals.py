@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OPEN: Final = frozenset({
     "process", "what", "pid", "file", "bound", "wanted", "by", "until_ms", "then", "state", "times", "step", "before", "after",
     "remedy", "figure", "worse", "at_ms", "boot", "certificate", "key", "next",
+    "user", "uid", "role", "verb", "count",
 })  # fmt: skip
 SEALED: Final = "sealed"
 UNSEALED: Final = "erasing"  # rows that have to outlive the key

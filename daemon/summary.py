@@ -295,6 +295,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "erasing": lambda b: (
         f"of {b['process'].partition('/')[0]}, by {b.get('by', 'the watchdog')}: {b.get('step') or b.get('state')}"
     ),
+    "exported": lambda b: f"{b['process'].partition('/')[0]}, by {b['by']}",
     "erased": lambda b: f"{b['process'].partition('/')[0]}, by {b['by']}; see {b['certificate']}",
     "heads.signed": lambda b: f"of {len(b['heads'])} journals, by the key {b['key'][:16]}",
     "revived": lambda b: f"{b['process']} is tried again",

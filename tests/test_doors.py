@@ -51,7 +51,8 @@ SHOWS = {"status", "remedies", "read"}
 LISTS = {"clients", "keys"}
 ORDERS = {"start", "stop", "restart", "reset", "pause", "resume", "drain"}
 WHOLE = {  # and down, which the last test does
-    "reload", "wait_ready", "follow", "remedy", "client_add", "client_remove", "client_erase", "rotate"
+    "reload", "wait_ready", "follow", "remedy", "client_add", "client_remove", "client_erase", "client_export",
+    "rotate",
 }  # fmt: skip
 WATCHDOG = {  # who -> what he may at the watchdog's door, of a process of acme
     ADMINISTRATOR: SHOWS | LISTS | ORDERS | WHOLE, OPERATOR: SHOWS | LISTS | ORDERS, AUDITOR: SHOWS | LISTS,
