@@ -189,6 +189,11 @@ def _switched(body: Body) -> str:
     return f"{body['to']} stands in for the {body['what']} {body['name']}: {body['evidence']}{lacks}"
 
 
+def _breached(body: Body) -> str:
+    what = f"comes back to it as {body['again']}" if body.get("again") else "does not leave"
+    return f"the reply of {short(body['process'])}{' to ' * bool(body['contract'])}{body['contract']} {what}: {body['rule']}"
+
+
 SUMMARIES: dict[str, Callable[[Body], str]] = {
     "process.started": lambda b: f"{b['process']}, version {b['version']}, organisation {b['organisation']}, pid {b['pid']}",
     "process.stopped": lambda b: b["why"],
@@ -229,6 +234,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "memory.expired": lambda b: f"{b['level']} {b['agent']} {b['key']}, version {b['n']}",
     "memory.refused": lambda b: f"{short(b['agent'])} {b['call']} {b['key']}: {b['rule']}",
     "memory.read": _read,
+    "reply.breached": _breached,
     "claim": lambda b: f"{b['agent']}: {b['subject']} {b['attribute']} = {plain(b['value'])} ({b['confidence']:.0%})",
     "escalated": lambda b: f"{b['agent']} gives it up: {b['reason']}",
     "fallback.switched": _switched,

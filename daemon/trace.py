@@ -26,6 +26,7 @@ from mai.agents.events import (
     HopRefused,
     Interrupted,
     Received,
+    ReplyBreached,
     Sent,
     Stepped,
 )
@@ -33,6 +34,7 @@ from mai.agents.fallback import BreakerProbed, FallbackSwitched
 from mai.agents.messages import Result, Task
 from mai.agents.quarantine import TaskQuarantined, TaskReleased
 from mai.daemon.cancel import CancelAnswered, RequestCancelled
+from mai.daemon.desk import first
 from mai.daemon.reader import NotFound, Reader, chosen, listed, opened
 from mai.daemon.records import (
     ContractChecked,
@@ -243,6 +245,9 @@ class _Fold:
                 self._undo(event, at_ms)
             case FallbackSwitched() | BreakerProbed():
                 self._node(event.task, at_ms).notes.append(Note(at_ms, summary(event.kind, msgspec.to_builtins(event))))
+            case ReplyBreached():
+                said = "comes back to its board" if event.again else "does not leave"
+                self._node(event.task, at_ms).notes.append(Note(at_ms, f"the reply {said}: {event.rule}"))
             case Escalated():
                 self._node(event.task, at_ms).notes.append(Note(at_ms, f"given up: {event.reason}"))
             case Ended():
@@ -295,7 +300,8 @@ class _Fold:
             if task in self._nodes:
                 self._nodes[task].restarts += len(boots) - 1
         for node in sorted(self._nodes.values(), key=lambda node: (node.started_ms, node.task)):
-            parent = self._parents.get(node.task) or _PARENT.sub("", node.task)
+            again = first(node.task) if first(node.task) in self._nodes else node.task  # another turn hangs from the first
+            parent = self._parents.get(node.task) or (again if again != node.task else _PARENT.sub("", node.task))
             above = self._nodes.get(parent) if parent != node.task else None
             (above or self.trace).tasks.append(node)
         return self.trace
