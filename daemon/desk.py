@@ -246,6 +246,7 @@ class Returned(Input, frozen=True):
     body: Result
     record: int = 0
     digest: str = ""
+    screened: bool = False  # it has come through MaiDecider.screen
 
 
 class Memory(Input, frozen=True):
@@ -340,7 +341,8 @@ def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
 
 def first(task: str) -> str:
     """The id under which a task was asked for, whoever has it now."""
-    return _AGAIN.sub(r"\1", task)
+    mark = max(task.rfind(BACKUP), task.rfind(CORRECTED))  # most have none: this is asked often
+    return _AGAIN.sub(r"\1", task) if task[mark + 1 :].isdecimal() and mark >= 0 else task
 
 
 def origin(task: str) -> str:

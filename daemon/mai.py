@@ -359,7 +359,7 @@ class MaiDecider:
             case Task():
                 found = [Crossing(peer, body, received.deadline_ms)]
             case Result():
-                found = [Returned(peer, body, received.head_seq, received.head)]
+                found = [Returned(peer, body, received.head_seq, received.head, screened=True)]
             case Recall() | Remember() | Forget() | Browse():
                 found = [Memory(peer, body, received.deadline_ms)]
             case Remedy():

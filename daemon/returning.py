@@ -73,8 +73,9 @@ def returned(mai: "MaiDecider", given: Returned, now_ms: int) -> list[Event | Se
     if holding.process != given.peer:
         detail = f"{given.peer} answers {given.body.task[:80]!r}, which {holding.process} has"
         return [MessageRefused(peer=given.peer, why="out of place", detail=detail)]
-    body, task = screen(mai, given.peer, given.body), first(given.body.task)
+    body = given.body if given.screened else screen(mai, given.peer, given.body)
     assert isinstance(body, Result), "a result is screened into a result"
+    task = first(body.task)
     if body.breach:
         return _breached(mai, given, body, holding, now_ms)
     return _on(mai, task, body, now_ms)
