@@ -25,6 +25,7 @@ class ProcessStarted(Event, frozen=True, kw_only=True):
     version: str
     organisation: str
     pid: int
+    walls: str = ""  # how it is walled: "full", or "partial" with what is missing and why
 
 
 class ProcessStopped(Event, frozen=True, kw_only=True):

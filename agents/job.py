@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from mai.agents.pipes import Pipe
 from mai.agents.plain import readable
 from mai.sandbox.life import die_with_parent
+from mai.sandbox.orphans import done, mine
 
 CHUNK_BYTES: Final = 1 << 16  # taken at once: whoever writes without end does not hold us
 LEFT_CHUNKS: Final = 17  # a pipe holds no more, unless root has made it larger
@@ -56,6 +57,7 @@ class Job:
         for descriptor in (self._stdin, self._stdout, self._stderr):
             os.set_blocking(descriptor, False)
         self._open = {self._stdin, self._stdout, self._stderr}
+        mine(self._process.pid)
         self._pidfd = os.pidfd_open(self._process.pid)
         self._write()
 
@@ -163,6 +165,7 @@ class Job:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
+        done(self._process.pid)
         os.close(self._pidfd)
         for descriptor in tuple(self._open):
             self._shut(descriptor)

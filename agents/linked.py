@@ -23,7 +23,7 @@ class Linked(Loop):
 
     def dial(self) -> None:
         """Connect to Mai."""
-        hand, path = self.read_keys(), self.place.sockets(self.mandate.client) / "mai.sock"
+        hand, path = self.read_keys(), self.place.link(self.mandate.client)
         self.dealer = Dealer(self.name, path, hand.own, hand.mai, self.limit_bytes)
         self.poller.register(self.dealer.socket, zmq.POLLIN)
         self.poller.register(self.dealer.monitor, zmq.POLLIN)

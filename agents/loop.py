@@ -18,11 +18,13 @@ from mai.agents.events import ProcessStarted, ProcessStopped
 from mai.agents.organisation import Mandate
 from mai.agents.shell import Shell, now_ms
 from mai.sandbox import keys
+from mai.sandbox.confine import confine, host_pid, walled
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.life import EX_CONFIG, EX_TEMPFAIL, Signals, keep_traceback, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
+from mai.sandbox.orphans import bury
 from mai.sandbox.place import Place
 from mai.sandbox.points import obey, reach
 from mai.sandbox.version import VERSION
@@ -116,7 +118,9 @@ class Loop:
         """Journal that a new life of this process begins."""
         reach("start.loaded")
         digest, self._replayed = self.organisation.digest, self.ledger.read_back
-        self.shell.apply(ProcessStarted(process=self.name, version=VERSION, organisation=digest, pid=os.getpid()))
+        self.shell.apply(
+            ProcessStarted(process=self.name, version=VERSION, organisation=digest, pid=host_pid(), walls=str(walled()))
+        )
 
     def run(self) -> None:
         """Work until asked to stop. Raises MaiError."""
@@ -169,6 +173,7 @@ class Loop:
             queue, commits = self.queue(), self.ledger.commits
             told = {"queue": queue, "done": self.done, "progress_ms": self.progress_ms, "commits": commits}
             told["replayed"] = self._replayed
+            bury()
             digest = self.hand.digest if self.hand else ""
             self.notifier.beat("ready", **told, head=self.ledger.durable, keys=digest, status=self.status())
         return more
@@ -186,6 +191,7 @@ def run_process(arguments: list[str], make: Callable[[Place, str], Loop]) -> int
     It is 78 if a restart would not help, 75 if the disk is in the way just now.
     """
     leave_traceback()
+    confine()
     state, run, name = arguments
     obey(name)
     try:

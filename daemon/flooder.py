@@ -39,7 +39,7 @@ class Flooder:
         self._own, self._mai = keys.own(home), (home / "mai.key").read_bytes()
         mandate = read_mandate(home)
         self._organisation, self._limit_bytes = mandate.organisation.digest, mandate.organisation.limits.message_bytes
-        self._socket = place.sockets(self.client) / "mai.sock"
+        self._socket = place.link(self.client)
         self._run = place.run
 
     def dial(self, own: keys.Pair | None = None) -> Dealer:

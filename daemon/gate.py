@@ -18,6 +18,7 @@ from mai.daemon.rights import AT_WATCHDOG, OF_PROCESS, Rights, client_of
 from mai.daemon.visits import Visit
 from mai.sandbox.passage import lead
 from mai.sandbox.peer import Peer
+from mai.sandbox.place import socket_mode
 
 if TYPE_CHECKING:
     from mai.daemon.ward import Ward
@@ -65,7 +66,7 @@ class Gate:
     def _open(self, organisation: Organisation) -> None:
         """Let others come as far as the doors, if anybody has a role."""
         others = bool(organisation.doors)
-        self.keeper.open_to(others)
+        self.keeper.open_to(others or bool(socket_mode(self._watchdog.place.door) & 0o006))  # processes have other users
         for said in lead(self._watchdog.place, organisation.clients, others):
             self._watchdog.book.incident(WATCHDOG, "door", said)
 

@@ -55,13 +55,13 @@ class Gateway(Loop):
             self.mandate, Table(self.organisation), Contracts(self.organisation).fault,
             keep=self._keep, read=self._read,
         )  # fmt: skip
-        sockets, limit_bytes = place.sockets(self.client), self.organisation.limits.message_bytes
+        limit_bytes = self.organisation.limits.message_bytes
         hand = self.read_keys()
-        self.router = Router(sockets / "mai.sock", hand.own, hand.known, limit_bytes)
+        self.router = Router(place.link(self.client), hand.own, hand.known, limit_bytes)
         self.hearing = Hearing(self, self.router)
         self.reception = Reception(self, place)
-        self.room = Room(place.state, self.organisation.limits.free_bytes)
-        self.planning = Planning(self.organisation, place.run / "embedder.sock")
+        self.room = Room(self.home, self.organisation.limits.free_bytes)
+        self.planning = Planning(self.organisation, place.embedder)
         self.shell = Shell(
             self.ledger,
             self.decider,

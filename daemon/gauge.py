@@ -20,8 +20,11 @@ class Gauge:
         self._looked_s = 0.0
         self._cpu: deque[tuple[float, float]] = deque()  # when, and how much processor time it had had by then
 
-    def look(self, pid: int, rules: Rules, idle_s: float, now_s: float) -> Measured | None:
-        """The figures for which there are bounds, if it is time for a look and the process is there."""
+    def look(self, pid: int, rules: Rules, idle_s: float, now_s: float, files: int = 0) -> Measured | None:
+        """The figures for which there are bounds, if it is time for a look and the process is there.
+
+        `files`: the descriptors that it says it has open, for a watchdog who may not look.
+        """
         if now_s < self._looked_s + EVERY_S:
             return None
         self._looked_s = now_s
@@ -29,18 +32,20 @@ class Gauge:
             if self._process is None or self._process.pid != pid:
                 self._process = psutil.Process(pid)
                 self._cpu.clear()
-            return self._measure(self._process, rules, idle_s, now_s)
+            return self._measure(self._process, rules, idle_s, now_s, files)
         except (psutil.Error, OSError):
             return None
 
-    def _measure(self, process: psutil.Process, rules: Rules, idle_s: float, now_s: float) -> Measured:
+    def _measure(self, process: psutil.Process, rules: Rules, idle_s: float, now_s: float, files: int) -> Measured:
         family = [process, *descendants(process.pid)] if rules.memory_bytes or rules.cpu_cores else []
         memory = cpu_s = 0.0
         for one in family:
             with contextlib.suppress(psutil.Error):
                 memory += one.memory_info().rss if rules.memory_bytes else 0
                 cpu_s += sum(one.cpu_times()[:2]) if rules.cpu_cores else 0
-        files = process.num_fds() if rules.descriptors else 0
+        if rules.descriptors:
+            with contextlib.suppress(psutil.AccessDenied):
+                files = process.num_fds()
         return Measured(int(memory), files, self._cores(cpu_s, rules.cpu_s, now_s) if rules.cpu_cores else 0.0, idle_s)
 
     def _cores(self, cpu_s: float, span_s: float, now_s: float) -> float:

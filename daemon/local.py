@@ -25,6 +25,7 @@ from mai.daemon.glance import Glance
 from mai.daemon.llama import Order
 from mai.daemon.weights import Unfit, find
 from mai.sandbox import keys
+from mai.sandbox.confine import confine
 from mai.sandbox.errors import MaiError
 from mai.sandbox.life import EX_CONFIG, Signals, die_with_parent, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
@@ -90,7 +91,7 @@ class LocalModel:
     """The life of the server. `run` returns when it was asked to stop."""
 
     def __init__(self, place: Place) -> None:
-        self.home, self.told = place.state / NAME, place.run / f"{NAME}.json"
+        self.home, self.told = place.state / NAME, place.local_model
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.signals, self.notifier = Signals(), Notifier()
         self.lock = Lock(self.home, "local model", LOCK_WAIT_S)
@@ -199,6 +200,7 @@ def _of(pipe: IO[bytes] | None) -> IO[bytes]:
 def main(arguments: list[str]) -> int:
     """Run to the end; returns the exit status, 78 if a restart would not help."""
     leave_traceback()
+    confine()
     state, run = arguments
     try:
         LocalModel(Place(state, run)).run()

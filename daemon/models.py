@@ -29,7 +29,7 @@ class ModelsProcess(Linked):
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
         self.decider = CallsDecider(self.mandate, lambda address: len(self.shell.texts.text(address).encode()))
-        self.providing = Providing(self.mandate.client, place.run, Credentials(directory_of(place.state)))
+        self.providing = Providing(self.mandate.client, place.local_model.parent, Credentials(directory_of(place.state)))
         self.room_bytes = room_bytes(self.limit_bytes) - min(NOTES_BYTES, self.limit_bytes // 4)
         self.begun: dict[str, int] = {}  # attempts that start after the commit: call -> which
         self.turned = False

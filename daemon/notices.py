@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mai.sandbox.place import short
+from mai.sandbox.place import short, socket_mode
 
 NOTICE_BYTES = 4096
 PER_TURN = 1000  # the rest waits for the next turn of the loop, so that a flood does not hold it up
@@ -31,7 +31,7 @@ class Notices:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the first datagram can come
         self._socket.bind(short(path))
-        path.chmod(0o600)
+        path.chmod(socket_mode(path))
 
     def fileno(self) -> int:
         """To poll for reading."""

@@ -23,6 +23,7 @@ from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG, is_mai
 from mai.daemon.rights import client_of
 from mai.daemon.stream import Follower
 from mai.daemon.vigil import Vigil
+from mai.daemon.walling import layers_of
 from mai.daemon.ward import Ward, memory
 from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
 
@@ -130,6 +131,7 @@ class Orders:
                 "processes": [*wards, *host],
                 "clients": {name: origin for name, origin in clients.items() if seen is None or name in seen},
                 "disk": self._watchdog.room.describe(),
+                "walls": layers_of(self._watchdog.place).missing,
                 "cgroup": self._watchdog.allotment.controllers(),
             }
         )
@@ -160,6 +162,7 @@ class Orders:
             "restarts": restarts,
             "uptime_s": round(uptime_s, 3),
             **memory(pid, pss=pss),
+            "walls": "trusted",
             **still,
         }
 

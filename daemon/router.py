@@ -26,7 +26,7 @@ from mai.agents.link import BURST
 from mai.agents.wire import MORE, MOST_FRAMES, NOBLOCK
 from mai.daemon.turns import Parcel
 from mai.sandbox import keys
-from mai.sandbox.place import short
+from mai.sandbox.place import short, socket_mode
 
 MOST_HANDSHAKES: Final = 32  # answered in one turn
 BACKLOG: Final = 100  # connections that wait to be let in, as ZeroMQ has it
@@ -74,7 +74,7 @@ class Router:
         part.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as made:
             made.bind(short(part))
-            part.chmod(0o600)
+            part.chmod(socket_mode(part))
             made.listen(BACKLOG)
             os.replace(part, self._path)
             self.socket.curve_publickey, self.socket.curve_secretkey = own

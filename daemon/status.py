@@ -68,6 +68,14 @@ def held(process: dict[str, Any]) -> str:
     return f"{process['name']}: {HELD[process['wanted']]} by {process['wanted_by']}{why}"
 
 
+def walls(missing: Mapping[str, str], processes: list[dict[str, Any]]) -> list[str]:
+    """What is missing of the walls of all, and around whom they are none, or not what they are around others."""
+    said = [f"the walls are not whole: {layer}: {why}" for layer, why in missing.items()]
+    whole = "partial" if missing else "full"
+    said += [f"{p['name']}: NO WALLS" for p in processes if p.get("walls") == "none"]
+    return said + [f"{p['name']}: partial walls" for p in processes if p.get("walls") == "partial" != whole]
+
+
 def render(found: dict[str, Any], *, colour: bool, width: int = 0) -> str:
     """The whole table, with what is wrong below it; columns that a terminal of this width cannot hold are left out."""
     processes, disk = found["processes"], found.get("disk")
@@ -86,6 +94,7 @@ def render(found: dict[str, Any], *, colour: bool, width: int = 0) -> str:
     wrong += [f"{p['name']}: {p['status']}" for p in processes if p["state"] == "ready" and " is shut out: " in p["status"]]
     wrong += [f"{p['name']}: {WARNED[one]}" for p in processes for one in p.get("warned", ()) if p["state"] == "ready"]
     wrong += [held(p) for p in processes if p.get("wanted") in HELD and p["state"] != "stopped"]
+    wrong += walls(found.get("walls", {}), processes)
     if disk and disk["low"]:
         left, floor = (f"{disk[name] / (1 << 20):.0f} MiB" for name in ("free_bytes", "floor_bytes"))
         wrong.append(f"the disk has {left} left, the floor is {floor}: new requests are refused")

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 State = Literal["starting", "replaying", "ready", "draining", "backoff", "failed", "stopped"]
+Walled = Literal["", "full", "partial", "none", "trusted"]
 Wanted = Literal["run", "pause", "drain", "switch", "stop"]
 
 
@@ -42,6 +43,7 @@ class Process(msgspec.Struct, forbid_unknown_fields=True):
     last_progress_s: Annotated[float | None, Meta(description="ago")]
     status: Annotated[str, Meta(description="for people")]
     incidents: list[Incident]
+    walls: Annotated[Walled, Meta(description="how it is held; trusted: who holds the others")] = ""
     warned: Annotated[list[str], Meta(description="memory, descriptors, cpu: near its bound; stuck: work and no progress")] = []
     pss_bytes: Annotated[int, Meta(description="proportional memory, where the watchdog was asked for it")] = 0
 
@@ -61,6 +63,7 @@ class Status(msgspec.Struct, forbid_unknown_fields=True):
     processes: list[Process]
     clients: Annotated[dict[str, Literal["file", "added"]], Meta(description="where each stands: the file, or added at run time")]
     disk: Disk
+    walls: Annotated[dict[str, str], Meta(description="layers of the walls that this host does not give, and why")] = {}
     cgroup: Annotated[list[str], Meta(description="controllers that bound each process; none without a delegated cgroup")] = []
 
 

@@ -4,6 +4,7 @@ What stock supervisord 4.3 lacks, and where it is added (line by line in supervi
 - it polls once a second and misses SIGCHLD: `Wake` puts a wake-up descriptor into its loop;
 - it spawns before it reaps, so a respawn takes another turn: `Watch` starts the watchdog in the turn in which it died;
 - its children outlive it: PR_SET_PDEATHSIG in `Options.execve`, the last thing before the exec;
+- they see the whole host: `Options.fork` and `Options.execve` put up the outer half of their walls (sandbox/outer.py);
 - a callback that raises ends it and orphans all: whatever of ours or of a child's state it calls is guarded;
 - SIGHUP restarts everything: here it is only noted.
 
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import msgspec
 from supervisor import loggers, supervisord
 from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.options import ProcessConfig, ServerOptions, decode_wait_status, signame
@@ -38,12 +40,17 @@ from mai.daemon.duties import Halt, Herald, Upward, Watch
 from mai.daemon.programs import WATCHDOG, Command, command, environment, render
 from mai.daemon.remote import named, process_name
 from mai.daemon.settle import settle
+from mai.daemon.walling import Walling
+from mai.sandbox import outer
 from mai.sandbox.cgroup import Groups, delegated
+from mai.sandbox.confine import hide
 from mai.sandbox.errors import USAGE, MaiError, UsageFault
-from mai.sandbox.life import Signals, die_with_parent
+from mai.sandbox.life import ABORTED, EX_OSERR, Signals, die_with_parent
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
 from mai.sandbox.place import Place
+from mai.sandbox.points import SETTING as POINTS
+from mai.sandbox.walls import SETTING, Walls
 
 LONGEST_S = 1.0  # between two turns: the timeout in supervisord's runforever
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,10 +77,13 @@ class Child(Subprocess):  # type: ignore[misc]  # supervisor has no types
 
     spawns = 0
     spawned_s = 0.0
+    apart = False  # in a pid namespace of its own
 
     def spawn(self) -> int | None:
+        self.config.options.spawning = process_name(self)
         pid = cast(int | None, super().spawn())
         if pid:
+            self.apart = self.config.options.apart
             self.spawns, self.spawned_s = self.spawns + 1, time.monotonic()
             self.config.options.herald.tell("started", {"name": process_name(self), "pid": pid})
         return pid
@@ -119,6 +129,9 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
         self.configfile = io.StringIO(text)
         self.herald = Herald(place.notify)
         self.groups: Groups | None = None
+        self.walling: Walling
+        self.walls: Walls | None = None  # of the process that is just being started
+        self.spawning = ""  # the process that is just being started
         self.on_end: Callable[[Child, str, int], None] = lambda process, how, code: None
 
     def read_config(self, fp: io.StringIO) -> Any:
@@ -131,10 +144,35 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
     def cleanup_fds(self) -> None:
         """Would close our locks."""
 
+    def fork(self) -> int:
+        """Into namespaces of its own, unless it is the watchdog, which is trusted as we are. Raises OSError."""
+        self.walls = None if self.spawning == WATCHDOG else self.walling.walls(self.spawning)
+        return outer.fork(self.walling.given(self.spawning), network=self.walls.network) if self.walls else os.fork()
+
+    @property
+    def apart(self) -> bool:
+        """Is the process that is just being started in namespaces of its own?"""
+        return self.walls is not None and "namespaces" in self.walling.given(self.spawning)
+
     def execve(self, filename: str, argv: list[str], env: dict[str, str]) -> None:
         self.enter_group(env)
-        die_with_parent(self.parent)
-        super().execve(filename, argv, self.children(argv[-1]))
+        given = self.children(argv[-1])
+        if self.walls is None:
+            die_with_parent(self.parent)
+        else:
+            given |= self.enter_walls(self.walls)
+        super().execve(filename, argv, given)
+
+    def enter_walls(self, walls: Walls) -> dict[str, str]:
+        """In the child: the outer half of its walls, or its end. What of its environment depends on them."""
+        layers = self.walling.given(self.spawning)
+        try:
+            told = outer.enter(walls, layers, self.parent)
+        except OSError as error:
+            self.write(2, f"mai: the walls that this host gives cannot be put up now: {error}\n")
+            self._exit(EX_OSERR)
+        rooms = {"HOME": walls.home, "TMPDIR": "/tmp" if "namespaces" in layers else walls.home}
+        return {**rooms, SETTING: msgspec.json.encode(told).decode()}
 
     def enter_group(self, env: dict[str, str]) -> None:
         """In the child: its cgroup, if there are any. It runs without one rather than not at all, and its log says so."""
@@ -149,6 +187,8 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
         if self.groups:
             self.groups.kill(process_name(process))
         code, how = decode_wait_status(status)
+        if process.apart and code == ABORTED:
+            code, how = -1, "terminated by SIGABRT"  # as it would be without a namespace, see sandbox/life.py
         asked = process.state == ProcessStates.STOPPED
         down = self.mood < SupervisorStates.RUNNING
         self.herald.tell(
@@ -158,13 +198,13 @@ class Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
 
 
 class Wake:
-    """Ends supervisord's poll when a signal comes: an entry of its asyncore map."""
+    """Ends supervisord's poll when a descriptor of ours is readable, such as that of signals: an entry of its asyncore map."""
 
     server = None  # asyncore asks each entry
 
-    def __init__(self, signals: Signals) -> None:
-        self.signals = signals
-        asyncore.socket_map[signals.fileno()] = self
+    def __init__(self, descriptor: int, turn: Callable[[], object]) -> None:
+        self.turn = turn
+        asyncore.socket_map[descriptor] = self
 
     def readable(self) -> bool:
         return True
@@ -173,7 +213,7 @@ class Wake:
         return False
 
     def handle_read_event(self) -> None:
-        self.signals.drain()
+        self.turn()
 
     def handle_error(self) -> None:
         traceback.print_exc()
@@ -206,6 +246,7 @@ class Supervisor(supervisord.Supervisor):  # type: ignore[misc]  # supervisor ha
     def adopt(self, organisation: Organisation) -> None:
         """Run this one from now on; what runs already goes on."""
         place = self.options.place
+        self.options.walling.take_up(organisation)
         self.options.children = functools.partial(environment, place, organisation.limits.heartbeat_s, dict(os.environ))
         adopting.adopt(self, render(organisation, place, self.how))
 
@@ -215,7 +256,12 @@ class Supervisor(supervisord.Supervisor):  # type: ignore[misc]  # supervisor ha
     def runforever(self) -> None:
         self.signals = Signals(signal.SIGALRM, signal.SIGCHLD)
         self.options.setsignals()  # its handlers, our descriptor
-        Wake(self.signals)
+        Wake(self.signals.fileno(), self.signals.drain)
+        if points := os.environ.get(POINTS):
+            from mai.sandbox.traps import Striker
+
+            striker = Striker(Path(points))
+            Wake(striker.fileno(), striker.turn)
         self.signals.wake()  # the first turn spawns the watchdog; supervisord would sleep before it
         try:
             super().runforever()
@@ -283,7 +329,9 @@ def serve(place: Place, file: Path, how: Command) -> None:
         Lock(directory, "daemon")
     organisation, clientele = over(organisation, adopting.decided(place))
     adopting.take_over(place, adopting.Staged(organisation, file.read_bytes(), clientele))
+    walling = Walling(place, organisation)
     supervisor = Supervisor(_options(place, organisation, how), upward, file, how)
+    supervisor.options.walling = walling
     supervisor.options.groups = grouped()
     with contextlib.suppress(asyncore.ExitNow):
         supervisor.main()
@@ -319,6 +367,7 @@ def _options(place: Place, organisation: Organisation, how: Command) -> Options:
 def main(arguments: list[str], how: Command = command) -> int:
     """The exit status: 0 stopped as asked, 2 cannot start like this."""
     os.umask(0o077)
+    hide()
     try:
         if len(arguments) != 3:
             raise UsageFault("the supervisor takes three arguments: STATE RUN ORGANISATION_FILE", "try: mai up --help")

@@ -21,6 +21,8 @@ class Word(msgspec.Struct, frozen=True):
     queue: int = 0
     done: int = 0
     progress_ms: int = 0
+    files: int = 0  # descriptors that are open
+    walls: str = ""  # full, partial or none
     replayed: int = 0  # rows and records that were read back when this life began
     seq: int = 0  # the last durable record of its journal, and its digest
     head: str = ""
@@ -67,7 +69,8 @@ class Ward:
         if not self.case.pid:
             return None
         idle_s = time.time() - self.word.progress_ms / 1000 if self.word and self.word.queue and self.word.progress_ms else 0.0
-        return self.gauge.look(self.case.pid, self.rules, min(idle_s, now_s - self.spawned_s), now_s)
+        files = self.word.files if self.word else 0
+        return self.gauge.look(self.case.pid, self.rules, min(idle_s, now_s - self.spawned_s), now_s, files)
 
     def last_words(self) -> str:
         """The last line that it printed in this life; hints are skipped."""
@@ -97,6 +100,7 @@ class Ward:
             **memory(self.case.pid, pss=pss),
             "queue": word.queue if runs else 0,
             "done": word.done if runs else 0,
+            "walls": word.walls if runs else "",
             "last_progress_s": round(time.time() - word.progress_ms / 1000, 3) if word.progress_ms else None,
             "status": self.case.why or self.status,
             "warned": list(self.case.warned),

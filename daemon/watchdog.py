@@ -39,6 +39,7 @@ from mai.daemon.turnover import Turnover
 from mai.daemon.view import View, alive, ended
 from mai.daemon.ward import Ward
 from mai.daemon.wards import Wards
+from mai.sandbox.confine import hide
 from mai.sandbox.errors import MaiError, NotRunning
 from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
@@ -302,6 +303,7 @@ class Watchdog:
 def main(arguments: list[str]) -> int:
     """The exit status: 0 asked to stop, 78 a restart will not help."""
     leave_traceback()
+    hide()
     obey(WATCHDOG)
     place = Place(*arguments)
     try:

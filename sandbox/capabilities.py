@@ -6,10 +6,8 @@ from typing import Final
 
 from mai.sandbox.syscalls import call, prctl
 
-READ_ANY_FILE: Final = 2  # CAP_DAC_READ_SEARCH
-
 SET_DUMPABLE, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT, _SET_MDWE = 4, 24, 38, 47, 65  # prctl(2)
-_AMBIENT_CLEAR_ALL: Final = 4
+_AMBIENT_RAISE, _AMBIENT_CLEAR_ALL, _SET_KEEPCAPS = 2, 4, 8
 _VERSION_3: Final = 0x20080522
 _REFUSE_GAIN, _NO_INHERIT = 1, 2
 _LAST: Final = 63
@@ -26,11 +24,18 @@ def bound(kept: Collection[int] = ()) -> None:
 
 
 def drop(kept: Collection[int] = ()) -> None:
-    """Hold no capabilities but these, of those that we hold. Raises OSError."""
+    """Hold no capabilities but these, of those that we hold; programs that we start hold them too. Raises OSError."""
     prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
     mask = sum(1 << number for number in kept)
     low, high = mask & 0xFFFFFFFF, mask >> 32
-    call("capset", struct.pack("=Ii", _VERSION_3, 0), struct.pack("=6I", low, low, 0, high, high, 0))
+    call("capset", struct.pack("=Ii", _VERSION_3, 0), struct.pack("=6I", low, low, low, high, high, high))
+    for number in kept:
+        prctl(_CAP_AMBIENT, _AMBIENT_RAISE, number)
+
+
+def keep_over_change_of_user() -> None:
+    """The next change from root to another user leaves the capabilities in the permitted set, for `drop` to choose from."""
+    prctl(_SET_KEEPCAPS, 1)
 
 
 def no_new_privileges() -> None:

@@ -6,6 +6,7 @@ The order: descriptors and keyring; limits; capabilities; memory; Landlock; secc
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -19,27 +20,36 @@ from mai.sandbox.walls import SETTING, UNWALLED, Confinement, Layer, Layers, Rep
 _JOIN_SESSION_KEYRING: Final = 1  # keyctl(2)
 _DEVICES: Final = ("zero", "full", "random", "urandom")
 _SCRATCH: Final = ("/tmp", "/dev/shm")  # of a root of its own
-_said = UNWALLED
+_said, _pid = UNWALLED, 0
 
 
 class Unwalled(MaiError):
     """A layer that this host gives could not be put up: the process must not run."""
 
 
-def confine() -> Report:
-    """Put up what the environment says; without it nothing. What `walled` says from now on. Raises Unwalled."""
-    global _said  # noqa: PLW0603  # a process has one set of walls, for good
+def confine() -> None:
+    """Put up what the environment says; without it nothing. Ends the process if that cannot be done: it must not run then."""
+    global _said, _pid  # a process has one set of walls, for good
     text = os.environ.pop(SETTING, "")
-    if text:
-        given = msgspec.json.decode(text, type=Confinement)
+    if not text:
+        return
+    given = msgspec.json.decode(text, type=Confinement)
+    try:
         put_up(given.walls, given.layers)
-        _said = report(given.layers)
-    return _said
+    except Unwalled as error:
+        print(f"mai: {error.sentence}\nhint: {error.hint}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    _said, _pid = report(given.layers), given.pid
 
 
 def walled() -> Report:
     """How this process is walled."""
     return _said
+
+
+def host_pid() -> int:
+    """Our pid as the daemon and its operators know it; in a namespace of our own we have another one."""
+    return _pid or os.getpid()
 
 
 def put_up(walls: Walls, layers: Layers) -> None:
@@ -91,14 +101,17 @@ def _refuse(walls: Walls, *, private: bool) -> None:
 def rules(walls: Walls, *, private: bool) -> Iterator[tuple[str, int]]:
     """For Landlock. `private`: in a root of its own, where /tmp and /proc are its own as well."""
     read = landlock.READ | (landlock.EXECUTE if walls.programs else 0)
+    hidden = () if private else tuple(path for path in walls.hidden if path not in walls.reads)
     for paths, rights in ((walls.reads, landlock.READ), (walls.runs, read)):
         for path in paths:
-            yield from around(path, rights, () if private else walls.hidden)
+            yield from around(path, rights, hidden)
     if private:
         yield from ((path, landlock.WRITE | landlock.SOCKETS | landlock.LINKS) for path in _SCRATCH)
         yield from ((path, landlock.READ) for path in ("/proc", "/etc", "/sys"))
+        yield "/", landlock.LIST  # what is not to be seen is not there
     else:
         yield from ((f"/etc/{name}", landlock.READ) for name in walls.etc)
+        yield from ((path, landlock.LIST) for path in walls.lists)
         yield from ((path, landlock.READ) for path in (["/proc", "/sys/devices/system/cpu"] if walls.machine else ["/proc/self"]))
     yield from ((path, landlock.CONNECT) for path in walls.connects)
     yield from ((path, landlock.WRITE) for path in (walls.home, *walls.writes))

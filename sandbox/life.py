@@ -13,6 +13,7 @@ from types import FrameType
 PR_SET_PDEATHSIG = 1  # prctl(2)
 TRACEBACK_BYTES = 64 << 10  # of what a death has left
 ABORTED = int(signal.SIGABRT)  # the exit status of a process that was aborted in a pid namespace of its own
+EX_OSERR = 71  # sysexits.h: the host does not give what it gave before
 EX_CONFIG = 78  # sysexits.h: a restart will not make it better
 EX_TEMPFAIL = 75  # sysexits.h: the disk is in the way just now; a later start may find it better
 

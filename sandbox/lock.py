@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from mai.sandbox.confine import host_pid
 from mai.sandbox.errors import UsageFault
 
 RETRY_S = 0.01
@@ -31,7 +32,7 @@ class Lock:
                 raise self._held(directory, whose)
             time.sleep(RETRY_S)
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._file, f"{host_pid()}\n".encode(), 0)
 
     def _take(self) -> bool:
         try:

@@ -9,6 +9,7 @@ import os
 import socket
 from pathlib import Path
 
+from mai.sandbox.confine import walled
 from mai.sandbox.place import short
 
 
@@ -41,7 +42,8 @@ class Notifier:
         """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done.
 
         `replayed`: rows and records that were read back at the start; `head`: the journal's last durable record, for the
-        watchdog to sign; `keys`: the digest of the keys that it has read.
+        watchdog to sign; `keys`: the digest of the keys that it has read. Added are how it is walled, and the descriptors that
+        are open: behind walls nobody else can count them.
         """
         told = {
             "state": state,
@@ -53,6 +55,8 @@ class Notifier:
             "seq": head[0],
             "head": head[1].hex(),
             "keys": keys,
+            "files": len(os.listdir("/proc/self/fd")),
+            "walls": walled().level,
         }
         self.say(READY="1" if state == "ready" else "", WATCHDOG="1", STATUS=status, X_MAI=json.dumps(told))
 

@@ -6,6 +6,7 @@
 Whatever cannot be put up though it was tried before raises OSError: the child has to end then, and not to run.
 """
 
+import contextlib
 import os
 import signal
 from typing import Final
@@ -13,8 +14,8 @@ from typing import Final
 from mai.sandbox import capabilities, namespaces
 from mai.sandbox.life import PR_SET_PDEATHSIG, die_with_parent
 from mai.sandbox.namespaces import Root, Shown
-from mai.sandbox.syscalls import prctl
-from mai.sandbox.walls import Layers, Walls
+from mai.sandbox.syscalls import call, prctl
+from mai.sandbox.walls import Confinement, Layers, Walls
 
 PROCESSORS: Final = "/sys/devices/system/cpu"
 ASKED_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)
@@ -27,25 +28,30 @@ def fork(layers: Layers, *, network: bool) -> int:
 
 def flags(*, network: bool) -> int:
     """Which namespaces."""
-    apart = namespaces.MOUNTS | namespaces.PIDS | namespaces.IPC | namespaces.NAMES | namespaces.CGROUP
+    apart = namespaces.MOUNTS | namespaces.PIDS | namespaces.IPC | namespaces.NAMES
     return apart | (0 if network else namespaces.NETWORK) | (namespaces.USER if os.geteuid() else 0)
 
 
-def enter(walls: Walls, layers: Layers, parent: int) -> None:
-    """In the child, before the exec. `parent`: its pid, taken before the fork. Raises OSError."""
+def enter(walls: Walls, layers: Layers, parent: int) -> Confinement:
+    """In the child, before the exec. `parent`: its pid, taken before the fork. What the child has to be told. Raises OSError."""
     if "namespaces" not in layers:
+        own(walls)
         _give_up(walls, layers)
         die_with_parent(parent)
-        return
+        return Confinement(walls, layers, os.getpid())
     # A signal with no handler is dropped by the first process of a namespace, unless it is blocked: Signals unblocks them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
     status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)  # the host's: getppid() is 0 in here
+    with contextlib.suppress(OSError):  # no such namespace in this kernel; not in fork, because the child may not have been in
+        call("unshare", namespaces.CGROUP)  # its cgroup yet
     move(walls)
     _give_up(walls, layers)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
-    if _parent(status) != parent:
+    found = _numbers(status)
+    if found["PPid"] != parent:
         os._exit(1)
     os.close(status)
+    return Confinement(walls, layers, found["Pid"])
 
 
 def move(walls: Walls) -> None:
@@ -71,10 +77,8 @@ def shown(walls: Walls) -> list[Shown]:
 
 def own(walls: Walls) -> None:
     """As root: what lies in its directory becomes its own, if another has put it there, such as `mai rebuild`."""
-    if os.geteuid() or not walls.user:
-        return
-    for directory in (walls.home, *walls.writes, *walls.binds):
-        _own(directory, walls)
+    if not os.geteuid():
+        _own(walls.home, walls)
 
 
 def _own(directory: str, walls: Walls) -> None:
@@ -92,9 +96,13 @@ def _give_up(walls: Walls, layers: Layers) -> None:
     if "capabilities" in layers:
         capabilities.bound(walls.kept)
     if "user" in layers and walls.user:
+        if walls.kept:
+            capabilities.keep_over_change_of_user()
         os.setgroups([])
         os.setresgid(walls.group, walls.group, walls.group)
         os.setresuid(walls.user, walls.user, walls.user)
+        if walls.kept:
+            capabilities.drop(walls.kept)
     if "capabilities" in layers:
         capabilities.no_new_privileges()
 
@@ -104,7 +112,7 @@ def _passwd(walls: Walls) -> bytes:
     return f"mai:x:{uid}:{gid}::{walls.home}:/bin/sh\n".encode()
 
 
-def _parent(status: int) -> int:
-    """The pid of our parent, as the /proc that this file is of counts."""
-    lines = os.pread(status, 4096, 0).splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(b"PPid:"))
+def _numbers(status: int) -> dict[str, int]:
+    """Our pid and our parent's, as the /proc that this file is of counts."""
+    fields = (line.split() for line in os.pread(status, 4096, 0).decode().splitlines())
+    return {field[0].rstrip(":"): int(field[1]) for field in fields if field[0] in ("Pid:", "PPid:")}

@@ -28,6 +28,8 @@ def lead(place: Place, clients: Iterable[str], others: bool) -> list[str]:
                 directory.chmod(mode | PASS)
             elif not others and mode == 0o700 | PASS:
                 directory.chmod(0o700)
+        if others:
+            place.door.parent.chmod(0o700 | PASS)
     except OSError as error:
         said.append(f"the way to the doors cannot be {'opened' if others else 'closed'}: {error}")
     return [*said, *(closed(place) if others else ())]

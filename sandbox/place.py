@@ -15,14 +15,17 @@ STATE/credentials/                keys of model providers, put there by the oper
 STATE/clients/acme/support/       lock, ledger.db, ledger.made, mandate, key, files/ (the department's own data), pycache/
 STATE/clients/acme/seal           the key of what the watchdog has on record of this client
 STATE/run                         the sockets, or a link to where they are
-RUN/door.sock                     the watchdog's door, for operators
-RUN/notify.sock                   READY and heartbeats of every process
 RUN/supervisor.sock               supervisorctl
-RUN/local-model.json              where the local model listens, and with which key
-RUN/metrics.sock                  figures for a collector, where the organisation wants them
-RUN/embedder.sock                 the embedder's door, for each Mai
-RUN/acme/mai.sock                 the client's only ROUTER
+RUN/door.d/door.sock              the watchdog's door, for operators
+RUN/notify.d/notify.sock          READY and heartbeats of every process
+RUN/local-model.d/local-model.json  where the local model listens, and with which key
+RUN/metrics.d/metrics.sock        figures for a collector, where the organisation wants them; RUN/metrics.sock is a link to it
+RUN/embedder.d/embedder.sock      the embedder's door, for each Mai
+RUN/acme/link/mai.sock            the client's only ROUTER
 RUN/acme/door.sock                Mai's door, for the client
+
+Each socket that a walled process may use has a directory of its own: what is shown to the process is that directory, because
+the socket in it is another one with each life of who listens. No client has a name with a dot.
 """
 
 import os
@@ -50,8 +53,11 @@ class Place:
         self.supervisor = self.state / "supervisor"
         self.watchdog = self.state / "watchdog"
         self.logs = self.state / "log"
-        self.door = self.run / "door.sock"
-        self.notify = self.run / "notify.sock"
+        self.door = self.run / "door.d" / "door.sock"
+        self.notify = self.run / "notify.d" / "notify.sock"
+        self.embedder = self.run / "embedder.d" / "embedder.sock"
+        self.local_model = self.run / "local-model.d" / "local-model.json"
+        self.metrics = self.run / "metrics.d" / "metrics.sock"
         self.supervisor_socket = self.run / "supervisor.sock"
         self._only = frozenset(filter(None, os.environ.get(ONLY, "").split(",")))
 
@@ -61,7 +67,7 @@ class Place:
             self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.check_format()
             self._find_run()
-            for directory in (self.run, self.supervisor, self.watchdog, self.logs):
+            for directory in (self.run, self.door.parent, self.notify.parent, self.supervisor, self.watchdog, self.logs):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._write_format()
         except OSError as error:
@@ -122,12 +128,22 @@ class Place:
         """The directory of a client's sockets."""
         return self.run / client
 
+    def link(self, client: str) -> Path:
+        """The socket of a client's Mai for her departments."""
+        return self.sockets(client) / "link" / "mai.sock"
+
     def processes(self, file: str = "ledger.db") -> list[str]:
         """Every process that has a ledger (or another file) here, Mai first within a client, the watchdog last."""
         found = [f"{p.parent.parent.name}/{p.parent.name}" for p in (self.state / "clients").glob(f"*/*/{file}")]
         found.sort(key=lambda name: (name.split("/")[0], not name.endswith("/mai"), name))
         found += ["watchdog"] if (self.watchdog / file).exists() else []
         return [name for name in found if self.sees(name)]
+
+
+def socket_mode(path: Path) -> int:
+    """The rights of a socket: its directory says whether only its owner uses it, or its group, or all who get that far."""
+    through = path.parent.stat().st_mode
+    return 0o600 | (0o060 if through & 0o010 else 0) | (0o006 if through & 0o001 else 0)
 
 
 def short(path: Path) -> str:

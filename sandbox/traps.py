@@ -6,18 +6,25 @@ process, with a dot for the slash; one without it does not even load this module
 acme.support.reached    how often each of POINTS was passed, in their order, 8 bytes each: shared memory, which outlives it
 acme.support.order      put there by the test: `POINT N SIGNAL PID…`. At the Nth passing from then on the signal goes to each
                         of these processes, 0 being the one itself. The file is taken away before, so it strikes once.
+striker                 a socket of the supervisor's, who sends the signals for a process in a pid namespace of its own: it sees
+                        nobody else, and the kernel drops what it sends to itself.
 """
 
+import contextlib
 import mmap
 import os
 import signal
+import socket
 import struct
 import time
 from pathlib import Path
 from typing import Final
 
+from mai.sandbox.place import short
 from mai.sandbox.points import POINTS
 
+STRIKER: Final = "striker"
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred
 _COUNT: Final = struct.Struct("=Q")
 _PLACES: Final = {name: place for place, name in enumerate(POINTS)}
 _DYING_S: Final = 60.0  # longer than any signal to oneself takes
@@ -28,6 +35,7 @@ def order(directory: Path, process: str, point: str, nth: int, number: int, *pid
     file = _file(directory, process, "order")
     part = file.with_suffix(".part")
     part.write_text(" ".join(map(str, (point, nth, number, *pids))))
+    part.chmod(0o644)  # for processes with users of their own
     part.rename(file)
 
 
@@ -89,6 +97,8 @@ class Trap:
         """Others first: this process may not be there afterwards."""
         self._text = ""
         self._order.unlink(missing_ok=True)
+        if os.getpid() == 1:
+            return ask(self._order.parent, number, pids)
         for pid in sorted(pids, reverse=True):
             try:
                 os.kill(pid or os.getpid(), number)
@@ -96,3 +106,40 @@ class Trap:
                 continue  # it has gone before us
         if 0 in pids and number == signal.SIGKILL:
             time.sleep(_DYING_S)  # not one more step of this process
+
+
+def ask(directory: Path, number: signal.Signals, pids: list[int]) -> None:
+    """Have the supervisor send a signal, to others first; returns when it is sent, if we live and run then."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+        asking.connect(short(directory / STRIKER))
+        asking.send(" ".join(map(str, (int(number), *sorted(pids, reverse=True)))).encode())
+        asking.recv(1)
+
+
+class Striker:
+    """The supervisor's end of that. `fileno()` is to be polled; when it is readable, `turn()`."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / STRIKER
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        self._socket.bind(short(path))
+        path.chmod(0o666)
+        self._socket.listen()
+
+    def fileno(self) -> int:
+        """Of the socket."""
+        return self._socket.fileno()
+
+    def turn(self) -> None:
+        """Strike for one who has asked; 0 is himself, as the kernel knows him."""
+        asking, _ = self._socket.accept()
+        with asking:
+            asking.settimeout(_DYING_S)
+            number, *pids = map(int, asking.recv(4096).split())
+            who, _, _ = _CREDENTIALS.unpack(asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid or who, number)
+            with contextlib.suppress(OSError):
+                asking.send(b".")

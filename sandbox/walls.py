@@ -27,6 +27,7 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
 
     home: str  # its own directory, and where it works
     reads: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()  # it sees the names in there
     runs: tuple[str, ...] = ()  # it reads these too, and there are programs and libraries in them
     writes: tuple[str, ...] = ()
     binds: tuple[str, ...] = ()  # it writes there too, and makes sockets
@@ -60,6 +61,7 @@ class Confinement(msgspec.Struct, frozen=True):
 
     walls: Walls
     layers: Layers
+    pid: int = 0  # as the parent sees it
 
 
 class Report(msgspec.Struct, frozen=True):

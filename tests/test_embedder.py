@@ -69,7 +69,7 @@ class Company:
         self.place: Place = self.daemon.place
         self.place.prepare()
         furnish(self.place, check.load(self.daemon.file))
-        self.door = Door(self.place.run / "embedder.sock", PATIENCE_S)
+        self.door = Door(self.place.embedder, PATIENCE_S)
         self.running: dict[str, subprocess.Popen[str]] = {}
 
     def start(self, name: str, **more: str) -> "subprocess.Popen[str]":
@@ -211,7 +211,7 @@ def test_any_text_has_cosines(shared: Company) -> None:
 
 def test_only_its_user_may_open_the_door(shared: Company) -> None:
     """The socket is the owner's alone."""
-    assert (shared.place.run / "embedder.sock").stat().st_mode & 0o077 == 0
+    assert (shared.place.embedder).stat().st_mode & 0o077 == 0
 
 
 def test_what_was_embedded_outlives_it(state: Path) -> None:
@@ -224,7 +224,7 @@ def test_what_was_embedded_outlives_it(state: Path) -> None:
         assert made.end("embedder", signal.SIGKILL) == -signal.SIGKILL
         made.start("embedder")
         assert made.compare(name, "parcel") == before
-        assert made.end("embedder") == 0 and not (made.place.run / "embedder.sock").exists()
+        assert made.end("embedder") == 0 and not (made.place.embedder).exists()
         (file,) = (made.place.home("embedder") / "sets").glob("*.npy")
         for damage in (b"", b"\x93NUMPY" + b"\0" * 20, file.read_bytes()[:-8]):
             file.write_bytes(damage)

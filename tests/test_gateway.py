@@ -79,7 +79,7 @@ class Peer:
         self.socket.identity = routing_id(process) if route is None else route
         self.socket.curve_publickey, self.socket.curve_secretkey = own or keys.own(home)
         self.socket.curve_serverkey = (home / "mai.key").read_bytes()
-        self.socket.connect(f"ipc://{gateway.place.sockets('acme') / 'mai.sock'}")
+        self.socket.connect(f"ipc://{gateway.place.link('acme')}")
 
     def send(self, body: messages.Any_Body, **given: Any) -> None:
         """One envelope, right unless `given` makes it wrong."""
@@ -259,7 +259,7 @@ def test_unknown_keys_are_shut_out_and_cannot_flood_the_journal(gateway: Gateway
         stranger.curve_publickey, stranger.curve_secretkey = zmq.curve_keypair()
         stranger.curve_serverkey = (gateway.place.home("acme/support") / "mai.key").read_bytes()
         monitor = stranger.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        stranger.connect(f"ipc://{gateway.place.sockets('acme') / 'mai.sock'}")
+        stranger.connect(f"ipc://{gateway.place.link('acme')}")
         assert monitor.poll(WAIT_MS)
         assert int.from_bytes(monitor.recv_multipart()[0][:2], "little") == zmq.EVENT_HANDSHAKE_FAILED_AUTH
     context.destroy(linger=0)

@@ -70,7 +70,7 @@ def knock(daemon: Daemon, pair: keys.Pair, name: str = "acme/support", mai: byte
         dealer.curve_serverkey = mai or (daemon.place.home(name) / keys.MAI).read_bytes()
         ends = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
         monitor = dealer.get_monitor_socket(ends | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_DISCONNECTED)
-        dealer.connect(f"ipc://{daemon.place.sockets('acme') / 'mai.sock'}")
+        dealer.connect(f"ipc://{daemon.place.link('acme')}")
         assert monitor.poll(60_000)
         return int.from_bytes(monitor.recv_multipart()[0][:2], "little")
     finally:
@@ -144,7 +144,7 @@ def test_a_connection_made_with_a_key_ends_with_it(daemon: Daemon) -> None:
     thief.linger, thief.identity = 0, routing_id("acme/finance")
     thief.curve_publickey, thief.curve_secretkey = old
     thief.curve_serverkey = (home / keys.MAI).read_bytes()
-    thief.connect(f"ipc://{daemon.place.sockets('acme') / 'mai.sock'}")
+    thief.connect(f"ipc://{daemon.place.link('acme')}")
     try:
         thief.send(b"noise")
         assert thief.poll(60_000), "it is answered"

@@ -34,7 +34,7 @@ class Running:
 
     def __init__(self, state: Path, process: "subprocess.Popen[str]", notices: Notices) -> None:
         self.state, self.process, self.notices = state, process, notices
-        self.told = state / "run" / "local-model.json"
+        self.told = state / "run" / "local-model.d" / "local-model.json"
 
     def until(self, wanted: Callable[[dict[str, str]], bool]) -> dict[str, str]:
         """The first notice that is wanted; fails if the process ends before."""

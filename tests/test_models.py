@@ -98,7 +98,7 @@ class Office:
         self.passing = Passing()
         self.ledger = Ledger(self.place.ledger(MAI), MAI)
         home = self.place.home(MAI)
-        self.router = Router(self.place.sockets("acme") / "mai.sock", keys.own(home), keys.read(home).known, BYTES)
+        self.router = Router(self.place.link("acme"), keys.own(home), keys.read(home).known, BYTES)
         self.shell = Shell(
             self.ledger, self.passing, "d", self._send, seen=lambda event: None, noticed=lambda peer, body: None, answers=True,
             keeps=True,

@@ -32,7 +32,7 @@ def test_sockets_elsewhere_are_found_through_the_state_directory(tmp_path: Path)
     """Who knows only the state directory of a service finds its sockets; a later start may have them elsewhere again."""
     state, run = tmp_path / "state", tmp_path / "run"
     Place(state, run).prepare()
-    assert os.path.realpath(Place(state).door) == str(run / "door.sock")
+    assert os.path.realpath(Place(state).door) == str(run / "door.d" / "door.sock")
     Place(state, state / "run").prepare()
     assert not (state / "run").is_symlink()
     Place(state, run).prepare()

@@ -278,11 +278,11 @@ def test_cancelling_empties_the_quarantine(tmp_path: Path) -> None:
 DEEDS = HANDLERS.replace(
     "async def desk(ctx, task):",
     """async def desk(ctx, task):
-    import os, signal
+    import ctypes, os
     if task.input["order"] == 13 and not (ctx.files / "antidote").exists():
         with open(ctx.files / "deaths", "a") as file:
             file.write("x")
-        os.kill(os.getpid(), signal.SIGKILL if (ctx.files / "quiet").exists() else signal.SIGSEGV)
+        os._exit(9) if (ctx.files / "quiet").exists() else ctypes.string_at(0)
     if task.input["order"] == 13:
         return {"refund": 13}
 """,

@@ -179,13 +179,13 @@ def test_children_get_a_clean_environment(company: Company) -> None:
     """systemd's sockets and whatever a shell had exported stay with the supervisor; ours are there."""
     company.start(NOTIFY_SOCKET="/nowhere.sock", WATCHDOG_USEC="10000000", WATCHDOG_PID="1", API_KEY="secret", LANG="C.UTF-8")
     company.wait_ready()
-    for process in ("acme/support", "watchdog"):
+    for process in ("acme/support", "watchdog") if os.geteuid() == 0 else ("acme/support",):  # it hides from its own user
         found = psutil.Process(company.pid(process)).environ()
         assert found["NOTIFY_SOCKET"] == str(company.place.notify)
         assert found["WATCHDOG_USEC"] == "8000000"
         assert found["LANG"] == "C.UTF-8"
         extra = {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONPATH", "PYTHONUNBUFFERED"}
-        assert found.keys() - extra == {"NOTIFY_SOCKET", "WATCHDOG_USEC", "MAI_STATE", "MAI_RUN"}
+        assert found.keys() - extra - {"MAI_CONFINE"} == {"NOTIFY_SOCKET", "WATCHDOG_USEC", "MAI_STATE", "MAI_RUN"}
 
 
 def test_each_process_finds_its_quarters(running: Company) -> None:
