@@ -41,19 +41,31 @@ class Heads:
         """`signed`: what was signed last, by process, as number and digest."""
         self._signed: dict[str, Head] = {process: (int(seq), str(digest)) for process, (seq, digest) in signed.items()}
         self._said: dict[str, Head] = dict(self._signed)
+        self._astray: set[str] = set()  # whose present life has another journal than was there before
         self._due_s = 0.0
 
     def hear(self, process: str, seq: int, digest: str) -> str:
-        """Take what a heartbeat says, which may be anything; returns what is wrong with it, "" if that is nothing."""
-        if not 0 < seq <= LARGEST or not DIGEST.fullmatch(digest):
+        """Take what a heartbeat says, which may be anything; returns what is wrong with it, "" if that is nothing.
+
+        Nothing that a life says after something was wrong is signed: it is told once, and the true journal may be put back.
+        """
+        if not 0 < seq <= LARGEST or not DIGEST.fullmatch(digest) or process in self._astray:
             return ""
         before_seq, before = self._said.get(process, (0, ""))
-        self._said[process] = (seq, digest)
+        wrong = ""
         if seq < before_seq:
-            return f"its journal ends with record {seq}, and ended with record {before_seq}: it was cut, or is an older copy"
-        if seq == before_seq and digest != before:
-            return f"record {seq} of its journal is not the one that it was: the journal was written anew"
-        return ""
+            wrong = f"its journal ends with record {seq}, and ended with record {before_seq}: it was cut, or is an older copy"
+        elif seq == before_seq and digest != before:
+            wrong = f"record {seq} of its journal is not the one that it was: the journal was written anew"
+        if wrong:
+            self._astray.add(process)
+        else:
+            self._said[process] = (seq, digest)
+        return wrong
+
+    def begin(self, process: str) -> None:
+        """Another life of it: judged anew."""
+        self._astray.discard(process)
 
     def known(self, client: str) -> list[str]:
         """The processes of a client of which there is something."""
@@ -62,6 +74,7 @@ class Heads:
     def forget(self, process: str) -> None:
         """Its journal is no more; who has its name later begins anew."""
         self._said.pop(process, None)
+        self._astray.discard(process)
         self._signed.pop(process, None)
 
     def due(self, now_s: float, every_s: float, *, now: bool = False) -> dict[str, Head]:

@@ -249,6 +249,7 @@ class Watchdog:
         """It runs under this pid, as somebody says."""
         if ward.case.pid != event.pid:
             ward.spawned(now_s, event.age_s)
+            self.heads.begin(ward.name)
         self.apply(ward, event, now_s)
 
     def take_up(self, organisation: Organisation) -> None:

@@ -17,6 +17,7 @@ from tests.chaos_askers import Askers
 from tests.chaos_books import Audit
 from tests.chaos_company import Company
 from tests.chaos_faults import KINDS
+from tests.chaos_locksmith import Locksmith
 from tests.chaos_person import Person
 from tests.chaos_world import INSIDE, write
 from tests.small import until
@@ -49,6 +50,7 @@ class Round:
     resets: int = 0
     restarts: int = 0  # of the whole daemon
     repeats: int = 0  # of requests whose answer did not come
+    turned: int = 0  # changes of keys
     seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)  # by kind
     struck: Counter[str] = field(default_factory=Counter)  # by what they struck, or where
@@ -75,17 +77,18 @@ def play(kind: str, seed: str, directory: Path, enough: Callable[[Round], bool],
         company = Company(directory, write(directory / "o", directory / "bank", provider.url), INSIDE)
         try:
             until(company.ready, "the company is ready")
-            askers, person = Askers(company, seed, ASKERS, PAUSE_S), Person(company)
+            askers, person, smith = Askers(company, seed, ASKERS, PAUSE_S), Person(company), Locksmith(company, seed)
             while not enough(done) and not askers.faults and not company.faults:
                 strike(done, next(turns), company, chance)
                 live(askers, chance)
             askers.end()
+            smith.end()
             rest(company)
             person.end()
         finally:
             company.down()
     examine(done, company, askers)
-    done.resolved, done.seconds = person.resolved, time.monotonic() - begun_s
+    done.resolved, done.turned, done.seconds = person.resolved, smith.turned, time.monotonic() - begun_s
     return Played(done, company, askers)
 
 

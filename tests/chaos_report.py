@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from mai.sandbox.points import POINTS
 from tests.chaos_campaign import Round
-from tests.chaos_faults import AT_START, AT_WORK
 
 COLUMNS = ("faults", "faults struck", "kills", "requests", "answered", "refused", "expired", "effects", "in doubt", "violations")
 
@@ -50,7 +50,7 @@ def _points(done: Sequence[Round]) -> str:
     struck = sum((one.struck for one in done), Counter[str]())
     rows = [
         ("point", "reached", "struck there"),
-        *((name, f"{reached[name]:,}", f"{struck[name]:,}") for name in (*AT_START, *AT_WORK)),
+        *((name, f"{reached[name]:,}", f"{struck[name]:,}") for name in POINTS),
     ]
     return _aligned(rows)
 
@@ -72,6 +72,6 @@ def _foot(done: Sequence[Round], seed: str, seconds: float) -> str:
         f"{total('kills')} processes killed, {total('others')} other faults, {total('vain')} came to nothing; "
         f"{total('restarts')} starts of the whole daemon, {total('resets')} resets by the operator\n"
         f"{total('cancelled')} requests cancelled, {total('resolved')} effects in doubt resolved by the person, "
-        f"{total('repeats')} requests asked again\n"
+        f"{total('repeats')} requests asked again, {total('turned')} changes of keys\n"
         f"{len(done)} rounds, seed {seed}, {seconds / 60:.1f} minutes, {datetime.now(UTC):%Y-%m-%d}: {bad} violations"
     )

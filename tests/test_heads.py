@@ -97,9 +97,20 @@ def test_a_journal_that_goes_back_is_seen_at_once() -> None:
     heads = Heads({"acme/a": [5, ONE]})
     assert heads.hear("acme/a", 5, ONE) == heads.hear("acme/b", 1, TWO) == heads.hear("acme/a", 6, TWO) == ""
     assert "written anew" in heads.hear("acme/a", 6, ONE)
+    heads.begin("acme/a")
     assert "ended with record 6" in heads.hear("acme/a", 2, ONE)
     heads.forget("acme/a")
     assert heads.hear("acme/a", 1, ONE) == ""
+
+
+def test_what_is_not_the_journal_that_it_was_is_not_signed() -> None:
+    """It is told once, also when it grows beyond what was signed; the true one, put back, goes on where it was."""
+    heads = Heads({"acme/a": [5, ONE]})
+    assert heads.hear("acme/a", 3, TWO) and not heads.hear("acme/a", 3, TWO) and not heads.hear("acme/a", 9, TWO)
+    assert heads.due(0.0, 30.0, now=True) == {}
+    heads.begin("acme/a")
+    assert not heads.hear("acme/a", 5, ONE) and not heads.hear("acme/a", 6, TWO)
+    assert heads.due(0.0, 30.0, now=True) == {"acme/a": (6, TWO)}
 
 
 @given(st.integers(), st.text(max_size=70))

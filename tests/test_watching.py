@@ -104,7 +104,7 @@ def incidents(daemon: Daemon, *what: str) -> list[dict[str, Any]]:
     [
         ("memory_bytes = 209_715_200", "grow 140", "grow 150", "MiB of memory"),
         ("descriptors = 100", "leak 70", "leak 50", "descriptors"),
-        ("cpu_cores = 0.6\ncpu_s = 2", "", "burn 2", "cores"),
+        ("cpu_cores = 0.2\ncpu_s = 2", "", "burn 2", "cores"),
     ],
 )
 def test_who_takes_too_much_is_warned_then_ended(tmp_path: Path, bounds: str, some: str, more: str, word: str) -> None:
