@@ -30,7 +30,7 @@ MARKER = "tulip-secret-4711"
 TELLTALE = HANDLERS.replace(
     "async def desk(ctx, task):\n",
     f'''async def desk(ctx, task):
-    await ctx.remember("{MARKER}", "{MARKER}", level="client")
+    await ctx.remember("{MARKER}", "{MARKER}", level="department")
     if task.input["order"] == 13:
         print("{MARKER} was printed", flush=True)
         raise ValueError("{MARKER} went wrong")
@@ -84,7 +84,7 @@ def test_nothing_is_left(tmp_path: Path) -> None:
     daemon.up()
     try:
         client(daemon, "add", "beta")
-        asked(daemon, "beta", "Refund order 7", f"{MARKER}-7")
+        assert asked(daemon, "beta", "Refund order 7", f"{MARKER}-7")["state"] == "answered"
         asked(daemon, "beta", f"What of {MARKER}?", "b8")
         asked(daemon, "beta", "Refund order 13", "b13")
         dying = subprocess.Popen(
