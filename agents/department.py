@@ -274,7 +274,7 @@ class DepartmentDecider:
         return Stepped(
             request=work.request, task=work.task, agent=work.agent, n=n, call=call,
             value=done.value, refused=refused, state=state, text=done.text, by=done.by, sources=done.sources,
-            changed=done.changed or (call == "hand" and work.changed),
+            changed=done.changed or (call == "hand" and work.changed), breach=done.breach if call == "hand" else "",
         )  # fmt: skip
 
     def address(self, agent: str) -> str:

@@ -164,6 +164,7 @@ class Stepped(Event, frozen=True, kw_only=True):
     by: str = ""
     sources: tuple[str, ...] = ()
     changed: bool = False  # something was changed for it elsewhere, or may have been; hand: for the task
+    breach: str = ""  # hand: the rule by which the answer may not leave
     version: int = 0  # recall, remember: of the memory that was read or written; 0: there was none
 
 

@@ -65,7 +65,7 @@ def _stepped(state: State, event: Stepped) -> None:
     given = asked.given if asked and event.given is None else event.given
     step = Step(
         event.n, event.call, given, True, event.value, event.refused, event.state, event.text, event.by, event.sources,
-        changed=event.changed,
+        changed=event.changed, breach=event.breach,
     )  # fmt: skip
     effects.keep(state, event.task, step)
     if event.changed:

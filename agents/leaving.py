@@ -51,12 +51,19 @@ def reported(department: "DepartmentDecider", work: Work, done: Done) -> tuple[l
         if seen and said(seen, done.reason):
             rule = LEAKS.format(way.department)
             return [_breached(work, way, rule, done)], msgspec.structs.replace(done, reason=f"{work.agent}: {rule}", breach=rule)
-        return [], done
+        return [], msgspec.structs.replace(done, breach=_handed(department, work))
     rule = reply_fault(department, work, done.value, done.text)
     if not rule:
         return [], done
     reason = readable(f"{work.agent}'s reply does not keep to {way.contract or 'what may leave'}: {rule}")
     return [_breached(work, way, rule, done)], _kept(done, reason, rule)
+
+
+def _handed(department: "DepartmentDecider", work: Work) -> str:
+    """The rule that kept back the answer of whom its code has handed the task to, last; code itself names no rules."""
+    steps = department.state.steps.get(work.task, {})
+    handed = [step for _, step in sorted(steps.items()) if step.call == "hand" and step.done]
+    return handed[-1].breach if handed else ""
 
 
 def reply_fault(department: "DepartmentDecider", work: Work, value: Fields, text: str) -> str:

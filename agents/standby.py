@@ -171,7 +171,7 @@ def _how_it_went(department: "DepartmentDecider", work: Work, done: Done, now_ms
             return "slow" if agent.backups and took_ms > slow_ms else "well"
         case "refused":
             return "well"
-        case "failed" if _own(department, work):
+        case "failed" if _own(department, work) and (agent.backups or not done.breach):  # who only says too much works
             return "sick"
         case "expired" if _own(department, work) and took_ms >= min(slow_ms, own_ms * SLOW_SHARE):
             return "sick"

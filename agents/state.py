@@ -35,6 +35,7 @@ class Step(msgspec.Struct, omit_defaults=True):
     count: int = 0  # how often it was
     doubt: str = ""  # why nobody knows whether it happened
     changed: bool = False  # hand: as its Stepped says
+    breach: str = ""  # the same
     free: str = ""  # it did not happen and may be called again; who knows: "asked", "resolved"
 
 

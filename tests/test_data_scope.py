@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mai.agents.contracts import Contracts
 from mai.agents.data_scope import Scopes, Way, is_department
 from mai.agents.events import HopRefused, ReplyBreached
-from mai.agents.inputs import Answered, Arrived
+from mai.agents.inputs import Answered, Arrived, Call
 from mai.agents.leaves import Leaves, covered, declared, paths, withheld_by
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Organisation
@@ -131,6 +131,21 @@ def test_a_reply_that_may_not_leave_stays_inside(value: dict[str, Any], rule: st
     (breached,) = [event for event in desk.events if isinstance(event, ReplyBreached)]
     assert breached.rule == rule and breached.withheld == {"text": "said", "value": value, "reason": ""}
     assert desk.folds()
+
+
+def test_code_of_a_coordinator_passes_the_rule_on() -> None:
+    """Who hands a task on by code of its own, and fails as the answer may not leave, lets its board know the rule."""
+    whole = company()
+    lead = Agent(name="coordinator", rank="coordinator", handler="w.py:lead")
+    made = msgspec.structs.replace(whole.departments[0], agents=(BUILT_IN[0], lead, CLERK))
+    desk = Desk(msgspec.structs.replace(whole, departments=(made, whole.departments[1])), "people")
+    desk.feed(Arrived(Task("r/1", "r", "acme/client", "people.who", "", {"employee": 7}, 9), NOW_MS + LIMIT_MS))
+    desk.feed(Call(desk.work("coordinator").task, 1, "hand", {"to": "clerk"}))
+    desk.report("clerk", value={"name": "Ann", "employee": 7, "salary": SALARY})
+    desk.report("coordinator", "failed", reason="the clerk did not")
+    result = desk.results()[0]
+    assert (result.state, result.breach) == ("failed", "it has a field that people.who does not name")
+    assert result.reason.startswith("people withholds its reply") and desk.folds()
 
 
 def test_a_text_goes_to_the_client_and_not_to_another_department() -> None:

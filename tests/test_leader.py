@@ -179,7 +179,8 @@ def test_without_a_ruling_the_contract_decides(lead: Callable[..., Lone], ruling
 def test_the_contract_cannot_be_overruled(lead: Callable[..., Lone]) -> None:
     """A reply that breaks it is withheld before the model is asked."""
     lone = lead("x", "support.bad", {}, ruling="sign")
-    assert lone.result().state == "failed" and "does not keep to support.bad" in lone.result().reason
+    assert lone.result().state == "failed" and "which does not keep to its contract support.bad" in lone.result().reason
+    assert lone.result().breach == "it has a field that support.bad does not name"
     assert asked(lone) == []
 
 
