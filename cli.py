@@ -40,6 +40,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "chart": "mai.daemon.file_commands",
     "check": "mai.daemon.file_commands",
     "client": "mai.daemon.client_commands",
+    "doctor": "mai.daemon.doctor_commands",
     "drain": "mai.daemon.holding_commands",
     "effects": "mai.daemon.effects_commands",
     "verify": "mai.daemon.verify_commands",

@@ -23,11 +23,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mai.agents.cells import Cells
 from mai.agents.context import Answer, Assignment, Context, Memories, Refusal, Reply
 from mai.agents.organisation import Agent
 from mai.agents.pipes import Pipe
@@ -86,9 +86,9 @@ class Programs:
     can go on.
     """
 
-    def __init__(self, files: Path, base: Path, most: int, wake: Callable[[str], None]) -> None:
-        """`files`: where they work; `base`: what paths among their arguments are relative to."""
-        self._files, self._base, self._most, self._wake = files, base, most, wake
+    def __init__(self, cells: Cells, most: int, wake: Callable[[str], None]) -> None:
+        """`cells`: where they work; its base is what paths among their arguments are relative to."""
+        self._cells, self._base, self._most, self._wake = cells, cells.base, most, wake
         self._idle: dict[str, list[Program]] = {}
         self._busy: dict[str, Program] = {}  # by task
         self._asking: set[str] = set()  # tasks of programs that wait for others
@@ -173,7 +173,9 @@ class Programs:
             program.kill()
             program = None
         try:
-            program = program or Program(agent.name, agent.command, self._files, self._base)
+            if program is None:
+                cell = self._cells.cell("agents", agent.name, agent.files, located(agent.command, self._base))
+                program = Program(agent.name, agent.command, cell, self._base)
         except (OSError, ValueError) as error:
             raise Refusal(f"the command of {agent.name} cannot be started: {error}", "failed") from None
         program.task, program.free = task, False

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from mai.agents.pipes import Pipe
 from mai.agents.plain import readable
+from mai.sandbox.cell import Cell
 from mai.sandbox.life import die_with_parent
 from mai.sandbox.orphans import done, mine
 
@@ -38,20 +39,16 @@ class Job:
     """One running child. `outcome` is there once it has ended."""
 
     def __init__(
-        self, command: list[str], given: bytes, *, files: Path, environment: dict[str, str], limit_s: float, limit_bytes: int
-    ) -> None:
-        """Start it in the directory `files`. Raises OSError or ValueError."""
+        self, command: list[str], given: bytes, *,
+        where: Cell | Path, environment: dict[str, str], limit_s: float, limit_bytes: int,
+    ) -> None:  # fmt: skip
+        """Start it in a cell, which is used up, or without walls in a directory. Raises OSError or ValueError."""
         self.outcome: Outcome | None = None
         self.until_s = time.monotonic() + limit_s
         self._limit_s, self._limit_bytes = limit_s, limit_bytes
         self._given, self._output, self._errors = memoryview(given), bytearray(), bytearray()
         self._logged = 0
-        parent = os.getpid()
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            cwd=files, env=environment, process_group=0,
-            preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509  one prctl between fork and exec, nothing is allocated
-        )  # fmt: skip
+        self._process = _started(command, where, environment)
         streams = (self._process.stdin, self._process.stdout, self._process.stderr)
         self._stdin, self._stdout, self._stderr = (stream.fileno() for stream in streams if stream)
         for descriptor in (self._stdin, self._stdout, self._stderr):
@@ -169,6 +166,20 @@ class Job:
         os.close(self._pidfd)
         for descriptor in tuple(self._open):
             self._shut(descriptor)
+
+
+def _started(command: list[str], where: Cell | Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    parent = os.getpid()
+    home, more, enter = (where.home, where.environment, where.enter) if isinstance(where, Cell) else (where, {}, die_with_parent)
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
+            cwd=home, env={**environment, **more},
+            preexec_fn=lambda: enter(parent),  # noqa: PLW1509  a few system calls that were prepared
+        )  # fmt: skip
+    finally:
+        if isinstance(where, Cell):
+            where.close()
 
 
 def _readable(descriptor: int) -> bool:

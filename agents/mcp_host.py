@@ -7,10 +7,13 @@ the first need of it, and anew when that has ended; it ends, and all servers wit
 import asyncio
 import os
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mai.agents.cells import Cells
 from mai.agents.plain import NotPlain, plain, said
 
 if TYPE_CHECKING:
@@ -23,8 +26,10 @@ LINE_BYTES = 1 << 27  # from the department, which keeps its own bounds
 class Host:
     """All servers of one department."""
 
-    def __init__(self, commands: dict[str, list[str]], limit_bytes: int, output: int) -> None:
-        self._commands, self._limit_bytes, self._output = commands, limit_bytes, output
+    def __init__(self, given: dict[str, Any], output: int) -> None:
+        """`given`: the first line."""
+        self._given, self._limit_bytes, self._output = given["servers"], given["limit_bytes"], output
+        self._cells = Cells(Path(given["home"]), Path(given["base"]), [Path(one) for one in given["secret"]])
         self._servers: dict[str, Server] = {}
         self._errands: dict[int, asyncio.Task[None]] = {}
 
@@ -44,7 +49,9 @@ class Host:
 
         if name not in self._servers or self._servers[name].why:
             # Room for what stands around a value, and for its being there twice: as text and as structured content.
-            self._servers[name] = Server(name, self._commands[name], 4 * self._limit_bytes)
+            given = self._given[name]
+            cell = partial(self._cells.cell, "servers", name, given["files"], given["command"])
+            self._servers[name] = Server(name, given["command"], cell, 4 * self._limit_bytes)
         return self._servers[name]
 
     async def _call(self, line: dict[str, Any], again: bool = False) -> None:
@@ -109,7 +116,7 @@ async def serve(output: int) -> None:
     reader = asyncio.StreamReader(limit=LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     first = msgspec.json.decode(await reader.readline())
-    host = Host(first["servers"], first["limit_bytes"], output)
+    host = Host(first, output)
     write(output, {"ready": True})
     try:
         while line := await reader.readline():

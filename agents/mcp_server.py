@@ -9,8 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, cast
 
 import anyio
@@ -26,7 +25,7 @@ from mcp_types import RequestParamsMeta
 
 from mai.agents.plain import readable, said
 from mai.agents.program import environment
-from mai.sandbox.life import die_with_parent
+from mai.sandbox.cell import Cell
 from mai.sandbox.version import VERSION
 
 START_S: Final = 30.0  # from its start to its list of tools; a call that comes meanwhile waits no longer than its own time
@@ -49,10 +48,11 @@ class Failed(Exception):
 class Server:
     """One life of a server. `why` says why it is of no use any more."""
 
-    def __init__(self, name: str, command: list[str], line_bytes: int) -> None:
+    def __init__(self, name: str, command: list[str], cell: Callable[[], Cell], line_bytes: int) -> None:
+        """`cell` makes where it works."""
         self.name, self.why = name, ""
         self.tools: dict[str, Tool] = {}
-        self._command, self._line_bytes = command, line_bytes
+        self._command, self._cell, self._line_bytes = command, cell, line_bytes
         self._garbage, self._last = 0, ""
         self._validators: dict[str, Validator] = {}
         self._session: ClientSession | None = None
@@ -126,12 +126,15 @@ class Server:
     # -- its process
     @contextlib.asynccontextmanager
     async def _process(self) -> AsyncIterator[tuple[Any, Any]]:
-        parent = os.getpid()
-        process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=self._line_bytes,
-            env={**environment(), "HOME": str(Path.cwd())}, process_group=0,
-            preexec_fn=lambda: die_with_parent(parent),  # one prctl between fork and exec, nothing is allocated
-        )  # fmt: skip
+        parent, cell = os.getpid(), self._cell()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=self._line_bytes,
+                cwd=cell.home, env={**environment(), **cell.environment}, process_group=0,
+                preexec_fn=lambda: cell.enter(parent),  # a few system calls that were prepared
+            )  # fmt: skip
+        finally:
+            cell.close()
         send, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         sent, take = anyio.create_memory_object_stream[SessionMessage](0)
         pumps = [asyncio.create_task(self._pump_in(process, send)), asyncio.create_task(self._pump_out(process, take))]

@@ -15,7 +15,7 @@ from mai.agents.memory_scope import Keeping, MemoryScope
 from mai.agents.metering import Metrics
 from mai.agents.models import Budget, Models, Routing
 from mai.agents.objectives import Objectives, OwnObjectives
-from mai.agents.parts import Bytes, Count, Fields, Name, Part, Seconds, ToolName, Word
+from mai.agents.parts import Access, Bytes, Count, Fields, Name, Part, Seconds, ToolName, Word
 from mai.agents.remedies import PREFIX, Operations
 from mai.agents.watching import OwnWatching, Watching
 
@@ -51,6 +51,7 @@ class Server(Part, frozen=True, kw_only=True):
 
     name: Word
     command: tuple[str, ...]
+    files: Access = ""
 
 
 class Tool(Part, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class Tool(Part, frozen=True, kw_only=True):
     name: ToolName
     handler: str = ""  # `file.py:function`
     command: tuple[str, ...] = ()  # its arguments come as JSON on standard input, its value goes to standard output
+    files: Access = ""  # of a command: may it see the department's data, or change it?
     server: str = ""  # one of the department's servers
     tool: str = ""  # the server's name for it, by default the same
     input: Fields = field(default_factory=dict)  # what a command, or a function without annotations, takes
@@ -88,6 +90,7 @@ class Agent(Part, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()  # of its department; kind model: also contracts to ask for, `remember`, `conclude`
     handler: str = ""  # kind python: `file.py:function`
     command: tuple[str, ...] = ()  # kind command: an executable and its arguments
+    files: Access = ""  # kind command: may it see the department's data, or change it?
     model: str = ""  # kind model: the name of a model; by default the organisation's
     turns: Count = 8  # kind model: how often one task may ask the model
     tokens: Count = 50_000  # kind model: of one task, input and output together

@@ -1,6 +1,6 @@
 """What the tables of an organisation file are made of: names, numbers with bounds, and tables that know their keys. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,8 @@ ToolName = Annotated[str, Meta(pattern=r"\A(remedy\.)?[a-z][a-z0-9_]*\Z", max_le
 Seconds = Annotated[float, Meta(ge=0.05, le=86_400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1 << 10, le=1 << 26)]
+
+Access = Literal["", "read", "write"]  # of a program to the data of its department
 
 Fields = dict[str, object]  # name -> a type's name ("int", "list[str]", "date?"), a list of one table, or a table
 

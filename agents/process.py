@@ -58,7 +58,7 @@ class DepartmentProcess(Linked):
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
         self.decider = self._decider()
-        self.runner = Runner(self.decider, self.home, self.left)
+        self.runner = Runner(self.decider, self.home, self.left, (place.state, place.run))
         self._prepare()
         self.dial()
         self.shell = Shell(

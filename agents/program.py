@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.sandbox.life import die_with_parent
+from mai.sandbox.cell import Cell
 from mai.sandbox.orphans import done, mine
 
 LINE_BYTES: Final = 1 << 20
@@ -36,8 +36,8 @@ class Program:
     `task` is what it has, `free` whether it has answered it, `closed` says why there will be no further line.
     """
 
-    def __init__(self, agent: str, command: tuple[str, ...], files: Path, base: Path, line_bytes: int = LINE_BYTES) -> None:
-        """Start it in the directory `files`; arguments that are files below `base` are found there.
+    def __init__(self, agent: str, command: tuple[str, ...], cell: Cell, base: Path, line_bytes: int = LINE_BYTES) -> None:
+        """Start it in this cell, which is used up; arguments that are files below `base` are found there.
 
         Raises OSError or ValueError.
         """
@@ -47,11 +47,14 @@ class Program:
         self._part = bytearray()
         self._unwritten = bytearray()
         parent = os.getpid()
-        self._process = subprocess.Popen(
-            located(command, base),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=files, process_group=0, env=environment(),
-            preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509  one prctl between fork and exec, nothing is allocated
-        )  # fmt: skip
+        try:
+            self._process = subprocess.Popen(
+                located(command, base), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                cwd=cell.home, process_group=0, env={**environment(), **cell.environment},
+                preexec_fn=lambda: cell.enter(parent),  # noqa: PLW1509  a few system calls that were prepared
+            )  # fmt: skip
+        finally:
+            cell.close()
         mine(self._process.pid)
         assert self._process.stdin is not None and self._process.stdout is not None
         self.stdin, self.stdout = self._process.stdin.fileno(), self._process.stdout.fileno()

@@ -179,6 +179,8 @@ def agent_can_work(scene: Scene, department: Department, agent: Agent, where: Ke
         yield (*where, "handler"), f"{label} is of rank {agent.rank} and has neither a handler nor a command", hint
     if agent.handler and (wrong := scene.sources.function(agent.handler, AGENT)):
         yield (*where, "handler"), f"{label}: {wrong[0]}", wrong[1]
+    if agent.files and not agent.command:
+        yield (*where, "files"), f"{label} has the key files and is no command", "it is for programs: leave it out"
     if agent.command and (wrong := scene.sources.executable(agent.command[0])):
         yield (*where, "command"), f"{label}: {wrong[0]}", wrong[1]
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from mai.agents.bounded import OURS, TooLong, bounded
+from mai.agents.cells import Cells
 from mai.agents.command import Line, Programs, Seat
 from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Reply, Waiting
 from mai.agents.decider import Tick, room_bytes
@@ -72,8 +73,8 @@ class Running:
 class Runner:
     """All workers' code of one department."""
 
-    def __init__(self, decider: DepartmentDecider, home: Path, left: str = "") -> None:
-        """`left`: the traceback that the last death of this process left, if it was one."""
+    def __init__(self, decider: DepartmentDecider, home: Path, left: str = "", secret: tuple[Path, ...] = ()) -> None:
+        """`left`: the traceback that the last death of this process left, if it was one; `secret`: what no program may see."""
         self.decider, self.state, self.limits, self._left = decider, decider.state, decider.limits, left
         self.shell: Shell  # set by the process, which makes the shell after us
         self.files = home / "files"
@@ -81,10 +82,9 @@ class Runner:
         self.value_bytes = room_bytes(self.limits.message_bytes)
         base = Path(decider.mandate.organisation.base)
         self.handlers = Handlers(base, self.files, self.limits.turn_s, self.value_bytes)
-        self.programs = Programs(self.files, base, self.limits.running, self.wake)
-        self.toolbox = Toolbox(
-            decider.own, self.handlers, self.files, base, running=self.limits.running, limit_bytes=self.value_bytes
-        )
+        cells = Cells(home, base, secret)
+        self.programs = Programs(cells, self.limits.running, self.wake)
+        self.toolbox = Toolbox(decider.own, self.handlers, cells, running=self.limits.running, limit_bytes=self.value_bytes)
         self.undoing = Undoing(self)
         self._ready: OrderedDict[str, None] = OrderedDict()  # tasks that can begin or go on, in order
         self._running: dict[str, Running] = {}

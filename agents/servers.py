@@ -3,7 +3,8 @@
 That process starts with the first need, ends with us, and is started again after its death, later each time. What we
 write to it is one JSON object a line:
 
-    {"servers": {"files": ["python", "server.py"]}, "limit_bytes": 1000000}          first of all; it answers {"ready": true}
+    {"servers": {"files": {"command": ["python", "server.py"], "files": "read"}}, "limit_bytes": 1000000,
+     "home": "/…/acme/support", "base": "/etc/mai", "secret": ["/…"]}                first of all; it answers {"ready": true}
     {"id": 7, "server": "files", "tool": "read", "input": {...}, "key": "r/1/2", "limit_s": 4.0}
     {"id": 8, "tools": ["files"], "limit_s": 30.0}
     {"drop": 7}                                                                      nobody waits for it any more
@@ -15,12 +16,13 @@ and it answers {"id": 7, "value": ...} or {"id": 7, "refused": "why", "late": tr
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from mai.agents.cells import Cells, named, ours
 from mai.agents.organisation import Server, Tool
+from mai.agents.parts import Access
 from mai.agents.pipes import Pipe
 from mai.agents.plain import readable
 from mai.agents.program import Program, located
@@ -45,8 +47,8 @@ class Errand(msgspec.Struct):
 class Servers:
     """The host, and what it has been asked for. Answers come as `done(answer)` while a pipe is served or in `tend`."""
 
-    def __init__(self, servers: tuple[Server, ...], files: Path, base: Path, limit_bytes: int) -> None:
-        self._servers, self._files, self._base, self._limit_bytes = servers, files, base, limit_bytes
+    def __init__(self, servers: tuple[Server, ...], cells: Cells, limit_bytes: int) -> None:
+        self._servers, self._cells, self._limit_bytes = servers, cells, limit_bytes
         self._host: Program | None = None
         self._ready = False
         self._started_s, self._deaths = 0.0, 0
@@ -93,12 +95,22 @@ class Servers:
             return
         self._started_s, self._ready = time.monotonic(), False
         try:
-            self._host = Program("tool servers", HOST, self._files, self._base, 2 * self._limit_bytes + (1 << 16))
+            words = [word for one in self._servers for word in named(located(one.command, self._cells.base))]
+            cell = self._cells.cell("servers", files=self._most, more=[*ours(), *words])
+            self._host = Program("tool servers", HOST, cell, self._cells.base, 2 * self._limit_bytes + (1 << 16))
         except (OSError, ValueError) as error:
             self._died(f"cannot be started: {error}")
             return
-        commands = {server.name: located(server.command, self._base) for server in self._servers}
-        self._host.write({"servers": commands, "limit_bytes": self._limit_bytes})
+        cells = self._cells
+        servers = {one.name: {"command": located(one.command, cells.base), "files": one.files} for one in self._servers}
+        places = {"home": str(cells.home), "base": str(cells.base), "secret": [str(one) for one in cells.secret]}
+        self._host.write({"servers": servers, "limit_bytes": self._limit_bytes, **places})
+
+    @property
+    def _most(self) -> Access:
+        """The host may do what one of its servers may."""
+        wanted = {one.files for one in self._servers}
+        return "write" if "write" in wanted else "read" if "read" in wanted else ""
 
     @property
     def _next_s(self) -> float:

@@ -57,6 +57,9 @@ def tool_can_be_called(scene: "Scene", department: Department, tool: Tool, where
     if tool.server and tool.server not in servers and scene.findings.sound(where, "server"):
         hint = nearest(tool.server, servers, f"the servers of {department.name}")
         yield (*where, "server"), f"{label} is at the server {shown(tool.server)}, which {department.name} has not", hint
+    if tool.files and not tool.command:
+        hint = "a function gets them anyway, a server has the key itself: leave it out"
+        yield (*where, "files"), f"{label} has the key files and is no command", hint
     if tool.tool and not tool.server:
         yield (*where, "tool"), f"{label} has the key tool and no server", "it is a server's name for its tool: leave it out"
 

@@ -7,11 +7,11 @@ A function returns at once. The others run beside the loop, which waits for thei
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from mai.agents.cells import Cells
 from mai.agents.fields import Shape
 from mai.agents.handlers import Handlers, Used
 from mai.agents.organisation import Department, Tool
@@ -59,23 +59,23 @@ class Order(NamedTuple):
         return {**environment(), "MAI_KEY": self.key, **({"MAI_ASK": self.key} if self.asks else {})}
 
 
-def _servers(own: Department, files: Path, base: Path, limit_bytes: int) -> "Servers | None":
+def _servers(own: Department, cells: Cells, limit_bytes: int) -> "Servers | None":
     """The servers of a department; what one does without it does not import."""
     if not own.servers:
         return None
     from mai.agents.servers import Servers
 
-    return Servers(own.servers, files, base, limit_bytes)
+    return Servers(own.servers, cells, limit_bytes)
 
 
 class Toolbox:
     """The tools of a department; at most `running` commands run at once."""
 
-    def __init__(self, own: Department, handlers: Handlers, files: Path, base: Path, *, running: int, limit_bytes: int) -> None:
-        """`files`: where commands and servers work; `base`: what paths are relative to; `limit_bytes`: of a tool's value."""
-        self._own, self._handlers, self._files, self._base = own, handlers, files, base
+    def __init__(self, own: Department, handlers: Handlers, cells: Cells, *, running: int, limit_bytes: int) -> None:
+        """`cells`: where commands and servers work; `limit_bytes`: of a tool's value."""
+        self._own, self._handlers, self._cells = own, handlers, cells
         self._running, self._limit_bytes = running, limit_bytes
-        self._servers = _servers(own, files, base, limit_bytes)
+        self._servers = _servers(own, cells, limit_bytes)
         self._waiting: dict[Step, Order] = {}
         self._jobs: dict[Step, tuple[Job, Tool]] = {}
         self._errands: dict[Step, int] = {}
@@ -164,10 +164,11 @@ class Toolbox:
             step = next(iter(self._waiting))
             order = self._waiting.pop(step)
             order.begin()
+            command = located(order.command, self._cells.base)
             try:
                 job = Job(
-                    located(order.command, self._base), msgspec.json.encode(order.given),
-                    files=self._files, environment=order.environment,
+                    command, msgspec.json.encode(order.given),
+                    where=self._cells.cell("tools", order.tool.name, order.tool.files, command), environment=order.environment,
                     limit_s=order.tool.timeout_s, limit_bytes=self._limit_bytes,
                 )  # fmt: skip
             except (OSError, ValueError) as error:

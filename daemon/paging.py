@@ -45,7 +45,7 @@ class Pager:
             raise Refused(f"{MOST} calls are under way")
         command = located(self._operations.page, self._base)
         self._calls[str(what["id"])] = Job(
-            command, msgspec.json.encode(what), files=self._place.watchdog, environment=environment(),
+            command, msgspec.json.encode(what), where=self._place.watchdog, environment=environment(),
             limit_s=self._operations.page_s, limit_bytes=OUTPUT_BYTES,
         )  # fmt: skip
         return f"{command[0]} was called"

@@ -8,6 +8,7 @@ import sys
 
 import msgspec
 
+from mai.agents.cells import ours
 from mai.agents.decider import room_bytes
 from mai.agents.events import Event
 from mai.agents.job import Job
@@ -18,6 +19,7 @@ from mai.agents.program import environment
 from mai.agents.shell import Shell, now_ms
 from mai.daemon.net_tool import CERTIFICATES, Given, Result
 from mai.daemon.tooling import Happened, Lost, OpenUse, ToolEnded, ToolsDecider, Wanted
+from mai.sandbox.cell import Cell
 from mai.sandbox.place import Place
 
 CHILD = (sys.executable, "-P", "-m", "mai.daemon.net_tool")
@@ -91,12 +93,15 @@ class ToolsProcess(Linked):
         tool = self.decider.tool(use)
         assert tool is not None, "a use that has begun is in its agent's scope"
         files = self.files / use.tool.partition(".")[0]
-        files.mkdir(mode=0o700, parents=True, exist_ok=True)
         given = Given(self.organisation.base, str(files), tool, use.input, use.key, self.value_bytes, bool(use.doubt))
         certificates = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
         try:
+            cell = Cell(
+                files, runs=(self.organisation.base, *ours()), reads=certificates.values(),
+                hidden=(self.home, self.place.state, self.place.run), network=True,
+            )  # fmt: skip
             self.jobs[use.id] = Job(
-                list(CHILD), msgspec.json.encode(given), files=files, environment={**environment(), **certificates},
+                list(CHILD), msgspec.json.encode(given), where=cell, environment={**environment(), **certificates},
                 limit_s=tool.timeout_s + START_S, limit_bytes=self.value_bytes + AROUND_BYTES,
             )  # fmt: skip
         except (OSError, ValueError) as error:

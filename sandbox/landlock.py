@@ -64,22 +64,32 @@ def restrict(rules: Iterable[tuple[str | os.PathLike[str], int]], connect: Itera
 
     A path that is not there gives nothing. `connect` None: TCP is left as it is. Raises OSError; ENOSYS without Landlock.
     """
+    made = ruleset(rules, connect)
+    try:
+        prctl(_NO_NEW_PRIVS, 1)
+        call("landlock_restrict_self", made, 0)
+    finally:
+        os.close(made)
+
+
+def ruleset(rules: Iterable[tuple[str | os.PathLike[str], int]], connect: Iterable[int] | None = ()) -> int:
+    """The same, prepared: a descriptor for landlock_restrict_self(2), which a child may call between fork and exec."""
     if not abi():
         raise OSError(errno.ENOSYS, "this kernel has no Landlock")
     handled = _FIRST | sum(_BIT[name] for since, name in _LATER if abi() >= since)
     tcp = 0b11 if abi() >= 4 and connect is not None else 0  # bind and connect
     scoped = 0b11 if abi() >= 6 else 0  # abstract sockets and signals
     attributes = struct.pack("=QQQ", handled, tcp, scoped)[: 24 if abi() >= 6 else 16 if abi() >= 4 else 8]
-    ruleset = call("landlock_create_ruleset", attributes, len(attributes), 0)
+    made = call("landlock_create_ruleset", attributes, len(attributes), 0)
     try:
         for path, rights in rules:
-            _allow(ruleset, path, rights & handled)
+            _allow(made, path, rights & handled)
         for port in connect or () if tcp else ():
-            call("landlock_add_rule", ruleset, _NET_PORT, struct.pack("=QQ", _CONNECT_TCP, port), 0)
-        prctl(_NO_NEW_PRIVS, 1)
-        call("landlock_restrict_self", ruleset, 0)
-    finally:
-        os.close(ruleset)
+            call("landlock_add_rule", made, _NET_PORT, struct.pack("=QQ", _CONNECT_TCP, port), 0)
+    except OSError:
+        os.close(made)
+        raise
+    return made
 
 
 def _allow(ruleset: int, path: str | os.PathLike[str], rights: int) -> None:

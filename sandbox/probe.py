@@ -13,10 +13,9 @@ from typing import Final
 
 from mai.sandbox import capabilities, confine, landlock, limits, namespaces, outer, seccomp
 from mai.sandbox.syscalls import ARCH, KNOWN
-from mai.sandbox.walls import LAYERS, Layer, Layers, Walls
+from mai.sandbox.walls import LAYERS, NOT_WANTED, Layer, Layers, Walls
 
 SAID_BYTES: Final = 400
-NOT_WANTED: Final = "switched off by MAI_WALLS"
 HINTS: Final = {
     "namespaces": "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces), on Ubuntu with an"
     " AppArmor profile that has `userns,`; or start the daemon as root",

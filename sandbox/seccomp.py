@@ -39,6 +39,9 @@ _AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _NEW_NAMESPACES: Final = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _PUSHES_INPUT: Final = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: type on another's terminal
 _UNDOES: Final = (4, 35, 0x59616D61)  # PR_SET_DUMPABLE, PR_SET_MM, PR_SET_PTRACER
+_STREAMS: Final = (int(socket.SOCK_STREAM), int(socket.SOCK_SEQPACKET))
+_KIND: Final = 0xF  # of a socket; above it are flags
+_AND: Final = 0x54
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # bpf(4), as <linux/bpf_common.h> numbers them
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # places in struct seccomp_data
@@ -51,16 +54,26 @@ def install(families: frozenset[int] = UNIX, *, programs: bool = False, metadata
     `programs`: execve works, and what Node.js and compilers call. `metadata` False: of no file, not even its own. A refused
     call gives EPERM, a family EAFNOSUPPORT, an unknown call ENOSYS. Raises OSError; ENOSYS on a machine that is not known.
     """
+    filter_ = Filter(program(families, programs=programs, metadata=metadata))
+    prctl(_NO_NEW_PRIVS, 1)
+    call("seccomp", _SET_FILTER, _ALL_THREADS, filter_.header)
+
+
+class Filter:
+    """A filter, prepared: `header` is the struct sock_fprog for seccomp(2), good for as long as this lives."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = ctypes.create_string_buffer(data, len(data))
+        self.header = struct.pack("=HxxxxxxQ", len(data) // 8, ctypes.addressof(self._data))
+
+
+def program(families: frozenset[int], *, programs: bool, metadata: bool, alone: bool = False) -> bytes:
+    """The filter, struct sock_filter after struct sock_filter. Raises OSError on a machine that is not known.
+
+    `alone`: of pairs of sockets only those of streams: a pair of datagrams can be sent to any socket that has a path.
+    """
     if ARCH not in _AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"the system calls of {ARCH} are not known here")
-    data = program(families, programs=programs, metadata=metadata)
-    buffer = ctypes.create_string_buffer(data, len(data))
-    prctl(_NO_NEW_PRIVS, 1)
-    call("seccomp", _SET_FILTER, _ALL_THREADS, struct.pack("=HxxxxxxQ", len(data) // 8, ctypes.addressof(buffer)))
-
-
-def program(families: frozenset[int], *, programs: bool, metadata: bool) -> bytes:
-    """The filter, struct sock_filter after struct sock_filter."""
     refused = [name for name in REFUSED if not (programs and name in NEEDED_BY_PROGRAMS)]
     refused += [*([] if metadata else METADATA), *([] if programs else ["execve", "execveat"])]
     parts = [_op(_LOAD, _ARCHITECTURE), _op(_EQUAL, _AUDIT_ARCH[ARCH], 1), _op(_RETURN, _KILL), _op(_LOAD, _NUMBER)]
@@ -73,6 +86,10 @@ def program(families: frozenset[int], *, programs: bool, metadata: bool) -> byte
     parts += _on("clone", [_argument(0), _op(_ANY_BIT, _NEW_NAMESPACES, 0, 1), _no(errno.EPERM), _op(_RETURN, _ALLOW)])
     allowed = [one for family in sorted(families) for one in (_op(_EQUAL, family, 0, 1), _op(_RETURN, _ALLOW))]
     parts += _on("socket", [_argument(0), *allowed, _no(errno.EAFNOSUPPORT)])
+    if alone:
+        streams = [one for kind in _STREAMS for one in (_op(_EQUAL, kind, 0, 1), _op(_RETURN, _ALLOW))]
+        parts += _on("socketpair", [_argument(1), _op(_AND, _KIND), *streams, _no(errno.EACCES)])
+        parts += [] if families else _on("connect", [_no(errno.EACCES)])
     parts += _on("ioctl", _unless(1, _PUSHES_INPUT)) + _on("prctl", _unless(0, _UNDOES))
     for name, place in OWN.items():
         parts += _on(name, [_argument(place), _op(_EQUAL, 0, 0, 1), _op(_RETURN, _ALLOW), _no(errno.EPERM)])

@@ -21,7 +21,7 @@ libc.syscall.restype = held.syscall.restype = ctypes.c_long
 # name = number on x86_64 / on aarch64, "-" where there is none
 _TABLE: Final = """
 _sysctl=156/- acct=163/89 add_key=248/217 adjtimex=159/171 bpf=321/280 capset=126/91 chmod=90/- chown=92/-
-chroot=161/51 clock_adjtime=305/266 clock_settime=227/112 clone=56/220 clone3=435/435 close_range=436/436
+chroot=161/51 clock_adjtime=305/266 clock_settime=227/112 clone=56/220 clone3=435/435 close_range=436/436 connect=42/203
 delete_module=176/106 execve=59/221 execveat=322/281 fanotify_init=300/262 fanotify_mark=301/263 fchmodat=268/53
 fchmodat2=452/452 fchownat=260/54 finit_module=313/273 fsconfig=431/431 fsetxattr=190/7 fsmount=432/432 fsopen=430/430
 fspick=433/433 futimesat=261/- init_module=175/105 inotify_init=253/- inotify_init1=294/26 io_uring_enter=426/426
@@ -37,7 +37,7 @@ process_mrelease=448/448 process_vm_readv=310/270 process_vm_writev=311/271 ptra
 quotactl_fd=443/443 reboot=169/142 remap_file_pages=216/234 removexattr=197/14 request_key=249/218
 rt_tgsigqueueinfo=297/240 sched_setaffinity=203/122 seccomp=317/277 semctl=66/191 semget=64/190 semop=65/193
 semtimedop=220/192 setdomainname=171/162 sethostname=170/161 setns=308/268 setpriority=141/140 settimeofday=164/170
-setxattr=188/5 shmat=30/196 shmctl=31/195 shmget=29/194 socket=41/198 swapoff=168/225 swapon=167/224 sysfs=139/-
+setxattr=188/5 shmat=30/196 shmctl=31/195 shmget=29/194 socket=41/198 socketpair=53/199 swapoff=168/225 swapon=167/224 sysfs=139/-
 syslog=103/116 umount2=166/39 unshare=272/97 uselib=134/- userfaultfd=323/282 ustat=136/- utime=132/- utimensat=280/88
 utimes=235/- vhangup=153/58 vmsplice=278/75"""
 

@@ -19,6 +19,7 @@ LAYERS: Final[dict[Layer, str]] = {  # in the order in which they are put up
     "landlock": "a list of what may be read and written",
     "seccomp": "no system call that no department needs",
 }
+NOT_WANTED: Final = "switched off by MAI_WALLS"  # why a layer is missing, then
 SETTING: Final = "MAI_CONFINE"  # of the child's environment: a `Confinement`, which it takes out before anything else
 
 

@@ -1,6 +1,8 @@
 """A department's process without its wire: the real ledger, decider, shell and runner. The test is Mai."""
 
+import os
 import select
+import signal
 import textwrap
 import time
 from collections import Counter
@@ -105,11 +107,27 @@ def fold(decider: DepartmentDecider, ledger: Ledger) -> dict[Row, Any]:
     return {row: msgspec.to_builtins(value) for row, value in rows if value is not None}
 
 
+def struck(base: Path, organisation: Organisation, sign: Path) -> int:
+    """One more life in a child process, which is killed once this file is there; its exit status."""
+    if not (child := os.fork()):
+        Lone(base, organisation).settle()
+        os._exit(0)
+    while not sign.exists() and not os.waitpid(child, os.WNOHANG)[0]:
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 class Lone:
     """One life of the department; `again()` is the next one, after a kill."""
 
-    def __init__(self, home: Path, organisation: Organisation, left: str = "") -> None:
-        self.home, self.organisation = home, organisation
+    def __init__(self, base: Path, organisation: Organisation, left: str = "") -> None:
+        """`base`: where its code lies; `files` beside it leads to the department's."""
+        self.base, self.home, self.organisation = base, base / "home", organisation
+        home = self.home
+        home.mkdir(exist_ok=True)
+        if not (base / "files").is_symlink():
+            (base / "files").symlink_to(home / "files")
         self.ledger = Ledger(home / "ledger.db", ME)
         self.decider = self.make_decider()
         self.runner = Runner(self.decider, home, left)
@@ -284,7 +302,7 @@ class Lone:
     def again(self) -> "Lone":
         """Kill it: what was not committed is lost; what was running is marked. Then the next life."""
         self.close()
-        return Lone(self.home, self.organisation)
+        return Lone(self.base, self.organisation)
 
     def close(self) -> None:
         """End it."""

@@ -56,6 +56,7 @@ rank = "operator"
 charter = "Opens the gate."
 skills = ["gate"]
 command = ["sh", "porter.sh"]
+files = "read"
 
 [[departments.support.contracts]]
 name = "refund"
@@ -119,7 +120,7 @@ async def desk(ctx, task):
     return Answer(f"Order {task.input['order']} was refunded.", reply.value)
 """
 PORTER = """while IFS= read -r task; do
-    read -r word <gate
+    read -r word <"$MAI_FILES/gate"
     printf '{"text": "The gate is open: %s."}\\n' "$word"
 done
 """

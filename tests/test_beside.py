@@ -13,10 +13,10 @@ from mai.agents.organisation import Agent, Tool
 from tests.lone import COUNTED, TOOL, Lone, desk, organisation
 
 # each waits until the other has begun: one after the other they would never end
-MEET = "echo x >> $1; until [ -s $2 ]; do sleep 0.01; done; echo '\"'$1'\"'"
+MEET = "cd $MAI_FILES; echo x >> $1; until [ -s $2 ]; do sleep 0.01; done; echo '\"'$1'\"'"
 PAIR = (
-    Tool(name="left", command=("/bin/sh", "-c", MEET, "sh", "l", "r"), effect="idempotent"),
-    Tool(name="right", command=("/bin/sh", "-c", MEET, "sh", "r", "l"), effect="idempotent"),
+    Tool(name="left", command=("/bin/sh", "-c", MEET, "sh", "l", "r"), files="write", effect="idempotent"),
+    Tool(name="right", command=("/bin/sh", "-c", MEET, "sh", "r", "l"), files="write", effect="idempotent"),
 )
 MIXED = """
 async def desk(ctx, task):

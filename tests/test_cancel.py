@@ -250,8 +250,8 @@ def test_an_undoing_that_kills_its_process_is_given_up(tmp_path: Path) -> None:
 def test_a_command_undoes_beside_the_loop(tmp_path: Path) -> None:
     """A program gets undoes, input and value on its standard input, and its key in MAI_KEY."""
     script = tmp_path / "undo.sh"
-    script.write_text('read -r line; echo "$MAI_KEY $line" >>undone\n')
-    undo = Tool(name="unbook", command=("sh", str(script)), effect="opaque")
+    script.write_text('read -r line; echo "$MAI_KEY $line" >>"$MAI_FILES/undone"\n')
+    undo = Tool(name="unbook", command=("sh", str(script)), files="write", effect="opaque")
     lone = at_work(tmp_path, BOOK, undo)
     lone.say(ORDER)
     lone.settle()
@@ -266,7 +266,9 @@ def test_a_command_undoes_beside_the_loop(tmp_path: Path) -> None:
 
 def test_a_program_at_work_is_ended(tmp_path: Path) -> None:
     """A command of the cancelled request is killed; whether it happened is in doubt, and said."""
-    wait = Tool(name="wait", command=("sh", "-c", "echo >begun; sleep 1000"), effect="opaque", timeout_s=3600)
+    wait = Tool(
+        name="wait", command=("sh", "-c", 'echo >"$MAI_FILES/begun"; sleep 1000'), files="write", effect="opaque", timeout_s=3600
+    )
     code = 'async def desk(ctx, task):\n    await ctx.tool("wait")'
     lone = Lone(tmp_path, desk(tmp_path, code, Agent(name="other", rank="operator", handler="w.py:desk"), tools=(wait,)))
     lone.task()

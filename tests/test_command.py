@@ -163,7 +163,9 @@ def test_a_program_that_speaks_unasked_is_replaced(tmp_path: Path) -> None:
     lone = command(tmp_path, script)
     lone.task(ident="r/1")
     lone.settle()
-    while not (lone.runner.files / "spoken").exists() and psutil.Process().children():  # if heard at once, it is gone already
+    while (
+        not (lone.home / "work" / "agents" / "desk" / "spoken").exists() and psutil.Process().children()
+    ):  # if heard at once, it is gone already
         time.sleep(0.01)
     lone.task(ident="r/2")
     lone.settle()
@@ -194,7 +196,7 @@ def test_what_it_has_started_ends_with_it(tmp_path: Path, end: str) -> None:
     script = SAY + f"child = subprocess.Popen(['sleep', '600'], stdout=2)\nopen('pid', 'w').write(str(child.pid))\n{end}"
     lone = command(tmp_path, script)
     assert lone.ask().state == "failed"
-    pid = int((lone.runner.files / "pid").read_text())
+    pid = int((lone.home / "work" / "agents" / "desk" / "pid").read_text())
     while psutil.pid_exists(pid) and alive(psutil.Process(pid)):  # the signal is on its way, or this test takes too long
         continue
     lone.close()

@@ -15,8 +15,7 @@ from mai.agents.events import EffectIntent, EffectQueried, EffectResolved, Effec
 from mai.agents.messages import Doubt, Result, Task, Use, Used
 from mai.agents.organisation import Agent, Limits, Organisation, Tool
 from mai.sandbox.points import arm
-from tests.lone import Lone, desk
-from tests.test_steps import die
+from tests.lone import Lone, desk, struck
 from tests.test_toolbox import script
 
 CODE = """
@@ -208,12 +207,14 @@ import os
 with open("acts", "a") as file: file.write(os.environ["MAI_KEY"] + " ")
 if not os.path.exists("again"):
     open("again", "w").close()
-    os.kill(os.getppid(), 9)
+    os.read(os.open("never", os.O_RDONLY), 1)
 """
     code = CODE.replace('return {"value": await', 'time.sleep(0.15)\n    return {"value": await')
-    organisation = desk(tmp_path, code, tools=(Tool(name="act", command=script(tmp_path, text), effect="opaque", timeout_s=30),))
+    act = Tool(name="act", command=script(tmp_path, text), files="write", effect="opaque", timeout_s=30)
+    organisation = desk(tmp_path, code, tools=(act,))
     begun(tmp_path, organisation)
-    assert die(tmp_path, organisation) == -9
+    os.mkfifo(tmp_path / "files" / "never")
+    assert struck(tmp_path, organisation, tmp_path / "files" / "again") == -9
     lone = Lone(tmp_path, organisation)
     lone.settle()
     lone = lone.again()
@@ -274,11 +275,10 @@ if not os.path.exists("again"):
 print('"again"')
 """
     asking = tmp_path / "asked.sh"
-    asking.write_text(f'test "$MAI_ASK" = "$MAI_KEY" || exit 4; cat >asked; {said}\n')
-    organisation = desk(
-        tmp_path, CODE,
-        tools=(Tool(name="act", command=script(tmp_path, text), effect="queryable", asked_by=("sh", "asked.sh"), timeout_s=30),),
-    )  # fmt: skip
+    asking.write_text(f'test "$MAI_ASK" = "$MAI_KEY" || exit 4; cat >"$MAI_FILES/asked"; {said}\n')
+    command, asked_by = script(tmp_path, text), ("sh", "asked.sh")
+    act = Tool(name="act", command=command, files="write", effect="queryable", asked_by=asked_by, timeout_s=30)
+    organisation = desk(tmp_path, CODE, tools=(act,))
     lone = Lone(tmp_path, organisation)
     lone.task()
     lone.settle()
@@ -304,7 +304,7 @@ os.read(os.open("gate", os.O_RDONLY), 1)
 def test_the_deadline_of_a_task_at_work(tmp_path: Path, effect: Any, doubts: int) -> None:
     """Its intents get an outcome before its end; a person is asked about what may not be repeated; what waited was not begun."""
     asked = {"asked_by": ("true",)} if effect == "queryable" else {}
-    hang = Tool(name="act", command=script(tmp_path, HANG), effect=effect, timeout_s=60, **asked)  # type: ignore[arg-type]
+    hang = Tool(name="act", command=script(tmp_path, HANG), files="write", effect=effect, timeout_s=60, **asked)  # type: ignore[arg-type]
     lone = Lone(tmp_path, desk(tmp_path, CODE, tools=(hang,), limits=Limits(running=1)))
     os.mkfifo(tmp_path / "files" / "gate")
     for ident, limit_ms in (("r/1", 2500), ("r/2", 1500)):  # the second waits for its place, and never begins

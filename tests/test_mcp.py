@@ -32,7 +32,7 @@ async def desk(ctx, task):
 
 def server(kind: str) -> Server:
     """One of the servers of tools.py."""
-    return Server(name=kind, command=(sys.executable, "-P", SERVERS, kind))
+    return Server(name=kind, command=(sys.executable, "-P", SERVERS, kind), files="write")
 
 
 def at(kind: str, *names: str, limit_s: float = LONG_S, effect: Any = "none") -> tuple[Tool, ...]:

@@ -12,8 +12,7 @@ from mai.agents.events import EffectIntent, EffectUnknown, Stepped
 from mai.agents.messages import Result, Use, Used
 from mai.agents.organisation import Limits, Tool
 from tests.conftest import alive
-from tests.lone import Lone, desk
-from tests.test_steps import die
+from tests.lone import Lone, desk, struck
 from tests.wired import waited
 
 USE = """
@@ -28,8 +27,8 @@ async def desk(ctx, task):
 
 
 def script(base: Path, text: str, name: str = "act.py") -> tuple[str, ...]:
-    """A command that runs this Python text."""
-    (base / name).write_text(text)
+    """A command that runs this Python text, in the department's data if it may see it."""
+    (base / name).write_text(f"import os; os.chdir(os.environ.get('MAI_FILES', '.'))\n{text}")
     return sys.executable, "-S", name
 
 
@@ -45,7 +44,8 @@ def told(lone: Lone) -> Any:
 
 def loose(base: Path, text: str, limits: Limits | None = None, **tool: Any) -> Lone:
     """A desk that uses the command `act` with the task's input, whatever that is."""
-    return Lone(base, desk(base, USE, tools=(Tool(name="act", command=script(base, text), **tool),), limits=limits))
+    act = Tool(name="act", command=script(base, text), files="write", **tool)
+    return Lone(base, desk(base, USE, tools=(act,), limits=limits))
 
 
 # -- functions
@@ -171,7 +171,7 @@ def test_the_declared_input_of_a_command(tmp_path: Path) -> None:
         except Refusal as refusal:
             return {"reason": refusal.reason, "schema": tools[0]["schema"]}
     """
-    tool = Tool(name="act", command=script(tmp_path, "open('ran', 'w')"), input={"order": "int"})
+    tool = Tool(name="act", command=script(tmp_path, "open('ran', 'w')"), files="write", input={"order": "int"})
     lone = Lone(tmp_path, desk(tmp_path, code, tools=(tool,)))
     value = lone.ask().value
     assert value["reason"] == "the tool act: order: expected int, found a text"
@@ -270,17 +270,17 @@ import os
 with open("keys", "a") as file: file.write(os.environ["MAI_KEY"] + " ")
 if not os.path.exists("again"):
     open("again", "w").close()
-    os.kill(os.getppid(), 9)
     os.read(os.open("never", os.O_RDONLY), 1)
 print(5)
 """
-    place = desk(tmp_path, USE, tools=(Tool(name="act", command=script(tmp_path, text), effect=effect, timeout_s=60),))
+    act = Tool(name="act", command=script(tmp_path, text), files="write", effect=effect, timeout_s=60)
+    place = desk(tmp_path, USE, tools=(act,))
     lone = Lone(tmp_path, place)
     os.mkfifo(tmp_path / "files" / "never")
     lone.task()
     lone.shell.commit()
     lone.close()
-    assert die(tmp_path, place) == -9
+    assert struck(tmp_path, place, tmp_path / "files" / "again") == -9
     lone = Lone(tmp_path, place)
     lone.settle()
     keys = (tmp_path / "files" / "keys").read_text().split()

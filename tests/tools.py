@@ -4,6 +4,8 @@ import os
 import sys
 import time
 
+DIED = os.path.join(os.environ.get("MAI_FILES", "."), "died")
+
 
 def honest() -> None:
     """A few tools; one describes itself with instructions, one adds a tool when it is called."""
@@ -45,16 +47,16 @@ def honest() -> None:
     @server.tool()
     def die() -> str:
         """End in the middle."""
-        with open("died", "a") as file:
+        with open(DIED, "a") as file:
             file.write("x")
         os._exit(3)
 
     @server.tool(structured_output=False)
     def died(key: str) -> str | None:
         """How often it has ended in the middle, for whatever key."""
-        with open("asked", "a") as asked:
+        with open(os.path.join(os.environ["MAI_FILES"], "asked"), "a") as asked:
             asked.write(key)
-        return str(os.stat("died").st_size) if os.path.exists("died") else None
+        return str(os.stat(DIED).st_size) if os.path.exists(DIED) else None
 
     @server.tool()
     def nothing(key: str) -> int | None:
