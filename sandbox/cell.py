@@ -116,7 +116,9 @@ def own_users() -> bool:
 
 
 def _path() -> list[str]:
-    return [path for path in os.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(path)]
+    """Where programs lie; of version managers (pyenv, asdf …), whose shims lead to what lies beside them, all of it."""
+    paths = [path for path in os.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(path)]
+    return [os.path.dirname(path) if os.path.basename(path) == "shims" else path for path in paths]
 
 
 def _call(name: str, *arguments: object) -> None:

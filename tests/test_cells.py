@@ -308,5 +308,5 @@ def test_a_cell_leaves_no_descriptor_open(tmp_path: Path) -> None:
             lone.task(ident=f"r/{n}")
         lone.settle()
 
-    assert opened(work) == 0
+    assert opened(work) <= 0
     lone.close()

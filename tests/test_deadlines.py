@@ -65,7 +65,8 @@ def test_a_tool_is_not_called_after_the_deadline(tmp_path: Path) -> None:
 
 def test_a_command_that_waits_for_its_place_is_not_started_after_the_deadline(tmp_path: Path) -> None:
     """The place gets free in the very turn in which the task expires."""
-    wait = Tool(name="wait", command=("sh", "-c", "echo x >>begun; while ! test -e go; do sleep 0.01; done"), timeout_s=3600)
+    script = "cd $MAI_FILES; echo x >>begun; while ! test -e go; do sleep 0.01; done"
+    wait = Tool(name="wait", command=("sh", "-c", script), files="write", timeout_s=3600)
     code = 'async def desk(ctx, task):\n    await ctx.tool("wait")\n    return "done"'
     lone = Lone(tmp_path, desk(tmp_path, code, tools=(wait,), limits=Limits(running=1)))
     lone.task(ident="r/1")

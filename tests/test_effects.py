@@ -454,7 +454,7 @@ def test_whatever_is_killed_and_said(tmp_path: Path, effect: str, moves: list[An
     for move in moves:
         if isinstance(move, tuple):
             killed(base, organisation, *move)
-            (base / "running").unlink()  # else three deaths while its code ran would end the task
+            (base / "home" / "running").unlink()  # else three deaths while its code ran would end the task
             continue
         lone = Lone(base, organisation)
         lone.settle()

@@ -242,7 +242,13 @@ def test_only_the_task_whose_code_ran_is_put_away(tmp_path: Path) -> None:
             return "done"
         os._exit(9)
     """
-    wait = Tool(name="wait", command=("sh", "-c", "while ! test -e go; do sleep 0.01; done"), effect="none", timeout_s=3600)
+    wait = Tool(
+        name="wait",
+        command=("sh", "-c", "while ! test -e $MAI_FILES/go; do sleep 0.01; done"),
+        files="read",
+        effect="none",
+        timeout_s=3600,
+    )
     place = desk(tmp_path, code, tools=(wait,))
     lone = Lone(tmp_path, place)
     lone.task("desk", ident="q/1")

@@ -129,7 +129,7 @@ def test_a_command_is_a_tool(tmp_path: Path) -> None:
         value = told(loose(tmp_path, text, effect="idempotent"))
     finally:
         del os.environ["MAI_TEST_SECRET"]
-    assert value["given"] == {"order": 1} and value["cwd"] == str(tmp_path / "files")
+    assert value["given"] == {"order": 1} and value["cwd"] == str(tmp_path / "home" / "files")
     assert value["env"]["MAI_KEY"] == "r/1.1.1/1" and "MAI_TEST_SECRET" not in value["env"]
 
 
