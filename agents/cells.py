@@ -16,6 +16,7 @@ import mai.sandbox
 from mai.agents.parts import Access
 from mai.sandbox import cell
 from mai.sandbox.cell import Cell
+from mai.sandbox.points import SETTING
 
 Kind = Literal["agents", "tools", "servers"]
 FILES: Final = "MAI_FILES"  # of a program's environment: where the department's data lies, if it may see it
@@ -42,11 +43,16 @@ class Cells:
         """
         made = Cell(
             self.home / "work" / kind / name, runs=(self.base, *named(command), *more), hidden=self.secret,
-            reads=[self.files] if files == "read" else [], writes=[self.files] if files == "write" else [],
+            reads=[self.files] if files == "read" else [], writes=[*([self.files] if files == "write" else []), *_points()],
         )  # fmt: skip
         if files:
             made.environment[FILES] = str(self.files)
         return made
+
+
+def _points() -> list[str]:
+    """Where tests strike processes, and have what stands outside."""
+    return [directory] if (directory := os.environ.get(SETTING)) else []
 
 
 def named(command: Sequence[str]) -> list[str]:

@@ -19,13 +19,14 @@ from mai.daemon.door import Door
 from mai.daemon.host_checks import Finding
 from mai.daemon.programs import SUPERVISOR, WATCHDOG
 from mai.daemon.status import painted
+from mai.daemon.walling import layers_of, wanted
+from mai.sandbox import users
 from mai.sandbox.errors import MaiError, NotRunning
 from mai.sandbox.place import Place
 from mai.sandbox.probe import HINTS, probe
 from mai.sandbox.walls import LAYERS, Layers, report
 
 Level = Literal["full", "partial", "none"]
-TRUSTED: Final = (SUPERVISOR, WATCHDOG)  # they start, end and read all others
 DOOR_S: Final = 10.0
 KEPT: Final = 1 << 2  # CAP_DAC_READ_SEARCH, of some processes
 USERNS: Final = "/proc/sys/kernel/unprivileged_userns_clone"  # of Debian
@@ -76,14 +77,14 @@ def layers(place: Place) -> Layers:
     """What this host gives the user to whom the state belongs; tried as that user, if we are root."""
     owner = place.state.stat() if place.state.exists() else None
     if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
-        return _probed()
+        return _probed(place)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     if not (child := os.fork()):
         with contextlib.suppress(BaseException):
             os.setgroups([])
             os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
             os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
-            os.write(writer, msgspec.json.encode(_probed()))
+            os.write(writer, msgspec.json.encode(_probed(place)))
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as told:
@@ -92,9 +93,10 @@ def layers(place: Place) -> Layers:
     return msgspec.json.decode(data, type=Layers) if data else Layers((), dict.fromkeys(LAYERS, "the trial of it died"))
 
 
-def _probed() -> Layers:
+def _probed(place: Place) -> Layers:
+    user = users.fresh(place).first if os.geteuid() == 0 else 0
     with tempfile.TemporaryDirectory(prefix="mai-doctor-") as room:
-        return probe(room)
+        return probe(room, user, wanted())
 
 
 def _layer(name: str, given: Layers) -> Finding:
@@ -133,26 +135,19 @@ def running(place: Place) -> list[Walled]:
         return []
     except MaiError as error:
         return [Walled(WATCHDOG, None, "none", {"report": error.sentence})]
-    said = promised(place)
+    said = layers_of(place)
     return [_walled(one, said) for one in told]
 
 
-def promised(place: Place) -> Layers:
-    """What the supervisor has found when it started, and puts up around each process."""
-    try:
-        return msgspec.json.decode((place.supervisor / "walls").read_bytes(), type=Layers)
-    except (OSError, msgspec.MsgspecError):
-        return Layers((), {"all": "the daemon that runs puts up no walls, or does not say so"})
-
-
 def _walled(process: dict[str, Any], said: Layers) -> Walled:
-    name, pid = process["name"], process["pid"]
-    if name in TRUSTED:
-        return Walled(name, pid, "trusted")
-    found = report(said)
-    missing = {**found.missing, **(contradicted(pid, said) if pid else {})}
-    level: Level = found.level if missing == found.missing or found.level == "none" else "partial"
-    return Walled(name, pid, level, missing)
+    """`said`: what the supervisor has found when it started, and puts up around each process."""
+    name, pid, word = process["name"], process["pid"], process["walls"]
+    if word == "trusted" or not pid:
+        return Walled(name, pid, word or report(said).level)
+    missing = {**said.missing, **contradicted(pid, said)}
+    if word != report(said).level:
+        missing["all"] = f"the process itself says that it is {word or 'not up yet'}"
+    return Walled(name, pid, "partial" if word == "full" and missing else word or "none", missing)
 
 
 def contradicted(pid: int, said: Layers) -> dict[str, str]:

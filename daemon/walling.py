@@ -21,6 +21,7 @@ from mai.daemon.credentials import directory_of
 from mai.daemon.programs import is_mai
 from mai.daemon.walled import Facts, starts_programs, walls
 from mai.sandbox import users
+from mai.sandbox.cell import commands
 from mai.sandbox.errors import MaiError, UsageFault
 from mai.sandbox.place import Place
 from mai.sandbox.points import SETTING as POINTS
@@ -107,7 +108,7 @@ def facts(place: Place, organisation: Organisation, handed: users.Users | None) 
         secret=_both(place.state, place.run, credentials),
         system=_there(*SYSTEM, sys.prefix, sys.base_prefix, os.path.dirname(os.path.realpath(sys.executable))),
         code=_there(*_packages(), *os.environ.get("PYTHONPATH", "").split(os.pathsep), *_user_site()),
-        commands=_there(*_commands(os.environ.get("PATH", ""))),
+        commands=_there(*commands()),
         programs={one.name: _programs(one, base) for one in organisation.departments if starts_programs(one)},
         credentials=_there(str(credentials)),
         certificates=_there(*(os.environ.get(name, "") for name in CERTIFICATES)),
@@ -129,11 +130,6 @@ def _there(*paths: str) -> tuple[str, ...]:
 def _both(*paths: str | Path) -> tuple[str, ...]:
     """Each as it is named, and as it is without links."""
     return tuple(dict.fromkeys(one for path in paths for one in (str(path), os.path.realpath(path))))
-
-
-def _commands(path: str) -> list[str]:
-    """The directories of PATH; the shims of pyenv, asdf and the like call what lies beside their directory."""
-    return [str(Path(one).parent) if Path(one).name == "shims" else one for one in path.split(os.pathsep)]
 
 
 def _packages() -> list[str]:

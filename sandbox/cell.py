@@ -59,7 +59,7 @@ class Cell:
         secret = tuple(map(str, hidden))
         rules: list[tuple[str, int]] = [(path, RUN) for path in (*SYSTEM, sys.prefix, sys.base_prefix)]
         rules += [
-            rule for path in (*_path(), *runs) for rule in around(str(path), RUN, secret) if rule[1] == RUN
+            rule for path in (*commands(), *runs) for rule in around(str(path), RUN, secret) if rule[1] == RUN
         ]  # no names on the way
         rules += [(path, landlock.READ) for path in (*READABLE, *DEVICES, os.path.realpath("/etc/resolv.conf"))]
         rules += [*((str(path), landlock.READ) for path in reads), *((str(path), OWN) for path in (home, *writes))]
@@ -115,7 +115,7 @@ def own_users() -> bool:
         return False
 
 
-def _path() -> list[str]:
+def commands() -> list[str]:
     """Where programs lie; of version managers (pyenv, asdf …), whose shims lead to what lies beside them, all of it."""
     paths = [path for path in os.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(path)]
     return [os.path.dirname(path) if os.path.basename(path) == "shims" else path for path in paths]

@@ -73,8 +73,10 @@ def play(kind: str, seed: str, directory: Path, enough: Callable[[Round], bool],
     turns = itertools.cycle(chance.sample(kinds, len(kinds)) if kind == MIXED else [kind])
     directory.mkdir(parents=True)
     with running() as provider:
-        (directory / "bank").touch()
-        company = Company(directory, write(directory / "o", directory / "bank", provider.url), INSIDE)
+        bank = directory / "p" / "bank"
+        company = Company(directory, write(directory / "o", bank, provider.url), INSIDE)
+        bank.touch()
+        bank.chmod(0o666)  # as root each process is a user of its own
         try:
             until(company.ready, "the company is ready")
             askers, person, smith = Askers(company, seed, ASKERS, PAUSE_S), Person(company), Locksmith(company, seed)

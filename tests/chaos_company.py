@@ -38,7 +38,7 @@ class Company:
     def __init__(self, directory: Path, file: Path, inside: Sequence[str], *, operated: bool = True) -> None:
         self.directory, self.place = directory, Place(directory / "s")
         self.points, self.inside = directory / "p", tuple(inside)
-        self.bank = directory / "bank"  # what stands outside, if the organisation has such a thing
+        self.bank = directory / "p" / "bank"  # what stands outside, if the organisation has such a thing
         self.points.mkdir()
         self.file, self._operated = file, operated
         self.deaths = self.resets = 0
