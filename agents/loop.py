@@ -88,6 +88,18 @@ class Loop:
         """How much is waiting or in work."""
         return 0
 
+    def pending(self) -> int:
+        """All that is not done yet: as long as there is something, it must not be put to sleep."""
+        return self.queue() + sum(len(transit.waiting) for transit in self.decider.state.transits.values())
+
+    def waits_for(self) -> tuple[str, ...]:
+        """For whom there are messages that were not taken."""
+        return ()
+
+    def urgent(self) -> bool:
+        """Is there a word for the watchdog that must not wait for the next heartbeat?"""
+        return False
+
     def status(self) -> str:
         """How it is, in a few words."""
         return f"{self.queue()} open"
@@ -164,7 +176,7 @@ class Loop:
 
     def _turn(self) -> bool:
         more = self.work()
-        beat = time.monotonic() >= self._beat_s
+        beat = time.monotonic() >= self._beat_s or self.urgent()
         self.shell.commit(all_of_it=beat)
         self.after()
         if beat:
@@ -172,17 +184,18 @@ class Loop:
             self._beat_s = time.monotonic() + HEARTBEAT_S
             queue, commits = self.queue(), self.ledger.commits
             told = {"queue": queue, "done": self.done, "progress_ms": self.progress_ms, "commits": commits}
-            told["replayed"] = self._replayed
+            told["replayed"], told["pending"] = self._replayed, self.pending()
             bury()
-            digest = self.hand.digest if self.hand else ""
-            self.notifier.beat("ready", **told, head=self.ledger.durable, keys=digest, status=self.status())
+            digest, waits_for = self.hand.digest if self.hand else "", self.waits_for()
+            self.notifier.beat("ready", **told, waits_for=waits_for, head=self.ledger.durable, keys=digest, status=self.status())
         return more
 
     def _stop(self) -> None:
         self.notifier.stopping(self.halted or "asked to stop")
         self.shell.apply(ProcessStopped(why=self.halted or "asked to stop"))
         self.shell.commit(all_of_it=True)
-        self.notifier.beat("draining", head=self.ledger.durable, status=self.halted or "asked to stop")
+        left = self.pending()  # after the commit: what has come in the last turn counts
+        self.notifier.beat("draining", pending=left, head=self.ledger.durable, status=self.halted or "asked to stop")
 
 
 def run_process(arguments: list[str], make: Callable[[Place, str], Loop]) -> int:

@@ -135,6 +135,10 @@ class DepartmentProcess(Linked):
         """Open tasks."""
         return len(self.decider.state.work)
 
+    def pending(self) -> int:
+        """Also what is being undone."""
+        return super().pending() + len(self.decider.state.cancels) + len(self.decider.state.undos)
+
     def close(self) -> None:
         """End the workers' programs and tools, hang up."""
         self.runner.close()

@@ -25,6 +25,7 @@ class Watching(Part, frozen=True, kw_only=True):
     cpu_cores: Cores = 0.0  # over cpu_s, with all that it has started
     cpu_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     stuck_s: Span = 300.0  # with work and no progress for so long: an incident
+    sleep_s: Span = 0.0  # a process without work for so long is stopped, and started by the next message for it
     sign_s: Annotated[float, Meta(ge=0.05, le=60)] = 30.0  # so often the heads of the journals are signed, if they are new
 
 
@@ -38,6 +39,7 @@ class OwnWatching(Part, frozen=True, kw_only=True):
     cpu_cores: Cores = 0.0
     cpu_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     stuck_s: Span = 0.0
+    sleep_s: Span = 0.0
 
     def over(self, whole: Watching) -> Watching:
         """The department's, complete."""

@@ -88,8 +88,9 @@ def gone(place: Place, client: str) -> MaiError | None:
     """Why a client's Mai will not be back by herself; None if she may be."""
     with contextlib.suppress(MaiError):
         processes = Door(place.door, GRACE_S).call({"do": "status"})["processes"]
-        state = next((process["state"] for process in processes if process["name"] == f"{client}/mai"), "")
-        if state == "stopped":
+        mai: Reply = next((process for process in processes if process["name"] == f"{client}/mai"), {})
+        state = mai.get("state", "")
+        if state == "stopped" and not mai.get("asleep"):
             return NotRunning(f"{client}/mai is stopped", f"start it with: mai start {client}/mai")
         if state == "failed":
             return NotRunning(f"{client}/mai has failed", f"look at `mai logs {client}/mai`, then: mai reset {client}/mai")

@@ -41,6 +41,7 @@ class Book:
         self.recent: dict[str, list[Json]] = self.load("incidents")
         older = {name: {"how": "stop", "by": "", "why": ""} for name in self.load("unwanted")}  # of format 3
         self.wants: dict[str, Json] = older | self.load("wants")  # what operators want of processes, if not that they run
+        self.asleep: dict[str, Json] = self.load("asleep")  # processes that sleep, or lie down for it (`sure` is False)
         self.failed: dict[str, Json] = self.load("failed")  # processes that were given up, and why
 
     def load(self, noun: str) -> dict[str, Any]:
@@ -98,10 +99,25 @@ class Book:
             found = {key: msgspec.json.decode(value) for key, value in self._ledger.load(noun).items()}
             rows += [(noun, key, None) for key, row in found.items() if owner(key, row) == client]
         self.enter("erasing", {"process": f"{client}/mai", "step": "forgotten"}, *rows)
-        for known in (self.recent, self.wants, self.failed):
+        for known in (self.recent, self.wants, self.failed, self.asleep):
             for name in [name for name in known if client_of(name) == client]:
                 del known[name]
         self.seals.forget(client)
+
+    def sleep(self, process: str, *, sure: bool) -> None:
+        """A process is about to be stopped for want of work; `sure` when it is, and has left nothing undone."""
+        self.asleep[process] = {"since_ms": time.time_ns() // 1_000_000, "sure": sure}
+        self.enter("sleeps" if sure else "lies_down", {"process": process}, ("asleep", process, self.asleep[process]))
+
+    def wake(self, process: str) -> None:
+        """It sleeps no longer, or is not to any more."""
+        if self.asleep.pop(process, None):
+            self.enter("wakes", {"process": process}, ("asleep", process, None))
+
+    @property
+    def written(self) -> bool:
+        """Is all that was entered durable?"""
+        return not self._unwritten
 
     def started(self, **facts: Any) -> None:
         """The watchdog has begun its work."""

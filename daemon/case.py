@@ -44,6 +44,7 @@ class Rules(msgspec.Struct, frozen=True):
     cpu_cores: float = 0.0
     cpu_s: float = 10.0  # over which these are counted
     stuck_s: float = 0.0  # with work and without progress for longer: stuck
+    sleep_s: float = 0.0  # without work for so long: it may sleep; 0: it may not
 
 
 class Moment(NamedTuple):
@@ -68,6 +69,7 @@ class Case(msgspec.Struct, frozen=True):
     early: int = 0  # deaths in a row before READY
     attempt: int = 0  # restarts in a row without having been settled
     retry_s: float = 0.0
+    asleep: bool = False  # stopped, or being stopped, until the next message for it; it is wanted all the same
     why: str = ""  # it is in this state, if that needs a reason
     warned: tuple[str, ...] = ()  # of what there was a word of warning: memory, descriptors, cpu, stuck
 
@@ -101,6 +103,17 @@ class Ended(NamedTuple):
     how: str
     code: int = -1  # the exit code; -1: a signal, or unknown
     asked: bool = False  # the supervisor was told to stop it, by us or by supervisorctl
+    rested: bool = False  # its last word was that it leaves nothing undone
+
+
+class Idle(NamedTuple):
+    """It has had nothing to do for so long, and nobody else of its client is about to give it something."""
+
+    idle_s: float
+
+
+class Wake(NamedTuple):
+    """There is something for it, if it sleeps."""
 
 
 class Start(NamedTuple):
@@ -128,7 +141,7 @@ class Measured(NamedTuple):
     idle_s: float = 0.0
 
 
-Event = Tick | Spawned | Unspawned | Beat | Ended | Start | Stop | Restart | Reset | Measured
+Event = Tick | Spawned | Unspawned | Beat | Ended | Start | Stop | Restart | Reset | Measured | Idle | Wake
 
 
 class Note(NamedTuple):

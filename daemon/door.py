@@ -27,6 +27,7 @@ UNREAD_BYTES = 8 << 20  # replies that the caller does not read
 REPLY_BYTES = 64 << 20  # one reply, as the caller accepts it
 CALLERS = 256
 OF_ONE = CALLERS // 2  # of one user who is no administrator
+MOST_AGAIN = 10  # times that one request is asked
 BACKLOG = 1024  # not let in yet
 CONNECT_S = 10.0  # a caller waits so long until there is room in that queue
 STRANGERS = 64  # turned away in one turn, so that who floods the queue keeps nobody out
@@ -62,7 +63,21 @@ class Door:
         self.timeout_s = timeout_s
 
     def ask(self, request: Reply) -> Iterator[Reply]:
-        """The replies to one request, as they come. Raises NotRunning, Expired, UsageFault (too long)."""
+        """The replies to one request, as they come. Raises NotRunning, Expired, UsageFault (too long).
+
+        Who stands in for one who sleeps asks to be asked again, when she is awake (porter.py).
+        """
+        for _ in range(MOST_AGAIN):
+            again = False
+            for reply in self._ask(request):
+                if again := "again" in reply:
+                    break
+                yield reply
+            if not again:
+                return
+        raise NotRunning(f"nobody stays awake behind {self.path}", "look at its state: mai status")
+
+    def _ask(self, request: Reply) -> Iterator[Reply]:
         line = json.dumps(request).encode() + b"\n"
         if len(line) > LINE_BYTES:
             raise UsageFault(f"a request of {len(line)} bytes, the limit is {LINE_BYTES}", "ask for less at once")
@@ -244,11 +259,14 @@ class Doorkeeper:
         self.path = path
         self.turned_away: deque[Peer] = deque(maxlen=100)  # since somebody has looked
         self._admit = admit
-        path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._socket.bind(short(path))
-        path.chmod(0o600)
+        part = path.with_name(f"{path.name}.new")  # who finds the path finds somebody who listens, before and after
+        part.unlink(missing_ok=True)
+        self._socket.bind(short(part))
+        part.chmod(0o600)
         self._socket.listen(BACKLOG)
+        self._inode = part.stat().st_ino
+        part.rename(path)
         self._watch = select.epoll()  # itself readable when one of its descriptors is
         self._watch.register(self._socket, select.EPOLLIN)
         self._callers: dict[int, Caller] = {}  # by descriptor, oldest first
@@ -256,6 +274,11 @@ class Doorkeeper:
     def fileno(self) -> int:
         """To poll for reading; stands for all connections."""
         return self._watch.fileno()
+
+    @property
+    def count(self) -> int:
+        """How many are connected."""
+        return len(self._callers)
 
     def turn(self) -> list[tuple[Caller, Reply]]:
         """Read and write what can be; the requests that came, each to be answered through its caller, now or later."""
@@ -279,17 +302,19 @@ class Doorkeeper:
             caller.flush()
         return request
 
-    def _accept(self) -> None:
-        """Let one in; those before it who have no role are turned away."""
+    def _accept(self) -> bool:
+        """Let one in; those before it who have no role are turned away. False if nobody waits."""
         for _ in range(STRANGERS):
             try:
                 connection, _ = self._socket.accept()
                 peer = peer_of(connection)
             except OSError:
-                return  # gone again, or out of descriptors: those that wait stay in the backlog
+                return False  # gone again, or out of descriptors: those that wait stay in the backlog
             if rights := self._admit(peer):
-                return self._seat(Caller(connection, self._watch, peer, rights), connection.fileno())
+                self._seat(Caller(connection, self._watch, peer, rights), connection.fileno())
+                return True
             self._turn_away(connection, peer)
+        return True
 
     def _turn_away(self, connection: socket.socket, peer: Peer) -> None:
         self.turned_away.append(peer)
@@ -306,6 +331,16 @@ class Doorkeeper:
         if len(self._callers) >= CALLERS and not self._make_room():
             return caller.refuse(f"{CALLERS} others are being served", "try again in a moment", REFUSED)
         self._callers[descriptor] = caller
+
+    def dismiss(self, reply: Reply) -> None:
+        """The same last reply for everybody, also for who waits to be let in."""
+        for _ in range(BACKLOG + CALLERS):
+            for caller in self._callers.values():
+                caller.answer(reply)
+                caller.close()
+            self._callers.clear()
+            if not self._accept():
+                return
 
     def open_to(self, others: bool) -> None:
         """May users other than root and our own connect? What they may then is `admit`'s to say."""
@@ -332,4 +367,5 @@ class Doorkeeper:
         self._watch.close()
         self._socket.close()
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            if self.path.stat().st_ino == self._inode:  # somebody else may stand there for us
+                self.path.unlink()

@@ -38,6 +38,7 @@ from mai.sandbox.place import Place
 from mai.sandbox.points import reach
 from mai.sandbox.room import Room
 
+MOST_NAMED = 16  # processes that have not taken what is for them, in one heartbeat
 HISTORY_BYTES = 4 << 20  # of earlier answers, shown at once
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, halves of pairs
@@ -78,6 +79,7 @@ class Gateway(Loop):
         self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
         self._turned: Counter[str] = Counter()  # requests of this turn that were not taken for lack of room
         self._young = self.ledger.seq == 0  # it holds no earlier start
+        self._missed: frozenset[str] = frozenset()  # who was named in a heartbeat as one that is not there
         self._going = ""  # who removes the client, if somebody does
         self.operating = Operating(self)
         self.keykeeper = Keykeeper(self)
@@ -292,6 +294,26 @@ class Gateway(Loop):
         """Open requests, passages and errands."""
         state = self.decider.state
         return len(state.requests) + len(state.passages) + len(state.errands)
+
+    def pending(self) -> int:
+        """Also what is being cancelled, released and healed, and who is at her door; not what waits for those who do not run."""
+        state = self.decider.state
+        waiting = sum(len(transit.waiting) for transit in state.transits.values() if transit.connected)
+        open_ = len(state.cancellations) + len(state.releases) + len(state.doubts) + len(state.healing.orders)
+        return self.queue() + waiting + open_ + self.reception.door.count
+
+    def waits_for(self) -> tuple[str, ...]:
+        """Processes that have not taken what is for them, those first that are not there; not all if they are many."""
+        waiting = [(transit.connected, peer) for peer, transit in self.decider.state.transits.items() if transit.waiting]
+        self._missed = frozenset(peer for connected, peer in waiting if not connected)
+        return tuple(peer for _, peer in sorted(waiting)[:MOST_NAMED])
+
+    def urgent(self) -> bool:
+        """Is there something for a process that is not there, and may be asleep? Then it is started by that word."""
+        transits = self.decider.state.transits.items()
+        missed = frozenset(peer for peer, transit in transits if transit.waiting and not transit.connected)
+        self._missed &= missed
+        return bool(missed - self._missed)
 
     def close(self) -> None:
         """Close the door, hang up; who still waits is told if the ledger is the reason."""

@@ -158,6 +158,7 @@ class Orders:
             "name": name,
             "pid": pid,
             "state": state,
+            "asleep": False,
             **self._wanted(name),
             "restarts": restarts,
             "uptime_s": round(uptime_s, 3),
@@ -174,8 +175,11 @@ class Orders:
         old, event = ward.case.pid, EVENTS[order.do]
         if order.do == "start" and self._watchdog.book.desired().get(ward.name) == "drain":
             self._watchdog.book.want(ward.name, "run", caller.user)
-        self._watchdog.apply(ward, event, now_s, caller.user)
-        stop_only = order.do == "stop"
+        stop_only, slept = order.do == "stop", ward.case.asleep
+        if slept and not stop_only:
+            self._watchdog.sleepers.wake(ward.name, now_s)
+        else:
+            self._watchdog.apply(ward, event, now_s, caller.user)
         until_s = now_s + STOP_S + GRACE_S + (0.0 if stop_only else START_S)
 
         def step() -> bool:
@@ -230,7 +234,7 @@ class Orders:
         if self._watchdog.halting:
             raise Refused("everything is being stopped", "start it again with: mai up")
         self._watchdog.reloading.bar(ward.name)
-        if ward.case.state in ("stopped", "failed"):
+        if ward.case.state in ("stopped", "failed") and not ward.case.asleep:
             hint = f"mai {'start' if ward.case.state == 'stopped' else 'reset'} {ward.name}"
             raise Refused(f"{ward.name} is {ward.case.state}: it gets no tasks now", f"let it run with: {hint}")
         return ward
@@ -295,14 +299,16 @@ class Orders:
         seen: dict[str, str] = {}
 
         def step() -> bool:
-            states = {ward.name: shown(ward.case.state) for ward in self._watchdog.wards.values()}
+            wards = self._watchdog.wards.values()
+            states = {ward.name: shown(ward.case.state) for ward in wards}
             changed = {name: state for name, state in states.items() if seen.get(name) != state}
             over, text = self._watchdog.summary()
             failed = {ward.name: ward.case.why for ward in self._watchdog.wards.values() if ward.case.state == "failed"}
             over = over or self._watchdog.halting
             if changed or over:
                 seen.update(states)
-                figures = {"ready": sum(state == "ready" for state in states.values()), "total": len(states)}
+                asleep = sum(ward.case.asleep for ward in wards if ward.case.state == "stopped")
+                figures = {"ready": list(states.values()).count("ready") + asleep, "total": len(states)}
                 end = {"failed": failed, "all_ready": not failed and not self._watchdog.halting} if over else {}
                 caller.answer({"changed": changed, **figures, "status": text, **end}, more=not over)
             return over
@@ -338,6 +344,8 @@ def started(ward: Ward, old: int, vain: str) -> Reply | None:
         return {"name": ward.name, "state": "ready", "pid": case.pid}
     if case.state == "failed":
         return refusal(MaiError(f"{ward.name} failed: {case.why}", f"look at its output: mai logs {ward.name}"))
+    if case.asleep and case.state == "stopped":
+        return {"name": ward.name, "state": "stopped", "asleep": True}
     if case.state == "stopped":
         return refusal(Refused(f"{ward.name} was stopped by somebody else meanwhile"))
     return refusal(Refused(vain, "start that one first")) if vain else None

@@ -19,6 +19,7 @@ from mai.daemon.case import (
     Case,
     Ended,
     Event,
+    Idle,
     Measured,
     Moment,
     Note,
@@ -32,6 +33,7 @@ from mai.daemon.case import (
     Tick,
     Unspawned,
     Verdict,
+    Wake,
     due_s,
 )
 from mai.daemon.weighing import weigh
@@ -67,8 +69,8 @@ def to(case: Case, state: State, moment: Moment, **changes: object) -> Case:
 def spawn(case: Case, moment: Moment, **changes: object) -> Verdict:
     """Start it, unless it has to wait for another; Mai comes before her departments."""
     if not moment.gate:
-        return Verdict(to(case, "waiting", moment, pid=0, **changes))
-    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0, why="", **changes), ("spawn",))
+        return Verdict(to(case, "waiting", moment, pid=0, asleep=False, **changes))
+    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0, why="", asleep=False, **changes), ("spawn",))
 
 
 def fresh(case: Case, event: Event, moment: Moment) -> Verdict:
@@ -93,7 +95,7 @@ def put_off(case: Case, event: Event, moment: Moment) -> Verdict:
 
 
 def rest(case: Case, event: Event, moment: Moment) -> Verdict:
-    return Verdict(to(case, "stopped", moment, wanted=False, pid=0, why=""))
+    return Verdict(to(case, "stopped", moment, wanted=False, pid=0, why="", asleep=False))
 
 
 def forgive(case: Case, event: Event, moment: Moment) -> Verdict:
@@ -101,12 +103,34 @@ def forgive(case: Case, event: Event, moment: Moment) -> Verdict:
 
 
 def want(case: Case, event: Event, moment: Moment) -> Verdict:
-    return Verdict(msgspec.structs.replace(case, wanted=not isinstance(event, Stop)))
+    return Verdict(msgspec.structs.replace(case, wanted=not isinstance(event, Stop), asleep=False))
+
+
+def doze(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It had nothing to do for long enough: it is stopped until there is something."""
+    assert isinstance(event, Idle)
+    if not 0 < moment.rules.sleep_s <= event.idle_s:
+        return Verdict(case)
+    return Verdict(to(case, "stopping", moment, asleep=True, why=""), ("terminate",))
+
+
+def rouse(case: Case, event: Event, moment: Moment) -> Verdict:
+    return spawn(case, moment, deaths=(), early=0, attempt=0) if case.asleep else Verdict(case)
+
+
+def stay_up(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It is not asleep yet, or nobody knows that it is not any more."""
+    return Verdict(msgspec.structs.replace(case, asleep=False))
+
+
+def lie(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It sleeps, and is not wanted any more."""
+    return rest(case, event, moment) if case.asleep else Verdict(case)
 
 
 def terminate(case: Case, event: Event, moment: Moment) -> Verdict:
     wanted = not isinstance(event, Stop)
-    return Verdict(to(case, "stopping", moment, wanted=wanted, why=""), ("terminate",))
+    return Verdict(to(case, "stopping", moment, wanted=wanted, asleep=False, why=""), ("terminate",))
 
 
 def begin(case: Case, event: Event, moment: Moment) -> Verdict:
@@ -118,6 +142,7 @@ def begin(case: Case, event: Event, moment: Moment) -> Verdict:
     begun = to(case, "starting" if known else "replaying", moment, pid=event.pid, wanted=True, ready_s=0.0, warned=())
     begun = msgspec.structs.replace(begun, since_s=moment.now_s - event.age_s if known else moment.now_s, heard_s=moment.now_s)
     external = case.state in ("stopped", "failed", "backoff")
+    begun = msgspec.structs.replace(begun, asleep=case.asleep and not external)
     return Verdict(begun, (), (Note("external", f"process {event.pid} was started from outside"),) if external else ())
 
 
@@ -160,9 +185,12 @@ def finish_off(case: Case, event: Event, moment: Moment) -> Verdict:
 
 
 def left(case: Case, event: Event, moment: Moment) -> Verdict:
-    """It was told to stop, and did; by now it may be wanted again."""
+    """It was told to stop, and did; by now it may be wanted again. Who was to sleep sleeps if there is nothing that it left."""
+    assert isinstance(event, Ended)
     if _stale(case, event):
         return Verdict(case)
+    if case.wanted and case.asleep and event.code == 0 and event.rested:
+        return Verdict(to(case, "stopped", moment, pid=0))
     return spawn(case, moment, deaths=(), early=0, attempt=0) if case.wanted else rest(case, event, moment)
 
 
@@ -171,6 +199,8 @@ def died(case: Case, event: Event, moment: Moment) -> Verdict:
     assert isinstance(event, Ended)
     if _stale(case, event):
         return Verdict(case)
+    if event.asked and case.asleep:  # by a watchdog before us
+        return left(case, event, moment)
     if event.asked or not case.wanted:
         note = Note("external", f"process {event.pid} was stopped from outside: {event.how}")
         return Verdict(rest(case, event, moment).case, (), (note,) if case.wanted else ())
@@ -227,12 +257,15 @@ TABLE: dict[tuple[State, type[Event]], Cell] = {
     **{(state, Stop): terminate for state in ALIVE},
     **{(state, Restart): terminate for state in ALIVE},
     **{(state, Reset): forgive for state in ALIVE},
+    **{(state, Wake): stay_up for state in ALIVE},
+    ("ready", Idle): doze,
     ("starting", Unspawned): put_off,
     ("stopping", Ended): left,
     ("stopping", Start): want,
     ("stopping", Stop): want,
     ("stopping", Restart): want,
     ("stopping", Reset): want,
+    ("stopping", Wake): stay_up,
     ("aborted", Ended): died,
     ("aborted", Tick): finish_off,
     ("aborted", Stop): want,
@@ -251,6 +284,8 @@ TABLE: dict[tuple[State, type[Event]], Cell] = {
     ("failed", Reset): fresh,
     ("failed", Stop): rest,
     ("stopped", Spawned): begin,
+    ("stopped", Wake): rouse,
+    ("stopped", Stop): lie,
     ("stopped", Start): fresh,
     ("stopped", Restart): fresh,
     ("stopped", Reset): fresh,

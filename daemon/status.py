@@ -13,7 +13,7 @@ WARNED = {
     "stuck": "has work, and makes no progress",
 }
 NONE = "\u2013"  # a dash
-COLOURS = {"ready": 32, "starting": 36, "replaying": 36, "draining": 33, "stopped": 90, "backoff": 33, "failed": 31}
+COLOURS = {"ready": 32, "starting": 36, "replaying": 36, "draining": 33, "stopped": 90, "asleep": 90, "backoff": 33, "failed": 31}
 
 
 def painted(text: str, colour: int, on: bool) -> str:
@@ -51,7 +51,7 @@ def _row(process: dict[str, Any], *, last: bool, alone: bool) -> tuple[str, ...]
     name = process["name"] if alone else f"{'└── ' if last else '├── '}{process['name'].split('/')[1]}"
     return (
         name,
-        process["state"],
+        "asleep" if process.get("asleep") else process["state"],
         str(process["pid"] or NONE),
         duration(process["uptime_s"]) if process["pid"] else NONE,
         str(process["restarts"]),

@@ -32,6 +32,7 @@ class Process(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(description="supervisor, watchdog, one of the host's, or client/department")]
     pid: int | None
     state: State
+    asleep: Annotated[bool, Meta(description="stopped for want of work; the next message for it starts it")]
     wanted: Annotated[Wanted, Meta(description="what operators or remedies want of it")]
     wanted_by: str
     wanted_why: str

@@ -104,7 +104,9 @@ def ended(ward: Ward, event: dict[str, Any]) -> Ended:
         how = words or how
     elif code >= 0 and words:
         how = f"{how}: {words}"
-    return Ended(event["pid"], how, code, event["asked"])
+    word = ward.word
+    rested = word is not None and word.state == "draining" and not word.pending
+    return Ended(event["pid"], how, code, event["asked"], rested)
 
 
 def alive(pid: int) -> bool:

@@ -23,6 +23,8 @@ class Word(msgspec.Struct, frozen=True):
     progress_ms: int = 0
     files: int = 0  # descriptors that are open
     walls: str = ""  # full, partial or none
+    pending: int = 0  # all that it has not done yet, and who waits for it: it may not sleep
+    waits_for: tuple[str, ...] = ()  # of Mai: for whom there are messages that were not taken
     replayed: int = 0  # rows and records that were read back when this life began
     seq: int = 0  # the last durable record of its journal, and its digest
     head: str = ""
@@ -95,6 +97,7 @@ class Ward:
             "name": self.name,
             "pid": self.case.pid or None,
             "state": SHOWN.get(self.case.state, self.case.state),
+            "asleep": self.case.asleep and not runs,
             "restarts": max(self.spawns - 1, 0),
             "uptime_s": round(now_s - self.spawned_s, 3) if runs else 0.0,
             **memory(self.case.pid, pss=pss),

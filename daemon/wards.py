@@ -1,6 +1,7 @@
 """All processes that the watchdog cares for, which of them needs which, and how the whole stands."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,11 +15,17 @@ from mai.sandbox.place import Place
 class Wards(dict[str, Ward]):
     """By name, in the order of their start."""
 
-    def __init__(self, organisation: Organisation, place: Place, unwanted: Collection[str]) -> None:
+    def __init__(
+        self, organisation: Organisation, place: Place, unwanted: Collection[str], asleep: Mapping[str, Any] = {}
+    ) -> None:
+        """`asleep`: what the book has of those that sleep."""
         super().__init__()
         self._place = place
         self._after: dict[str, tuple[str, ...]] = {}  # process -> departments that it stands after
         self.extend(organisation, unwanted)
+        for name, row in asleep.items():
+            if name in self and self[name].case.wanted and self[name].rules.sleep_s:
+                self[name].case = Case(state="stopped" if row["sure"] else "waiting", asleep=True)
 
     def extend(self, organisation: Organisation, unwanted: Collection[str]) -> None:
         """Care for all processes of an organisation."""
@@ -57,16 +64,19 @@ class Wards(dict[str, Ward]):
         """What it waits for that will not become ready by itself; "" if there is no such thing."""
         if ward.case.state != "waiting":
             return ""
-        dead = next((other for other in self.needs(ward) if other.case.state in ("failed", "stopped")), None)
+        needed = [other for other in self.needs(ward) if not other.case.asleep]
+        dead = next((other for other in needed if other.case.state in ("failed", "stopped")), None)
         return f"{ward.name} waits for {dead.name}, which is {dead.case.state}" if dead else ""
 
     def summary(self) -> tuple[bool, str]:
         """Has everything become ready, or was given up; and the figures for people."""
         wanted = [ward for ward in self.values() if ward.case.wanted]
-        count = sum(ward.case.state == "ready" for ward in wanted)
+        asleep = sum(ward.case.asleep and ward.case.state == "stopped" for ward in wanted)
+        count = sum(ward.case.state == "ready" for ward in wanted) + asleep
         failed = [ward.name for ward in wanted if ward.case.state == "failed"]
         vain = sum(bool(self.vain(ward)) for ward in wanted)
-        text = f"{count} of {len(wanted)} ready" + (f"; failed: {', '.join(failed)}" if failed else "")
+        sleep = f", {asleep} of them asleep" if asleep else ""
+        text = f"{count} of {len(wanted)} ready{sleep}" + (f"; failed: {', '.join(failed)}" if failed else "")
         return count + len(failed) + vain == len(wanted), text
 
 
@@ -82,5 +92,5 @@ def rules_of(organisation: Organisation, process: str) -> Rules:
         return rules
     return msgspec.structs.replace(
         rules, memory_bytes=watching.memory_bytes, descriptors=watching.descriptors,
-        cpu_cores=watching.cpu_cores, cpu_s=watching.cpu_s,
+        cpu_cores=watching.cpu_cores, cpu_s=watching.cpu_s, sleep_s=watching.sleep_s,
     )  # fmt: skip

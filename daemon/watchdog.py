@@ -31,10 +31,12 @@ from mai.daemon.keyring import Keyring
 from mai.daemon.notices import Notice, Notices
 from mai.daemon.orders import Orders
 from mai.daemon.policy import decide, excuse
+from mai.daemon.porter import Porter
 from mai.daemon.programs import WATCHDOG, is_mai
 from mai.daemon.quarters import furnish
 from mai.daemon.reloading import Reloading
 from mai.daemon.seals import client_of
+from mai.daemon.sleepers import Sleepers
 from mai.daemon.turnover import Turnover
 from mai.daemon.view import View, alive, ended
 from mai.daemon.ward import Ward
@@ -70,7 +72,8 @@ class Watchdog:
         self.keyring = Keyring(place, self.book)
         furnish(place, organisation, self.keyring)
         self.room = Room(place.state, organisation.limits.free_bytes)
-        self.wards = Wards(organisation, place, self.book.unwanted)
+        self.wards = Wards(organisation, place, self.book.unwanted, self.book.asleep)
+        self.porter, self.sleepers = Porter(place), Sleepers(self)
         self.view = View(self, Control(place.supervisor_socket))
         self.drains = Drains(self)
         self.healer = Healer(self, organisation)
@@ -93,7 +96,13 @@ class Watchdog:
         """Until a signal, or the end of the supervisor."""
         poll = select.poll()
         stdin = stdin_to_watch()
-        for descriptor in (self.notices.fileno(), *self.orders.gate.descriptors(), self.signals.fileno(), stdin):
+        for descriptor in (
+            self.notices.fileno(),
+            *self.orders.gate.descriptors(),
+            self.signals.fileno(),
+            self.porter.fileno(),
+            stdin,
+        ):
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
         self._begin()
@@ -115,6 +124,7 @@ class Watchdog:
             self.book.incident(WATCHDOG, "death", f"this is start number {starts} under the same supervisor", pid=os.getpid())
         self.reloading.resume(facts.boot)
         self.view.take(facts, time.monotonic())
+        self.sleepers.begin()
         self.turn()
 
     def turn(self) -> None:
@@ -154,6 +164,7 @@ class Watchdog:
             self.drains.turn(now_s)
             self.reloading.turn(now_s)
             self.erasing.turn()
+            self.sleepers.turn(now_s)
             self.turnover.turn(now_s)
             self.healer.turn(time.time_ns() // 1_000_000)
         if said := self.room.tend():
@@ -177,6 +188,7 @@ class Watchdog:
             self.apply(ward, Beat(ward.hear(notice)), now_s)
             if ward.word and (wrong := self.heads.hear(ward.name, ward.word.seq, ward.word.head)):
                 self.book.incident(ward.name, "journal", wrong, pid=notice.pid)
+            self.sleepers.heard(ward, now_s)
         elif notice.pid == self.parent:
             self._hear_supervisor(notice.fields.get("X_MAI_EVENT", "{}"), now_s)
         elif notice.pid not in self._forgers and len(self._forgers) < FORGERS:
@@ -223,7 +235,7 @@ class Watchdog:
         if ward.case.state in ("ready", "failed") and before.state != ward.case.state:
             self.deaths.over(ward, now_s)
         if dead and self.organisation.watchdog.strategy == "rest_for_one":
-            for other in self.wards.leaning(ward):
+            for other in [one for one in self.wards.leaning(ward) if not one.case.asleep]:
                 self.apply(other, Restart(), now_s)
         if ward.case.state == "ready" and before.state != "ready":
             for other in self.wards.values():  # those who waited for it
@@ -238,6 +250,7 @@ class Watchdog:
         return {"task": task} if task else {}
 
     def _remember(self, ward: Ward, before: Case, by: str) -> None:
+        self.sleepers.remember(ward, before)
         if ward.case.wanted == (ward.name in self.book.unwanted):
             self.book.want(ward.name, "run" if ward.case.wanted else "stop", by)
         if ward.case.state == "failed" and before.state != "failed":

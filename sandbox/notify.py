@@ -7,6 +7,7 @@ comes from the process's own work loop, never from a thread: a stuck loop has to
 import json
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from mai.sandbox.confine import walled
@@ -34,6 +35,8 @@ class Notifier:
         done: int = 0,
         progress_ms: int = 0,
         commits: int = 0,
+        pending: int = 0,
+        waits_for: Sequence[str] = (),
         replayed: int = 0,
         head: tuple[int, bytes] = (0, b""),
         keys: str = "",
@@ -41,6 +44,7 @@ class Notifier:
     ) -> None:
         """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done.
 
+        `pending`: all that is not done yet; `waits_for`: processes for which there are messages that were not taken;
         `replayed`: rows and records that were read back at the start; `head`: the journal's last durable record, for the
         watchdog to sign; `keys`: the digest of the keys that it has read. Added are how it is walled, and the descriptors that
         are open: behind walls nobody else can count them.
@@ -51,6 +55,8 @@ class Notifier:
             "done": done,
             "progress_ms": progress_ms,
             "commits": commits,
+            "pending": pending,
+            "waits_for": list(waits_for),
             "replayed": replayed,
             "seq": head[0],
             "head": head[1].hex(),

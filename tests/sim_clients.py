@@ -132,6 +132,11 @@ class Knocking:
     def open_to(self, others: bool) -> None:
         """There are no others in this world."""
 
+    @property
+    def count(self) -> int:
+        """Who is connected."""
+        return len(self.clients.knocking)
+
     def turn(self) -> list[tuple[Caller, dict[str, Any]]]:
         """The requests that came."""
         found = list(self.clients.knocking)

@@ -34,12 +34,21 @@ def one(notices: Notices) -> Notice:
 def test_a_heartbeat_says_everything_anew(notices: Notices) -> None:
     """Each heartbeat carries readiness, state and figures, so that a listener needs no memory of earlier ones."""
     Notifier(str(notices.path)).beat(
-        "ready", queue=3, done=9, progress_ms=1_700_000_000_000, commits=5, replayed=7, head=(8, b"\x0a"), status="serving"
+        "ready",
+        queue=3,
+        done=9,
+        progress_ms=1_700_000_000_000,
+        commits=5,
+        pending=4,
+        waits_for=("acme/sales",),
+        replayed=7,
+        head=(8, b"\x0a"),
+        status="serving",
     )
     fields = one(notices).fields
     assert (fields["READY"], fields["WATCHDOG"], fields["STATUS"]) == ("1", "1", "serving")
     told = {"state": "ready", "queue": 3, "done": 9, "progress_ms": 1_700_000_000_000, "commits": 5, "replayed": 7}
-    told |= {"seq": 8, "head": "0a", "keys": "", "files": ANY, "walls": "none"}
+    told |= {"pending": 4, "waits_for": ["acme/sales"], "seq": 8, "head": "0a", "keys": "", "files": ANY, "walls": "none"}
     assert json.loads(fields["X_MAI"]) == told
 
 

@@ -15,6 +15,7 @@ from mai.daemon.case import (
     Case,
     Ended,
     Event,
+    Idle,
     Measured,
     Moment,
     Reset,
@@ -26,11 +27,12 @@ from mai.daemon.case import (
     Stop,
     Tick,
     Unspawned,
+    Wake,
     due_s,
 )
 from mai.daemon.policy import TABLE, decide, delay_s, excuse
 
-RULES = Rules()
+RULES = Rules(sleep_s=60.0)
 T = 1000.0  # the clock of these tests
 
 
@@ -290,6 +292,44 @@ def test_a_supervisor_that_does_not_answer_is_not_a_death() -> None:
     assert decide(case, Tick(), at(case.retry_s)).actions == ("spawn",)
 
 
+def test_who_has_been_idle_for_long_enough_sleeps_if_it_leaves_nothing() -> None:
+    """Not before its time, and not where sleep is not allowed; it is still wanted, and the next message starts it."""
+    assert decide(running(), Idle(59.9), at()) == (running(), (), ())
+    assert not decide(running(), Idle(1e9), Moment(T)).actions
+    case, actions, notes = decide(running(deaths=(T - 1,)), Idle(60.0), at())
+    assert (case.state, case.asleep, case.wanted, actions, notes) == ("stopping", True, True, ("terminate",), ())
+    case, actions, notes = decide(case, Ended(7, "exit status 0", 0, True, rested=True), at())
+    assert (case.state, case.asleep, case.wanted, case.pid, actions, notes) == ("stopped", True, True, 0, (), ())
+    assert decide(case, Tick(), at(T + 1e6)).case == case
+    case, actions, _ = decide(case, Wake(), at())
+    assert (case.state, case.asleep, case.deaths, actions) == ("starting", False, (), ("spawn",))
+
+
+@pytest.mark.parametrize("end", [Ended(7, "end", 0, True), Ended(7, "end", -1, True, rested=True), Ended(7, "end", -1)])
+def test_who_leaves_something_undone_does_not_sleep(end: Ended) -> None:
+    """Or may have: then it is started again at once."""
+    lying = decide(running(), Idle(60.0), at()).case
+    case, actions, _ = decide(lying, end, at())
+    assert (case.state, case.asleep, actions) == ("starting", False, ("spawn",))
+
+
+@pytest.mark.parametrize("event", [Start(), Restart(), Reset(), Wake()])
+def test_who_is_wanted_while_it_lies_down_comes_back(event: Event) -> None:
+    """As soon as it is gone, or at once if it is."""
+    lying = decide(decide(running(), Idle(60.0), at()).case, event, at()).case
+    assert decide(lying, Ended(7, "end", 0, True, rested=True), at()).actions == ("spawn",)
+    asleep = running("stopped", pid=0, asleep=True)
+    assert decide(asleep, event, at()).actions == ("spawn",)
+    assert decide(asleep, event, at(gate=False)).case.state == "waiting"
+
+
+def test_a_sleeper_that_is_stopped_sleeps_no_more() -> None:
+    """Whoever stops it for good is told so, and no message starts it."""
+    case = decide(running("stopped", pid=0, asleep=True), Stop(), at()).case
+    assert (case.state, case.asleep, case.wanted) == ("stopped", False, False)
+    assert not decide(case, Wake(), at()).actions
+
+
 EVENTS = st.sampled_from(
     [
         Tick(),
@@ -302,6 +342,9 @@ EVENTS = st.sampled_from(
         Stop(),
         Restart(),
         Reset(),
+        Idle(RULES.sleep_s),
+        Wake(),
+        *(Ended(pid, "end", 0, True, rested=True) for pid in (1, 2)),
     ]
 )
 
@@ -319,6 +362,9 @@ def test_no_history_breaks_the_rules(history: list[tuple[Event, float, bool]]) -
             assert case.state == "starting" and case.pid == 0 and case.wanted
         if actions and actions[0] in ("terminate", "abort", "kill"):
             assert before.state in (*ALIVE, "aborted")
-        assert case.wanted is (case.state not in ("stopped",)) or case.state in ("stopping", "aborted")
+        assert case.wanted is (case.state != "stopped" or case.asleep) or case.state in ("stopping", "aborted")
+        assert case.wanted or not case.asleep
+        if case.asleep and case.state == "stopped" and before.state != "stopped":
+            assert isinstance(event, Ended) and event.rested and event.code == 0
         assert len(case.deaths) <= RULES.deaths + 1
         assert case.retry_s <= now_s + RULES.longest_delay_s
