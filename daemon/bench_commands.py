@@ -7,12 +7,12 @@ from mai.daemon.terminal import examples, json_option
 SHOWN = (
     "mai bench",
     "mai bench --json",
-    *(f"mai bench {part}" for part in ("flood", "messages", "recovery", "restart", "routing")),
+    *(f"mai bench {part}" for part in ("flood", "messages", "recovery", "restart", "routing", "walls")),
 )
 
 
 @click.command(epilog=examples(*SHOWN))
-@click.argument("what", required=False, metavar="[FILE|flood|messages|recovery|restart|routing]", default="")
+@click.argument("what", required=False, metavar="[FILE|flood|messages|recovery|restart|routing|walls]", default="")
 @click.option("--records", type=click.IntRange(1), help="Of `recovery`: in each journal; by default a million.")
 @json_option
 def bench(what: str, records: int | None, json_: bool) -> None:
@@ -20,7 +20,8 @@ def bench(what: str, records: int | None, json_: bool) -> None:
 
     Or one part: `flood` shows what the others notice when one department floods its Mai; `messages` counts round trips
     between two departments, everything durable, beside the relay; `recovery` how fast a journal is folded, and what a
-    start reads; `restart` how long a department is away that was killed; `routing` which requests find their department.
+    start reads; `restart` how long a department is away that was killed; `routing` which requests find their department;
+    `walls` what the walls around a process add to its start.
     """
     from mai.daemon.showing import measured
 

@@ -96,15 +96,20 @@ def _give_up(walls: Walls, layers: Layers) -> None:
     if "capabilities" in layers:
         capabilities.bound(walls.kept)
     if "user" in layers and walls.user:
-        if walls.kept:
-            capabilities.keep_over_change_of_user()
-        os.setgroups([])
-        os.setresgid(walls.group, walls.group, walls.group)
-        os.setresuid(walls.user, walls.user, walls.user)
-        if walls.kept:
-            capabilities.drop(walls.kept)
+        become(walls)
     if "capabilities" in layers:
         capabilities.no_new_privileges()
+
+
+def become(walls: Walls) -> None:
+    """Its own user, with the capabilities that it keeps. Raises OSError."""
+    if walls.kept:
+        capabilities.keep_over_change_of_user()
+    os.setgroups([])
+    os.setresgid(walls.group, walls.group, walls.group)
+    os.setresuid(walls.user, walls.user, walls.user)
+    if walls.kept:
+        capabilities.drop(walls.kept)
 
 
 def _passwd(walls: Walls) -> bytes:

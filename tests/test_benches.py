@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mai.daemon import bench_messages, bench_recovery, bench_restart, rebuild, relay
+from mai.daemon import bench_messages, bench_recovery, bench_restart, bench_walls, rebuild, relay
 from mai.daemon.bench_messages import NAMES, Sub
 from mai.daemon.example import company
 from mai.daemon.reader import Reader
@@ -96,3 +96,11 @@ def test_the_recovery_bench_shows_its_figures() -> None:
 def test_records_are_for_the_recovery_alone() -> None:
     """Another part is not silently measured with its own number."""
     assert mai("bench", "messages", "--records", "5").returncode == 2
+
+
+def test_the_walls_bench() -> None:
+    """A start with walls and one without, and each layer that this host gives, from real children."""
+    shown = list(bench_walls.run(company(), lambda _: None, rounds=3))
+    assert [figure.name for figure in shown[:4]] == ["start without walls", "start with walls", "added", "added"]
+    assert {figure.name for figure in shown[4:]} >= {"hygiene", "limits", "capabilities"}
+    assert all(figure.value > 0 for figure in shown[:2])

@@ -41,6 +41,7 @@ sed -i 's/Opens the gate/Opens gates/' /run/organisation/small.toml
 systemctl reload mai && note reloaded
 systemctl stop mai; note stopped
 ls /sys/fs/cgroup/system.slice/mai.service/cgroup.procs 2>/dev/null && cat /sys/fs/cgroup/system.slice/mai.service/cgroup.procs
+echo "walls $(cat /var/lib/mai/supervisor/walls)"
 echo done
 """
 
@@ -122,4 +123,5 @@ def test_the_unit_lives_under_a_real_systemd(room: Path) -> None:
         assert line.endswith("sees 1") is ("mai.daemon.supervisor" in line or "acme/models" in line), trouble
     for name, restarts in (("started", 0), ("killed", 1), ("silent", 2), ("reloaded", 2)):
         assert f"|4 of 4 ready|{restarts}|active|" in lines.get(name, ""), trouble
-    assert "0||0|inactive|" in lines["stopped"] and told.endswith("inactive|\ndone\n"), trouble
+    assert "0||0|inactive|" in lines["stopped"] and told.endswith("\ndone\n"), trouble
+    assert '"missing":{}' in lines["walls"], trouble

@@ -284,11 +284,11 @@ def test_cancelling_empties_the_quarantine(tmp_path: Path) -> None:
 DEEDS = HANDLERS.replace(
     "async def desk(ctx, task):",
     """async def desk(ctx, task):
-    import ctypes, os
+    import faulthandler, os
     if task.input["order"] == 13 and not (ctx.files / "antidote").exists():
         with open(ctx.files / "deaths", "a") as file:
             file.write("x")
-        os._exit(9) if (ctx.files / "quiet").exists() else ctypes.string_at(0)
+        os._exit(9) if (ctx.files / "quiet").exists() else faulthandler._read_null()
     if task.input["order"] == 13:
         return {"refund": 13}
 """,
