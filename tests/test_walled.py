@@ -77,7 +77,7 @@ async def porter(ctx, task):
 """
 )
 TEXT = ORGANISATION.replace('clients = ["acme"]', 'clients = ["acme", "beta"]').replace(
-    'command = ["sh", "porter.sh"]', 'handler = "small.py:porter"'
+    'command = ["sh", "porter.sh"]\nfiles = "read"', 'handler = "small.py:porter"'
 )
 OWN = {"its own files", "its sources"}
 
