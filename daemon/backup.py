@@ -20,6 +20,7 @@ import msgspec
 import pysqlite3 as sqlite3
 
 from mai.agents.link import Link
+from mai.daemon.certificate import directory
 from mai.daemon.reader import missing
 from mai.daemon.seals import NAME as SEAL
 from mai.daemon.seals import client_of
@@ -113,7 +114,8 @@ def copied(place: Place, processes: list[str], part: Path, progress: Progress, c
         made_ms, held_s = _pin(place, readers)
         ledgers = tuple(_ledger(place, process, db, part, progress) for process, db in readers.items())
     named = [*common, *(f"clients/{process}/mandate" for process in processes if "/" in process)]
-    if common:  # with the watchdog's ledger, of which it opens a part
+    if common:  # with the watchdog's ledger, of which a client's seal opens a part
+        named += [str(path.relative_to(place.state)) for path in sorted(directory(place).glob("*.json"))]
         named += [f"clients/{client}/{SEAL}" for client in dict.fromkeys(map(client_of, processes)) if client]
     files = tuple(_file(place, name, part) for name in named if (place.state / name).exists())
     write(part / "format", f"{FORMAT}\n".encode())

@@ -52,5 +52,7 @@ def restore(context: click.Context, directory: Path, *, replace: bool, json_: bo
         click.echo(f"what was there lies in {made.kept}, with its keys and credentials")
     for client, requests in made.gone.items():
         click.echo(f"{client}: {len(requests)} requests came after the backup and are gone: {', '.join(requests[:20])}")
+    for client, paper in made.again.items():
+        click.echo(f"{client} was erased since ({paper}) and is there again: mai client erase {client}", err=True)
     for client in made.gone_unknown:
         click.echo(f"{client}: its old ledger cannot be read, so nobody knows which requests came after the backup")

@@ -9,7 +9,7 @@ that name is to run again ends the destruction before it makes anything anew, or
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -49,6 +49,7 @@ class Erasing:
         """An erasure of before is gone on with, or ended at once."""
         self._watchdog, self._place = watchdog, watchdog.place
         self._steps: Iterator[int] = iter(())
+        self.forget: Callable[[str], None] = lambda client: None  # what the watchdog has loaded of it; at first nothing
         self.fault = ""  # why it does not go on; nothing more happens until it is ordered again
         self.ended: tuple[str, str] = ("", "")  # the certificate, or why there is none
         self.done_bytes = self.of_bytes = 0
@@ -132,8 +133,7 @@ class Erasing:
                 yield from self._measure(now)
             yield from self._destroy(now)
         self._watchdog.book.forget(now.client)
-        if hasattr(self._watchdog, "healer"):  # else nothing was loaded yet
-            self._watchdog.forget(now.client)
+        self.forget(now.client)
         self._over(str(path.relative_to(self._place.state)), "")
 
     def _measure(self, now: Erasure) -> Iterator[int]:

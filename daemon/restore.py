@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pysqlite3 as sqlite3
 
+from mai.daemon import certificate as papers
 from mai.daemon.backup import MANIFEST, Manifest, digest, sync, synced
 from mai.daemon.exporting import Export, unpacked
 from mai.daemon.records import RequestAccepted
@@ -34,6 +35,7 @@ class Restored(msgspec.Struct, frozen=True):
     kept: str
     gone: dict[str, list[str]]  # client -> requests accepted after the backup, as far as the old ledgers can tell
     gone_unknown: tuple[str, ...]  # clients whose old ledger cannot be read, or is not there
+    again: dict[str, str] = {}  # clients that were erased since the backup, and are there again: the certificates
 
 
 def read(directory: Path) -> Manifest:
@@ -50,6 +52,8 @@ def read(directory: Path) -> Manifest:
         raise LedgerFault(f"the backup is of format {made.format}, this version reads up to {FORMAT}", "install a newer version")
     for kept in (*made.ledgers, *made.files):
         path = directory / kept.path
+        if Path(kept.path).is_absolute() or ".." in Path(kept.path).parts:
+            raise LedgerFault(f"the manifest names {kept.path!r:.80}, which does not lie in a backup", "do not use it")
         if not path.is_file():
             raise LedgerFault(f"{path} is missing from the backup", "take another backup")
         if path.stat().st_size != kept.bytes or digest(path) != kept.sha256:
@@ -73,8 +77,11 @@ def _restored(directory: Path, place: Place, *, replace: bool) -> Restored:
     part, aside = place.state.with_name(f"{place.state.name}.part"), Path()
     shutil.rmtree(part, ignore_errors=True)
     gone, unknown = _gone(made, place) if there else ({}, ())
+    again = _erased_since(made, place)
     try:
         _lay_out(directory, made, part)
+        if papers.directory(place).is_dir():  # what was erased stays on record
+            shutil.copytree(papers.directory(place), part / papers.directory(place).name, dirs_exist_ok=True)
         if there:
             aside = place.state.with_name(f"{place.state.name}.replaced-{time.strftime('%Y%m%d-%H%M%S')}")
             place.state.rename(aside)
@@ -85,7 +92,7 @@ def _restored(directory: Path, place: Place, *, replace: bool) -> Restored:
     except OSError as error:
         raise MaiError(f"{place.state} cannot be made: {error.strerror}", "make room, or set its rights") from error
     records = sum(kept.seq for kept in made.ledgers)
-    return Restored(str(place.state), made.made_ms, len(made.ledgers), records, str(aside) if there else "", gone, unknown)
+    return Restored(str(place.state), made.made_ms, len(made.ledgers), records, str(aside) if there else "", gone, unknown, again)
 
 
 def _lay_out(directory: Path, made: Manifest, part: Path) -> None:
@@ -97,6 +104,13 @@ def _lay_out(directory: Path, made: Manifest, part: Path) -> None:
         target.chmod(0o600)
     (part / "format").write_text(f"{made.format}\n")
     synced(part)
+
+
+def _erased_since(made: Manifest, place: Place) -> dict[str, str]:
+    """Clients of the backup that the state directory of now has certificates of, made later."""
+    clients = {kept.process.partition("/")[0] for kept in made.ledgers}
+    known = [one for one in papers.known(place) if one["name"] in clients and one["at_ms"] > made.made_ms]
+    return {one["name"]: one["certificate"] for one in known}
 
 
 def _gone(made: Manifest, place: Place) -> tuple[dict[str, list[str]], tuple[str, ...]]:

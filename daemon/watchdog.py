@@ -90,6 +90,7 @@ class Watchdog:
         self._reported = (False, "")
         self._behind = False  # who follows has not been told all
         self._forgers: set[int] = set()
+        self.erasing.forget = self.forget
 
     # -- the loop
     def run(self) -> None:

@@ -15,10 +15,12 @@ import msgspec
 import pytest
 
 from mai.daemon import certificate as papers
+from mai.daemon.backup import MANIFEST, Manifest
 from mai.daemon.book import Book
 from mai.daemon.certificate import Certificate
 from mai.daemon.destroying import Destroyed, destroy, heads, measure
 from mai.daemon.erasing import NOUN, Erasure
+from mai.daemon.restore import read
 from mai.sandbox.errors import LedgerFault, UsageFault
 from mai.sandbox.place import Place
 from mai.sandbox.signing import Signer
@@ -224,6 +226,27 @@ def typed(daemon: Daemon, name: str, text: str) -> int:
                 break
     os.close(terminal)
     return process.returncode
+
+
+def test_a_restore_says_what_it_brings_back(daemon: Daemon, tmp_path: Path) -> None:
+    """A backup from before an erasure: its client is there again, and the certificates, also of the backup's own, are kept."""
+    client(daemon, "add", "gamma")
+    client(daemon, "erase", "gamma", "--yes")
+    assert daemon.mai("backup", str(tmp_path / "copy")).returncode == 0
+    client(daemon, "erase", "beta", "--yes")
+    daemon.down()
+    ran = daemon.mai("restore", "--replace", str(tmp_path / "copy"))
+    assert ran.returncode == 0 and "beta was erased since" in ran.stderr and "gamma" not in ran.stderr
+    daemon.up()
+    assert listed(daemon)[0] == {"acme": "file", "beta": "added"}
+    assert [one["name"] for one in client(daemon, "list")["erased"]] == ["beta", "gamma"]
+    verified(daemon)
+    manifest = tmp_path / "copy" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"path": "clients.json"', '"path": "../clients.json"'))
+    made = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
+    manifest.write_bytes(msgspec.json.encode(msgspec.structs.replace(made, digest=made.sum())))
+    with pytest.raises(LedgerFault, match="does not lie in a backup"):
+        read(tmp_path / "copy")
 
 
 # -- the certificate
