@@ -41,8 +41,9 @@ class Cells:
 
         `files`: what it may do with the department's data; `more`: what it may read and run besides.
         """
+        shown = [word for word in named(command) if not any(Path(word).is_relative_to(one) for one in self.secret)]
         made = Cell(
-            self.home / "work" / kind / name, runs=(self.base, *named(command), *more), hidden=self.secret,
+            self.home / "work" / kind / name, runs=(self.base, *shown, *more), hidden=self.secret,
             reads=[self.files] if files == "read" else [], writes=[*([self.files] if files == "write" else []), *_points()],
         )  # fmt: skip
         if files:

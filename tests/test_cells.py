@@ -17,6 +17,7 @@ from mai.agents.organisation import Agent, Tool
 from mai.agents.parts import Access
 from mai.sandbox import cell, landlock
 from tests.lone import Lone, desk, organisation
+from tests.small import ORGANISATION, Daemon
 
 WHOLE = landlock.abi() >= 6
 needs_landlock = pytest.mark.skipif(not WHOLE, reason="this kernel's Landlock has no scopes")
@@ -42,10 +43,13 @@ def told(name):
 
 def led(name):
     os.symlink(name, "led")
-    open("led").read()
+    try:
+        open("led").read()
+    finally:
+        os.unlink("led")
 
 home, sock, parent, other = sys.argv[1:5]
-parent = int(parent)
+parent = int(parent) or os.getppid()
 print(json.dumps({
     "ledger": tried(lambda: open(f"{home}/ledger.db").read()),
     "ledger written": tried(lambda: open(f"{home}/ledger.db", "a").write("x")),
@@ -75,7 +79,7 @@ print(json.dumps({
     "internet": tried(lambda: socket.create_connection(("127.0.0.1", 9), 1)),
     "datagram": tried(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)),
     "own": tried(lambda: open("own", "w").write("x")),
-    "own directory": tried(lambda: (os.mkdir("below"), os.rename("own", "below/own"), os.listdir("below"))),
+    "own directory": tried(lambda: (os.mkdir("below"), os.rename("own", "below/own"), os.unlink("below/own"), os.rmdir("below"))),
     "pair": tried(lambda: socket.socketpair()),
     "null": tried(lambda: open("/dev/null", "w").write("x")),
     "program": tried(lambda: os.popen("ls /usr").read() or 1 / 0),
@@ -287,6 +291,51 @@ def test_agents_and_tools_work_in_cells(tmp_path: Path, make: str) -> None:
     assert lone.ask().text == f"PermissionError|shown|{where}"
     lone.check()
     lone.close()
+
+
+def _lay(path: Path, text: str, home: Path) -> None:
+    """A file below a process's directory, as that process would have made it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    for made in (path, *path.parents):
+        if made.is_relative_to(home) and made != home:
+            os.chown(made, home.stat().st_uid, home.stat().st_gid)
+
+
+AT_WORK = TRY.replace("print(json.dumps({", 'sys.stdin.readline()\nprint(json.dumps({"value": {"tried": {').replace(
+    "}))", "}}}), flush=True)"
+)
+SPYING = """
+[[departments.support.agents]]
+name = "spy"
+rank = "operator"
+charter = "Looks around."
+skills = ["looking"]
+command = ["python3", "try.py", "HOME", "SOCKET", "0", "OTHER"]
+"""
+
+
+@needs_landlock
+def test_in_a_company_that_runs_a_program_has_its_own_directory_and_nothing_else(state: Path) -> None:
+    """With the department's own walls around it: as in a cell alone, and Mai's socket and the watchdog's are none of its."""
+    daemon = Daemon(state)
+    home, other = daemon.place.home("acme/support"), daemon.place.home("acme/support") / "work" / "agents" / "porter" / "note"
+    for link in ("link/mai.sock", "../notify.d/notify.sock"):
+        text = SPYING.replace("HOME", str(home)).replace("SOCKET", str(daemon.place.sockets("acme") / link))
+        daemon.file.write_text(ORGANISATION + text.replace("OTHER", str(other)))
+        (daemon.file.parent / "try.py").write_text(AT_WORK)
+        daemon.up()
+        try:
+            _lay(other, "secret", home)
+            assert daemon.place.sockets("acme").joinpath(link).is_socket()
+            answer = daemon.ask("@support: look around, spy", f"look-{len(link)}")
+            assert answer["state"] == "answered", answer
+            tried = answer["parts"][0]["value"]["tried"]
+            assert done(tried) <= WORKS, tried
+            assert {"own", "own directory", "pair", "null", "program", "code"} <= done(tried), tried
+            assert answer["parts"][0]["by"].endswith("/spy")
+        finally:
+            daemon.down()
 
 
 def opened(work: Callable[[], None]) -> int:
