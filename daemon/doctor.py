@@ -17,11 +17,11 @@ import msgspec
 from mai.daemon import host_checks, unit_checks
 from mai.daemon.door import Door
 from mai.daemon.host_checks import Finding
-from mai.daemon.programs import SUPERVISOR, WATCHDOG
+from mai.daemon.programs import SUPERVISOR
 from mai.daemon.status import painted
 from mai.daemon.walling import layers_of, wanted
 from mai.sandbox import users
-from mai.sandbox.errors import MaiError, NotRunning
+from mai.sandbox.errors import NotRunning
 from mai.sandbox.place import Place
 from mai.sandbox.probe import HINTS, probe
 from mai.sandbox.walls import LAYERS, Layers, report
@@ -62,13 +62,15 @@ class Report(msgspec.Struct, frozen=True):
 
 def examine(place: Place) -> Report:
     """Look at everything."""
-    given = layers(place)
-    processes = tuple(running(place))
+    given, status = layers(place), running(place)
+    said = layers_of(place)  # what the supervisor has found when it started, and puts up around each process
+    processes = tuple(_walled(one, said) for one in status.get("processes", ()))
     supervisor = next((one.pid for one in processes if one.name == SUPERVISOR), None)
+    host = [host_checks.bounded(status["cgroup"]) if one.check == "cgroup" and status else one for one in host_checks.look(place)]
     return Report(
         report(given).level,
         tuple(_layer(name, given) for name in LAYERS if name != "user" or name in given or name in given.missing),
-        tuple(host_checks.look(place)), tuple(unit_checks.look(supervisor)), processes,
+        tuple(host), tuple(unit_checks.look(supervisor)), processes,
     )  # fmt: skip
 
 
@@ -127,20 +129,15 @@ def _number(path: str) -> int | None:
 
 
 # -- the processes
-def running(place: Place) -> list[Walled]:
-    """Each process of the daemon, if one runs."""
+def running(place: Place) -> dict[str, Any]:
+    """What the daemon says of itself; nothing if none runs. Raises MaiError: it does not answer us."""
     try:
-        told = Door(place.door, DOOR_S).call({"do": "status"})["processes"]
+        return Door(place.door, DOOR_S).call({"do": "status"})
     except NotRunning:
-        return []
-    except MaiError as error:
-        return [Walled(WATCHDOG, None, "none", {"report": error.sentence})]
-    said = layers_of(place)
-    return [_walled(one, said) for one in told]
+        return {}
 
 
 def _walled(process: dict[str, Any], said: Layers) -> Walled:
-    """`said`: what the supervisor has found when it started, and puts up around each process."""
     name, pid, word = process["name"], process["pid"], process["walls"]
     if word == "trusted" or not pid:
         return Walled(name, pid, word or report(said).level)

@@ -64,12 +64,17 @@ def groups(place: Place) -> Iterator[Finding]:
     have = found.controllers() if found else []
     if found and not have:  # nobody of ours has prepared it yet
         have = [name for name in cgroup.CONTROLLERS if name in (found.root / "cgroup.controllers").read_text().split()]
+    yield bounded(have)
+
+
+def bounded(have: list[str]) -> Finding:
+    """By what the kernel bounds each process; of a daemon that runs, by what it says itself."""
     missing = [name for name in cgroup.CONTROLLERS if name not in have]
-    says = (
-        f"bounds {', '.join(have)} of each process" if have else "none is delegated: memory of several processes is not bounded"
-    )
-    hint = "run it as a service with Delegate=cpu memory pids (etc/mai.service), or: systemd-run --user -p Delegate=yes mai up"
-    yield Finding("cgroup", not missing, says, hint if missing else "")
+    says = f"bounds {', '.join(have)} of each process" if have else "no cgroup bounds a process with all that it starts"
+    if missing:
+        says += f"; not delegated to us: {', '.join(missing)}"
+    hint = "run it as a service with Delegate=cpu memory pids (etc/mai.service), on a host whose cgroups are of version 2"
+    return Finding("cgroup", not missing, says, hint if missing else "")
 
 
 def library(place: Place) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ for pid in $(cat /sys/fs/cgroup/system.slice/mai.service/*/cgroup.procs); do
     "in $(sed -n 's,0::/system.slice/mai.service/,,p' /proc/$pid/cgroup)" \
     "sees $(tr '\\0' '\\n' </proc/$pid/environ | grep -c ^CREDENTIALS_DIRECTORY=)"
 done
+PYTHON -P -c 'from mai.cli import main; main(prog_name="mai")' --state /var/lib/mai doctor >ROOM/doctor
 old=$(main); kill -9 $old; until [ "$(main)" != $old ] && [ "$(main)" != 0 ]; do sleep 0.05; done; ready 1; note killed
 old=$(main); kill -STOP $old; until [ "$(main)" != $old ] && [ "$(main)" != 0 ]; do sleep 0.05; done; ready 2; note silent
 sed -i 's/Opens the gate/Opens gates/' /run/organisation/small.toml
@@ -92,7 +93,7 @@ def test_the_unit_lives_under_a_real_systemd(room: Path) -> None:
         text = text.replace(old, new)
     (room / "key").write_text("sesame")
     (room / "mai.service").write_text(text)
-    (room / "probe.sh").write_text(PROBE)
+    (room / "probe.sh").write_text(PROBE.replace("PYTHON", sys.executable).replace("ROOM", str(room)))
     (room / "probe.service").write_text(
         f"[Service]\nType=oneshot\nExecStart=/bin/bash {room}/probe.sh\nStandardOutput=file:{room}/said\n"
         f"StandardError=file:{room}/errors\nTimeoutStartSec=90\n"
@@ -123,5 +124,8 @@ def test_the_unit_lives_under_a_real_systemd(room: Path) -> None:
         assert line.endswith("sees 1") is ("mai.daemon.supervisor" in line or "acme/models" in line), trouble
     for name, restarts in (("started", 0), ("killed", 1), ("silent", 2), ("reloaded", 2)):
         assert f"|4 of 4 ready|{restarts}|active|" in lines.get(name, ""), trouble
+    doctor = (room / "doctor").read_text()
+    assert "mai.service leaves room for the walls" in doctor, doctor
+    assert all(f"acme/{name:<19} full\n" in doctor for name in ("mai", "models", "support", "finance")), doctor
     assert "0||0|inactive|" in lines["stopped"] and told.endswith("\ndone\n"), trouble
     assert '"missing":{}' in lines["walls"], trouble
