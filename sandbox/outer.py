@@ -79,6 +79,9 @@ def own(walls: Walls) -> None:
     """As root: what lies in its directory becomes its own, if another has put it there, such as `mai rebuild`."""
     if not os.geteuid():
         _own(walls.home, walls)
+        files = os.path.join(walls.home, "files")  # laid out for it, with what `mai restore` has put there
+        if os.path.isdir(files) and not os.path.islink(files):
+            _own(files, walls)
 
 
 def _own(directory: str, walls: Walls) -> None:

@@ -31,7 +31,7 @@ def pay(files, order, *, key):
         if (files / word).exists():
             (files / word).unlink()
             db.close()
-            os.kill(os.getpid(), 9)
+            os._exit(9)  # the first process of a namespace cannot kill itself
     return found
 """
 

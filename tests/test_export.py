@@ -82,7 +82,8 @@ def test_it_goes_on_elsewhere(daemon: Daemon, tmp_path: Path, name: str) -> None
         other.up()
         assert asked(other, "beta", "Refund order 7", "b7")["state"] == "answered"
         assert len(other.journal("beta/finance", "task.begun")) == 1, "it was not worked out again"
-        assert asked(other, "beta", "Refund order 8", "b8")["state"] == "answered"
+        told = asked(other, "beta", "Refund order 8", "b8")
+        assert told["state"] == "answered", told
         verified(other)
     finally:
         other.mai("down")
