@@ -92,7 +92,8 @@ class LocalModel:
 
     def __init__(self, place: Place) -> None:
         self.home, self.told = place.state / NAME, place.local_model
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (self.home, self.told.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.signals, self.notifier = Signals(), Notifier()
         self.lock = Lock(self.home, "local model", LOCK_WAIT_S)
         self.told.unlink(missing_ok=True)  # of one that was killed
