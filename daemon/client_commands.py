@@ -101,9 +101,8 @@ def export(context: click.Context, name: str, target: Path, *, json_: bool) -> N
         as_json(plain(made))
     else:
         size = sum(one.bytes for one in (*made.ledgers, *made.files))
-        click.echo(
-            f"{len(made.ledgers)} ledgers, {len(made.files)} files, {size / 1e6:.1f} MB in {target}; held for {made.held_ms} ms"
-        )
+        what = f"{len(made.ledgers)} ledgers, {len(made.files)} files, {size / 1e6:.1f} MB"
+        click.echo(f"{what} in {target}, {'sound' if made.verdict.sound else 'not sound'}; held for {made.held_ms} ms")
         for one in made.left_out:
             click.echo(f"left out: {one}", err=True)
     if not made.verdict.sound:

@@ -16,6 +16,7 @@ from mai.daemon.case import SHOWN
 from mai.daemon.clientele import Clientele, Mark, addable, removable
 from mai.daemon.difference import difference
 from mai.daemon.reloading import Change, What
+from mai.daemon.ward import Ward
 
 if TYPE_CHECKING:
     from mai.daemon.watchdog import Watchdog
@@ -59,7 +60,7 @@ class Clients:
         clientele, runs = self._watchdog.clientele, list[dict[str, Any]]()
         for name in self._watchdog.organisation.clients:
             wards = [ward for ward in self._watchdog.wards.values() if ward.name.startswith(f"{name}/")]
-            states = Counter(SHOWN.get(ward.case.state, ward.case.state) for ward in wards)
+            states = Counter(map(_state, wards))
             about = {"name": name, "from": clientele.origin(name), "processes": len(wards), "states": dict(states)}
             runs.append({**about, **told(clientele.added.get(name))})
         removed = [{"name": name, "from": "file", **told(mark)} for name, mark in clientele.removed.items()]
@@ -68,6 +69,13 @@ class Clients:
         if erasing := self._watchdog.erasing.now:
             changing = {"what": "erase", "client": erasing.client, "phase": erasing.phase, "by": erasing.by}
         return {"clients": runs, "removed": removed, "remarks": list(clientele.remarks()), "changing": changing}
+
+
+def _state(ward: Ward) -> str:
+    """As people are told it."""
+    if ward.case.asleep and ward.case.state == "stopped":
+        return "asleep"
+    return SHOWN.get(ward.case.state, ward.case.state)
 
 
 def told(mark: Mark | None) -> dict[str, Any]:

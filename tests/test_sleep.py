@@ -1,6 +1,7 @@
 """Clients that sleep: stopped after a time without work, started by the next message, with real processes and their deaths."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mai.daemon.asking import ask
 from mai.daemon.verify import verify
 from tests.small import ORGANISATION, PROCESSES, Daemon, until
 
@@ -189,3 +191,36 @@ def test_deaths_while_falling_asleep_and_waking_lose_nothing(daemon: Daemon) -> 
     sound(daemon)
     for name in (*PROCESSES, "watchdog"):
         daemon.check_ledger(name)
+
+
+def test_a_client_that_sleeps_is_removed_and_erased(daemon: Daemon) -> None:
+    """Nobody is waked for it; added again it has all that it had, and sleeps again; erased it has nothing."""
+
+    def client(*words: str) -> dict[str, Any]:
+        ran = daemon.mai("client", *words, "--json")
+        assert ran.returncode == 0, ran.stderr
+        return dict(json.loads(ran.stdout))
+
+    def beta() -> dict[str, int]:
+        states = {one["name"]: one["states"] for one in client("list")["clients"]}
+        return dict(states["beta"])
+
+    def answer() -> dict[str, Any]:
+        replies = list(ask(daemon.place, "beta", "Refund order 7", request="b7", timeout_s=60, watch=False))
+        return dict(replies[-1]["answer"])
+
+    client("add", "beta")
+    assert answer()["state"] == "answered"
+    until(lambda: beta() == {"asleep": 3}, "beta sleeps")
+    starts = len(daemon.journal("beta/mai", "process.started"))
+    client("remove", "beta")
+    assert len(daemon.journal("beta/mai", "process.started")) == starts
+    assert daemon.mai("ask", "beta", "Refund order 7").returncode == 2
+    client("add", "beta")
+    until(lambda: beta() == {"asleep": 3}, "beta sleeps again")
+    assert answer()["state"] == "answered" and len(daemon.journal("beta/finance", "task.begun")) == 1
+    until(lambda: beta() == {"asleep": 3}, "and again")
+    client("erase", "beta", "--yes")
+    assert not daemon.place.sockets("beta").exists() and not daemon.place.home("beta/mai").exists()
+    slept(daemon)
+    sound(daemon)
