@@ -1,9 +1,12 @@
 """Journals held against the heads that the watchdog has signed: part of `mai verify`.
 
 Each head was told when the disk had its record, so a true journal holds it, whatever has happened since. All heads are
-looked up, not only the last: a journal that was exchanged has heads of its new life behind it.
+looked up, not only the last: a journal that was exchanged has heads of its new life behind it. A process that does not tell
+where its journal ends, so that it can change it later, is found out by what the watchdog has signed of others meanwhile.
 """
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,8 +24,11 @@ from mai.sandbox.place import Place
 from mai.sandbox.signing import signed
 
 WATCHDOG = "watchdog"
+SILENT = "keep the file as evidence, and look at the code of that department: its process hides its journal from the watchdog"
 ERASED = "erased"  # kind of the watchdog's record of an erasure
 PORTION = 1000  # records in one SELECT
+TOLD_MS = 30_000  # after which the head of a record is told: some heartbeats, one at least
+APART_MS = 10_000  # the first signing of a watchdog's life may come before the first heartbeat of some
 
 
 @dataclass
@@ -42,6 +48,19 @@ class _Against:
         self.scrub, self._after = scrub, after
         self.good_seq = 0
         self.bad = False
+
+    def silent(self, rounds: "array[int]") -> None:
+        """Has it written on while the watchdog has signed others, again and again (at these times), and not told its head?"""
+        if self.bad:
+            return
+        query = "SELECT MIN(seq), MIN(at_ns), MAX(at_ns) FROM journal WHERE seq > ?"
+        first_seq, first_ns, last_ns = self.scrub.reader.connection.execute(query, (self.good_seq,)).fetchone()
+        if first_seq is None:
+            return
+        begin, end = bisect_left(rounds, first_ns // 1_000_000 + TOLD_MS), bisect_right(rounds, last_ns // 1_000_000)
+        if begin < end and rounds[end - 1] - rounds[begin] >= APART_MS:
+            text = f"the records from {first_seq} on were not told to the watchdog, which has signed others meanwhile"
+            self.scrub.found(first_seq, f"{text}: they may have been changed", SILENT)
 
     def hold(self, seq: int, digest: str, by_seq: int) -> None:
         """Hold one head against it."""
@@ -73,10 +92,14 @@ def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
     try:
         erased = _erased(reader)
         against = {scrub.process: _Against(scrub, erased.get(client_of(scrub.process), 0)) for scrub in usable}
+        rounds = array("q")
         for seq, text in _records(reader):
             if (heads := _heads(seq, text, found.findings)) is not None:
                 found.keys += [] if heads.key in found.keys else [heads.key]
                 found.heads += _hold(seq, heads, against)
+                rounds.append(max(heads.at_ms, rounds[-1] if rounds else 0))
+        for one in against.values():
+            one.silent(rounds)
     except (sqlite3.Error, LedgerFault) as error:
         found.findings.append(Finding(WATCHDOG, 0, f"the signed heads cannot be read: {error}", TAMPERED))
     finally:

@@ -2,6 +2,7 @@
 
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from mai.sandbox.signing import Signer, signed
 from tests.test_verify import anew, tamper, value
 from tests.wired import Wired
 
-SALES = "acme/sales"
+SALES, MAI = "acme/sales", "acme/mai"
 ONE, TWO = "1" * 64, "2" * 64
 
 
@@ -43,10 +44,11 @@ def ends(place: Place, process: str = SALES) -> tuple[int, str]:
     return seq, digest.hex()
 
 
-def sign(place: Place, **changed: object) -> HeadsSigned:
-    """What the watchdog does with the head of sales; `changed` after it was signed."""
+def sign(place: Place, others: int = 0, **changed: Any) -> HeadsSigned:
+    """What the watchdog does with the head of sales, or at that time with Mai's; `changed` after it was signed."""
     signer, book = Signer(place.watchdog), Book(place.ledger("watchdog"))
-    heads = HeadsSigned(at_ms=1, heads={SALES: ends(place)}, key=signer.public)
+    process = MAI if others else SALES
+    heads = HeadsSigned(at_ms=others or 1, heads={process: ends(place, process)}, key=signer.public)
     heads = msgspec.structs.replace(heads, signature=signer.sign(heads.statement()))
     book.enter(KIND, msgspec.to_builtins(msgspec.structs.replace(heads, **changed)))
     book.flush(0.0)
@@ -190,8 +192,33 @@ def test_a_cut_journal_and_an_older_copy_are_found(company: Wired, tmp_path: Pat
     assert f"up to record {good} it fits" in report.findings[0].what
 
 
+def test_a_process_that_hides_its_journal_is_found(company: Wired) -> None:
+    """It has written on for a minute while others were signed, and none of its heads is: so long it could change it in peace."""
+    sign(company.place)
+    good, _ = ends(company.place)
+    ledger, begun_ms = company.desks[SALES].shell.ledger, time.time_ns() // 1_000_000 + 1000
+    for _ in range(61):
+        ledger.append("note", b"{}")
+    ledger.commit()
+    company.close()
+    tamper(company.place, SALES, lambda db: spread(db, good, begun_ms))
+    sign(company.place, others=begun_ms + 40_000)
+    assert verify(company.place).sound, "one time may have been too early for its first heartbeat"
+    sign(company.place, others=begun_ms + 55_000)
+    (finding,) = verify(company.place).findings
+    assert (finding.process, finding.seq) == (SALES, good + 1) and "not told to the watchdog" in finding.what
+    sign(company.place)
+    assert verify(company.place).sound, "it was late, and told it all the same"
+
+
+def spread(db: sqlite3.Connection, after: int, begun_ms: int) -> None:
+    """The records behind one were written a second apart."""
+    db.execute("UPDATE journal SET at_ns = (? + 1000 * (seq - ?)) * 1000000 WHERE seq > ?", (begun_ms, after, after))
+    anew(db, after + 1)
+
+
 @pytest.mark.parametrize("changed", [{"at_ms": 2}, {"heads": {SALES: (1, ONE)}}, {"signature": "00" * 64}, {"key": ONE}])
-def test_a_record_of_heads_that_was_changed_is_found(company: Wired, changed: dict[str, object]) -> None:
+def test_a_record_of_heads_that_was_changed_is_found(company: Wired, changed: dict[str, Any]) -> None:
     """The chain of the watchdog's journal may have been computed anew: the signature does not fit what it says."""
     sign(company.place, **changed)
     report = verify(company.place)
