@@ -11,7 +11,8 @@ def roots(place: Place, client: str) -> list[Path]:
     """Its directories and files, as far as they are there: homes, logs, files of deaths, sockets."""
     logs = [path for path in place.logs.glob(f"{client}.*") if path.name.startswith(f"{client}.")]
     deaths = (place.state / "deaths").glob(f"{client}.*")
-    found = [place.state / "clients" / client, *sorted(logs), *sorted(deaths), place.sockets(client)]
+    notices = place.notify.parent.glob(f"{client}.*")
+    found = [place.state / "clients" / client, *sorted(logs), *sorted(deaths), *sorted(notices), place.sockets(client)]
     return [path for path in found if path.exists() or path.is_symlink()]
 
 

@@ -1,9 +1,14 @@
-"""The socket that READY and the heartbeats come in on; the kernel says which process each one is from (SO_PASSCRED, unix(7))."""
+"""The sockets that READY and the heartbeats come in on; the kernel says which process each one is from (SO_PASSCRED, unix(7)).
+
+A queue of datagrams is short, 10 by default, and who finds it full is not heard: with one socket for all, any process could
+keep the others from being heard, and so have them ended as hung. So each process of a client has a socket to itself.
+"""
 
 import contextlib
+import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +16,7 @@ from mai.sandbox.place import short, socket_mode
 
 NOTICE_BYTES = 4096
 PER_TURN = 1000  # the rest waits for the next turn of the loop, so that a flood does not hold it up
+PER_SECOND = 100  # of one process
 _credentials = struct.Struct("3i")  # struct ucred
 
 
@@ -37,9 +43,9 @@ class Notices:
         """To poll for reading."""
         return self._socket.fileno()
 
-    def receive(self) -> Iterator[Notice]:
+    def receive(self, most: int = PER_TURN) -> Iterator[Notice]:
         """All that has come, up to a bound; never raises for what was sent."""
-        for _ in range(PER_TURN):
+        for _ in range(most):
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(NOTICE_BYTES, socket.CMSG_SPACE(_credentials.size))
             except (BlockingIOError, InterruptedError):
@@ -52,6 +58,54 @@ class Notices:
         self._socket.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
+
+
+class Ears:
+    """All sockets of the watchdog's: the common one at `path`, and those that it is told to listen at."""
+
+    def __init__(self, path: Path) -> None:
+        self._common = path
+        self._epoll = select.epoll()
+        self._sockets: dict[Path, Notices] = {}
+        self._of: dict[int, Notices] = {}
+        self._resting: dict[int, float] = {}  # descriptor -> until when nothing is taken from it
+        self.listen([path])
+
+    def listen(self, paths: Iterable[Path]) -> None:
+        """Listen at these as well; their directories are there. One that was taken away is made anew. Raises OSError."""
+        for path in paths:
+            if path in self._sockets and path.exists():
+                continue
+            if path in self._sockets:
+                self._drop(path)
+            self._sockets[path] = one = Notices(path)
+            self._of[one.fileno()] = one
+            self._epoll.register(one.fileno(), select.EPOLLIN)
+
+    def _drop(self, path: Path) -> None:
+        one = self._sockets.pop(path)
+        self._epoll.unregister(one.fileno())
+        self._of.pop(one.fileno())
+        self._resting.pop(one.fileno(), None)
+        one.close()
+
+    def fileno(self) -> int:
+        """To poll for reading."""
+        return self._epoll.fileno()
+
+    def receive(self, now_s: float) -> Iterator[Notice]:
+        """What has come, never more than so much from one socket in a second: who says more is heard again in the next one."""
+        for descriptor in [one for one, until_s in self._resting.items() if until_s <= now_s]:
+            del self._resting[descriptor]
+            self._epoll.modify(descriptor, select.EPOLLIN)
+        for descriptor, _ in self._epoll.poll(0):
+            taken, ours = 0, self._of[descriptor].path == self._common  # the supervisor tells of each start and end
+            for notice in self._of[descriptor].receive(PER_TURN if ours else PER_SECOND):
+                taken += 1
+                yield notice
+            if taken == PER_SECOND and not ours:
+                self._resting[descriptor] = now_s + 1.0
+                self._epoll.modify(descriptor, 0)
 
 
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:

@@ -104,7 +104,7 @@ def environment(place: Place, heartbeat_s: float, ours: Mapping[str, str], proce
         "PYTHONUNBUFFERED": "1",
         "MAI_STATE": str(place.state),
         "MAI_RUN": str(place.run),
-        "NOTIFY_SOCKET": str(place.notify),
+        "NOTIFY_SOCKET": str(place.notice(process)),
         "WATCHDOG_USEC": str(int(heartbeat_s * 1e6)),
     }
 

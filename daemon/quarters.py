@@ -59,6 +59,7 @@ def _furnish_client(place: Place, organisation: Organisation, client: str, keyri
         home = place.home(process)
         owners.lay(home, process)
         owners.lay(home / "files", process)
+        owners.lay(place.notice(process).parent, shared=0o011)
         part = mandate(organisation, client, process.split("/")[1])
         keys.write(home / "mandate", msgspec.msgpack.encode(part))
         keyring.settle(process)

@@ -66,6 +66,10 @@ class Site(msgspec.Struct, frozen=True):
         middle = ("clients",) if "/" in self.process else ()
         return "/".join((self.facts.state, *middle, self.process, *below))
 
+    def notices(self) -> str:
+        """The directory of its socket for heartbeats. A process of a client has one to itself."""
+        return self.run("notify.d", *([self.process.replace("/", ".")] if "/" in self.process else []))
+
     def run(self, *below: str) -> str:
         """In the directory of the sockets."""
         return "/".join((self.facts.run, *below))
@@ -82,7 +86,7 @@ def walls(facts: Facts, organisation: Organisation, process: str) -> Walls:
         lists=tuple(dict.fromkeys(path.rpartition("/")[0] or "/" for path in facts.code)),  # where packages are looked for
         runs=(*facts.system, *facts.code, *made.runs),
         writes=(*made.writes, *([facts.points] if facts.points else [])),
-        connects=(site.run("notify.d"), *made.connects),
+        connects=(site.notices(), *made.connects),
         hidden=facts.secret,
         etc=made.etc or ETC,
         user=facts.users.get(process, 0),

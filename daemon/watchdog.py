@@ -28,7 +28,7 @@ from mai.daemon.erasing import Erasing
 from mai.daemon.heads import KIND, Heads, HeadsSigned
 from mai.daemon.healer import Healer, marked
 from mai.daemon.keyring import Keyring
-from mai.daemon.notices import Notice, Notices
+from mai.daemon.notices import Ears, Notice
 from mai.daemon.orders import Orders
 from mai.daemon.policy import decide, excuse
 from mai.daemon.porter import Porter
@@ -84,7 +84,8 @@ class Watchdog:
         self.allotment = allotment.found()
         self.halting = False
         self.signals = Signals()
-        self.notices = Notices(place.notify)
+        self.ears = Ears(place.notify)
+        self.ears.listen(place.notice(name) for name in self.wards)
         self.orders = Orders(self)
         self._turned_s = self.started_s = time.monotonic()
         self._reported = (False, "")
@@ -98,7 +99,7 @@ class Watchdog:
         poll = select.poll()
         stdin = stdin_to_watch()
         for descriptor in (
-            self.notices.fileno(),
+            self.ears.fileno(),
             *self.orders.gate.descriptors(),
             self.signals.fileno(),
             self.porter.fileno(),
@@ -133,7 +134,7 @@ class Watchdog:
         now_s = time.monotonic()
         self._excuse(now_s)
         self.signals.drain()
-        for notice in self.notices.receive():
+        for notice in self.ears.receive(now_s):
             self._hear(notice, now_s)
         self.orders.turn(now_s)
         self._tick(now_s)
@@ -271,6 +272,7 @@ class Watchdog:
         self.organisation, self.clientele = organisation, decided(self.place)
         self.room = Room(self.place.state, organisation.limits.free_bytes)
         self.wards.extend(organisation, self.book.unwanted)
+        self.ears.listen(self.place.notice(name) for name in self.wards)
         self.healer.take_up(organisation)
         self.orders.gate.take_up(organisation)
 

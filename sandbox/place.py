@@ -17,7 +17,8 @@ STATE/clients/acme/seal           the key of what the watchdog has on record of 
 STATE/run                         the sockets, or a link to where they are
 RUN/supervisor.sock               supervisorctl
 RUN/door.d/door.sock              the watchdog's door, for operators
-RUN/notify.d/notify.sock          READY and heartbeats of every process
+RUN/notify.d/notify.sock          what the supervisor tells, READY and heartbeats of the host's processes
+RUN/notify.d/acme.support/notify.sock   the same of this process: who floods his own keeps nobody else from being heard
 RUN/local-model.d/local-model.json  where the local model listens, and with which key
 RUN/metrics.d/metrics.sock        figures for a collector, where the organisation wants them; RUN/metrics.sock is a link to it
 RUN/embedder.d/embedder.sock      the embedder's door, for each Mai
@@ -60,6 +61,11 @@ class Place:
         self.metrics = self.run / "metrics.d" / "metrics.sock"
         self.supervisor_socket = self.run / "supervisor.sock"
         self._only = frozenset(filter(None, os.environ.get(ONLY, "").split(",")))
+
+    def notice(self, process: str) -> Path:
+        """Where this process says that it is ready and alive."""
+        client, slash, name = process.partition("/")
+        return self.notify.parent / f"{client}.{name}" / self.notify.name if client and slash else self.notify
 
     def prepare(self) -> None:
         """Create the directories (0700), and check the number of the layout. Raises UsageFault."""

@@ -12,7 +12,7 @@ from unittest.mock import ANY
 import pytest
 
 from mai.daemon.case import Case
-from mai.daemon.notices import Notice, Notices
+from mai.daemon.notices import PER_SECOND, Ears, Notice, Notices
 from mai.daemon.ward import Ward
 from mai.sandbox.notify import Notifier, interval_s
 
@@ -73,6 +73,28 @@ def test_a_heartbeat_may_say_anything(tmp_path: Path, said: str) -> None:
     ward = Ward("acme/support", tmp_path / "log", Case())
     assert ward.hear(Notice(1, 0, {"X_MAI": '{"state":"ready"}'})) == "ready"
     assert ward.hear(Notice(1, 0, {"X_MAI": said})) == "ready"
+
+
+def test_who_floods_keeps_nobody_else_from_being_heard(state: Path) -> None:
+    """Each process has a queue to itself; from one that is always full so much is taken in a second, from the others all."""
+    for name in ("loud", "calm"):
+        (state / name).mkdir()
+    loud, calm = state / "loud" / "notify.sock", state / "calm" / "notify.sock"
+    ears = Ears(state / "notify.sock")
+    ears.listen((loud, calm))
+    flood = "import socket,sys\none = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\none.connect(sys.argv[1])\n"
+    with subprocess.Popen([sys.executable, "-c", f"{flood}while True: one.send(b'STATUS=loud')", str(loud)]) as other:
+        try:
+            heard = list[str]()
+            while heard.count("loud") < PER_SECOND:  # the flood has begun, and its share of this second is used up
+                heard += [notice.fields["STATUS"] for notice in ears.receive(1.0)]
+            for _ in range(20):
+                Notifier(str(calm)).beat("ready", status="calm")
+                heard += [notice.fields["STATUS"] for notice in ears.receive(1.5)]
+            assert heard.count("calm") == 20 and heard.count("loud") < 2 * PER_SECOND
+            assert {notice.fields["STATUS"] for notice in ears.receive(2.6)} == {"loud"}, "in the next second it is heard again"
+        finally:
+            other.kill()
 
 
 def test_the_kernel_says_who_spoke(notices: Notices) -> None:

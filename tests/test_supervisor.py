@@ -181,7 +181,7 @@ def test_children_get_a_clean_environment(company: Company) -> None:
     company.wait_ready()
     for process in ("acme/support", "watchdog") if os.geteuid() == 0 else ("acme/support",):  # it hides from its own user
         found = psutil.Process(company.pid(process)).environ()
-        assert found["NOTIFY_SOCKET"] == str(company.place.notify)
+        assert found["NOTIFY_SOCKET"] == str(company.place.notice(process))
         assert found["WATCHDOG_USEC"] == "8000000"
         assert found["LANG"] == "C.UTF-8"
         extra = {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONPATH", "PYTHONUNBUFFERED"}
