@@ -33,11 +33,16 @@ _PROC: Final = ("subset=pid,hidepid=2", "hidepid=2")  # the first that this kern
 _COPIED_BYTES: Final = 16 << 10  # a small file is copied, which is cheaper than a mount
 
 
+_before = (0, 0)  # user and group of whoever has forked last
+
+
 def fork_into(flags: int) -> int:
     """A fork whose child is the first process of these namespaces: 0 in the child, its pid in the parent. Raises OSError.
 
     Only in a process of one thread.
     """
+    global _before  # noqa: PLW0603  # in the child nobody knows it any more: until it is mapped, the user is 65534
+    _before = os.geteuid(), os.getegid()
     ctypes.pythonapi.PyOS_BeforeFork()
     # No stack, no thread ids: the order of the last two arguments, which differs on aarch64, does not matter.
     pid = int(held.syscall(ctypes.c_long(NUMBERS["clone"]), ctypes.c_long(flags | signal.SIGCHLD), *[ctypes.c_long(0)] * 4))
@@ -51,8 +56,9 @@ def fork_into(flags: int) -> int:
     return pid
 
 
-def map_own_user(uid: int, gid: int) -> None:
+def map_own_user() -> None:
     """In the child, if USER was among its flags: be the user that we were, and no other. Raises OSError."""
+    uid, gid = _before
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         _write(f"/proc/self/{name}", text.encode())
 

@@ -58,7 +58,7 @@ def move(walls: Walls) -> None:
     """Into a root directory with nothing in it but what these walls show. Raises OSError."""
     if os.geteuid():
         prctl(capabilities.SET_DUMPABLE, 1)  # or its files in /proc are root's
-        namespaces.map_own_user(os.geteuid(), os.getegid())
+        namespaces.map_own_user()
     own(walls)
     root = Root(shown(walls), walls.etc)
     root.enter(walls.home, {"/etc/passwd": _passwd(walls), "/etc/group": b""}, whole_proc=walls.machine)

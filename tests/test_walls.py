@@ -243,7 +243,7 @@ def apart(*shown: Shown, network: bool = False) -> tuple[Deed, int]:
 
     def enter() -> None:
         if os.geteuid():
-            namespaces.map_own_user(os.geteuid(), os.getegid())
+            namespaces.map_own_user()
         Root([*(Shown(path, "read", runs=True) for path in SYSTEM), *shown]).enter("/")
 
     return enter, outer.flags(network=network)
@@ -290,6 +290,28 @@ def test_a_process_in_its_own_root_sees_what_it_was_shown(tmp_path: Path) -> Non
 def test_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """Nothing is left out in silence."""
     assert "No such file" in str(inside(lambda: None, Shown(str(tmp_path / "absent"), "read")))
+
+
+@needs_namespaces
+def test_any_user_has_namespaces_of_its_own() -> None:
+    """Also who is not root and not 65534, which is what everybody is in there until somebody says who he was."""
+
+    def ordinary() -> None:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(54_321, 54_321, 54_321)
+            os.setresuid(54_321, 54_321, 54_321)
+            prctl(capabilities.SET_DUMPABLE, 1)
+        uid, walls = os.geteuid(), Walls(home="/tmp", runs=tuple(path for path in SYSTEM if not path.startswith("/root")))
+
+        def enter() -> None:
+            outer.move(walls)
+            assert os.geteuid() == uid
+
+        if why := attempt(enter, outer.flags(network=False)):
+            raise OSError(why)
+
+    assert attempt(ordinary) is None
 
 
 @needs_namespaces
