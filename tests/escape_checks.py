@@ -22,7 +22,7 @@ from tests.small import until
 if TYPE_CHECKING:
     from tests.escape_world import World
 
-SOON_S, PATIENT_S = 0.4, 3.0
+AT_ONCE_S, SOON_S, PATIENT_S = 0.02, 0.5, 3.0  # if those inside say that it failed; have sent something; say that it worked
 Judge = Callable[[], bool]
 Check = Callable[["World"], Iterator[Judge]]
 CHECKS: dict[str, Check] = {}
@@ -49,9 +49,16 @@ def nothing(world: "World") -> Iterator[Judge]:
     yield lambda: True
 
 
+@check
+def exhausted(world: "World") -> Iterator[Judge]:
+    """What was said is all that there is to see; the lair begins anew, without the dead that it has not buried yet."""
+    yield lambda: world.believed
+    world.revive()
+
+
 def eventually(world: "World", look: Judge) -> bool:
-    """Whether it becomes true within a moment; a longer one if those inside believe that it will."""
-    end_s = time.monotonic() + (PATIENT_S if world.believed else SOON_S)
+    """Whether it becomes true, sooner or later as those inside believe in it."""
+    end_s = time.monotonic() + world.patience_s
     while time.monotonic() < end_s:
         if look():
             return True
@@ -133,7 +140,7 @@ def vault_alive(world: "World") -> Iterator[Judge]:
 
     yield lambda: eventually(world, died)
     if died():
-        until(lambda: world.daemon.status()["acme/vault"]["state"] == "ready", "the vault again")
+        world.rest("acme/vault", "ready")
         world.keep()
 
 
@@ -172,7 +179,7 @@ def survivor(world: "World") -> Iterator[Judge]:
     def lives() -> bool:
         os.kill(pid, signal.SIGKILL)
         until(lambda: world.pid("acme/lair") not in (0, pid), "the lair again")
-        until(lambda: world.daemon.status()["acme/lair"]["state"] == "ready", "the lair again")
+        world.rest("acme/lair", "ready")
         return bool(processes_named(name))
 
     yield lives

@@ -10,6 +10,9 @@ request_s = 10
 turn_s = 20
 heartbeat_s = 60
 
+[watchdog]
+sign_s = 0.5
+
 [departments.lair]
 charter = "Tries to get out."
 

@@ -110,7 +110,7 @@ class Host:
     # -- System V, POSIX, keys
     def _shared(self) -> None:
         self.sysv_key = int(self.token[:7], 16) + 1
-        self.segment = self.queue = self.semaphore = self.key = -1
+        self.segment = self.queue = self.semaphore = self.key = self.posix = -1
         with self._may("System V"):
             self.segment = syscall("shmget", self.sysv_key, 64, IPC_CREAT | 0o600)
             place = libc.shmat(self.segment, None, 0)
@@ -167,13 +167,17 @@ class Host:
         for one in opened:
             one.close()
         for path in list(self.files.values())[1:]:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
         with contextlib.suppress(OSError):
             syscall("shmget", self.sysv_key, 64, 0)
             libc.shmctl(self.segment, IPC_RMID, None)
             libc.semctl(self.semaphore, 0, IPC_RMID)
             libc.msgctl(self.queue, IPC_RMID, None)
-        libc.mq_unlink(b"/" + self.name.encode())
+        for name in (self.name, "mai-escape-hoard"):
+            libc.mq_unlink(b"/" + name.encode())
+        if self.posix >= 0:
+            os.close(self.posix)
         if self.key >= 0:
             with contextlib.suppress(OSError):
                 syscall("keyctl", KEYCTL_UNLINK, self.key, USER_KEYRING)

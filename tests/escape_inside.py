@@ -104,8 +104,8 @@ async def keep(ctx: Any, task: Any) -> dict[str, object]:
     (files := home / "files").mkdir(exist_ok=True)
     secret = files / "secret"
     if not secret.exists():
-        secret.write_text(os.urandom(16).hex())
-        secret.chmod(0o600)
+        with open(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(os.urandom(16).hex())
     if "held" not in HELD:
         HELD["held"] = bytearray(secret.read_bytes())
         HELD["open"] = secret.open()

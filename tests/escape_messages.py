@@ -101,8 +101,8 @@ def other_client(f: Facts) -> object:
 
 @attempt("messages", "speak to another client's Mai with its own key", changes="received")
 def own_key_elsewhere(f: Facts) -> object:
-    own, mai = keys.own(Path(f.home)), Path(f.beta_home, "mai.key").read_bytes()
-    return Wire(f.beta_link, own, mai, "beta/lair").say(f, "beta/lair", "beta/mai", lseq=1)
+    own = keys.own(Path(f.home))
+    return Wire(f.beta_link, own, f.beta_mai_key.encode(), "beta/lair").say(f, "beta/lair", "beta/mai", lseq=1)
 
 
 @attempt("messages", "speak as another department, with that one's key", changes="received")
@@ -223,6 +223,17 @@ def heartbeat_as_another(f: Facts) -> object:
         who = array.array("i", [f.vault_pid, f.vault_uid, f.vault_uid])
         told = f'STATUS={f.token}\nWATCHDOG=1\nX_MAI={{"state":"draining"}}'
         return one.sendmsg([told.encode()], [(socket.SOL_SOCKET, 2, who)])
+
+
+@attempt("messages", "keep others from being heard by the watchdog, so that it ends them", changes="unheard")
+def flood_watchdog(f: Facts) -> object:
+    end, count = time.monotonic() + 5.0, 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.connect(f.notify)
+        while time.monotonic() < end:
+            one.send(b"WATCHDOG=1")
+            count += 1
+    return count
 
 
 @attempt("messages", "make Mai take herself for an older copy, and halt", changes="mai_busy")

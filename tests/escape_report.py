@@ -7,6 +7,7 @@ from tests.escape_kit import GROUPS, Attempt
 NONE, FULL = "unconfined", "full"
 Made = Mapping[str, tuple[bool, str]]  # attempt -> did it work, what was said
 Found = Mapping[str, Mapping[str, Made]]  # root or user -> configuration -> what was made
+WHO = {"root": "Started as root", "user": "Started as an ordinary user"}
 CLASSES = {
     "files": "files of others", "processes": "other processes", "ipc": "sockets, queues, keys", "network": "network",
     "kernel": "kernel surface, undoing", "resources": "resources", "messages": "messages", "journal": "own journal",
@@ -14,17 +15,18 @@ CLASSES = {
 
 
 def table(found: Found, attempts: Sequence[Attempt]) -> str:
-    """In Markdown: a row for each class, a column for each configuration, root and user."""
-    columns = [(who, name) for who, configurations in found.items() for name in configurations]
-    head = ["class (attempts)", *(f"{who}: {name}" for who, name in columns)]
-    rows = [head, ["---"] * len(head)]
+    """In Markdown: for root and for a user a table each, with a row for each class and a column for each configuration."""
+    return "\n\n".join(f"{WHO[who]}:\n\n{_table(made, attempts)}" for who, made in found.items())
+
+
+def _table(found: Mapping[str, Made], attempts: Sequence[Attempt]) -> str:
+    rows = [["class (attempts)", *found], ["---", *("---:" for _ in found)]]
     for group in GROUPS:
-        names = [one.name for one in attempts if one.group == group]
-        if names:
-            counts = [str(sum(found[who][column][name][0] for name in names)) for who, column in columns]
+        if names := [one.name for one in attempts if one.group == group]:
+            counts = [str(sum(made[name][0] for name in names)) for made in found.values()]
             rows.append([f"{CLASSES[group]} ({len(names)})", *counts])
-    whole = [str(sum(worked for worked, _ in found[who][column].values())) for who, column in columns]
-    rows.append([f"**all ({len(attempts)})**", *(f"**{count}**" for count in whole)])
+    whole = [f"**{sum(worked for worked, _ in made.values())}**" for made in found.values()]
+    rows.append([f"**all ({len(attempts)})**", *whole])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

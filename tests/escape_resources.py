@@ -26,7 +26,7 @@ def reserved(size: int, flags: int) -> int:
         return len(area)
 
 
-@attempt("resources", "more processes than are good for the others")
+@attempt("resources", "more processes than are good for the others", changes="exhausted")
 def processes(f: Facts) -> object:
     reader, writer = os.pipe()
     count = 0
@@ -45,7 +45,7 @@ def processes(f: Facts) -> object:
     return count
 
 
-@attempt("resources", "more threads than are good for the others")
+@attempt("resources", "more threads than are good for the others", changes="exhausted")
 def threads(f: Facts) -> object:
     threading.stack_size(64 << 10)
     end, count = threading.Event(), 0

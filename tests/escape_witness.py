@@ -145,6 +145,34 @@ def mai_busy(world: "World") -> Iterator[Judge]:
 
 
 @check
+def unheard(world: "World") -> Iterator[Judge]:
+    """Meanwhile the watchdog hears another client's department: it signs what that has written since."""
+    heard = list[bool]()
+
+    def look() -> None:
+        time.sleep(1.0)  # for the flood to begin
+        world.ask("beta", "keep it")
+        last = world.daemon.journal("beta/vault")[-1][0].seq
+        end_s = time.monotonic() + 3.5
+        while time.monotonic() < end_s and not heard:
+            heads = (body["heads"].get("beta/vault", [0]) for _, body in world.daemon.journal("watchdog", "heads.signed")[-20:])
+            if any(head[0] >= last for head in heads):
+                heard.append(True)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+
+    def judge() -> bool:
+        thread.join(30)
+        return not heard
+
+    try:
+        yield judge
+    finally:
+        thread.join(30)
+
+
+@check
 def vault_said(world: "World") -> Iterator[Judge]:
     """The watchdog does not take it for the vault's word."""
 

@@ -45,7 +45,7 @@ class World:
             path.chmod(0o755)
         self.host = Host(directory)
         self.count = 0
-        self.believed = False  # those inside say that it has worked
+        self.believed, self.patience_s = False, 0.0  # do those inside say that it has worked; how long that may take to be seen
         self.kept: dict[str, dict[str, Any]] = {}
         self.facts: dict[str, Any] = {}
 
@@ -78,7 +78,18 @@ class World:
     def revive(self) -> None:
         """Start the lair anew: what it was told to do may have been done to its own link."""
         self.daemon.mai("restart", "acme/lair")
-        until(lambda: self.daemon.status()["acme/lair"]["state"] == "ready", "the lair")
+        if self.rest("acme/lair", "ready", "failed") == "failed":
+            self.daemon.mai("reset", "acme/lair")
+            self.rest("acme/lair", "ready")
+
+    def rest(self, name: str, *states: str) -> str:
+        """Wait until a process is in one of these states; which."""
+
+        def look() -> str:
+            state = str(self.daemon.status()[name]["state"])
+            return state if state in states else ""
+
+        return until(look, f"{name} is {' or '.join(states)}")
 
     # -- what the attempts are told
     def known(self) -> dict[str, Any]:
@@ -93,8 +104,9 @@ class World:
             "watchdog_pid": status["watchdog"]["pid"], "supervisor_pid": status["supervisor"]["pid"],
             "beta_mai_pid": status["beta/mai"]["pid"], "host_pid": os.getpid(), "code": str(self.code),
             "packages": sysconfig.get_path("purelib"), "link": str(mai_socket(place, "acme")),
-            "beta_link": str(mai_socket(place, "beta")), "notify": str(place.notify), "door": str(place.door),
+            "beta_link": str(mai_socket(place, "beta")), "notify": str(place.notice("acme/lair")), "door": str(place.door),
             "supervisor_socket": str(place.supervisor_socket), "acme_door": str(door_of(place, "acme")),
+            "beta_mai_key": (place.home("beta/vault") / "mai.key").read_text(),
             "beta_door": str(door_of(place, "beta")), "native": self.native(), "disk": disk_of(self.directory),
             "vault_next": 0, "beta_next": 0, "open_task": "", "open_request": "",
         }  # fmt: skip
@@ -152,8 +164,9 @@ class World:
                 said = self.ask("acme", f"try {one.name}", self.facts["request"])
             except MaiError as error:
                 said = {"worked": False, "said": f"no answer: {error}"}
-            worked = bool(said["worked"])
-            self.believed = worked and one.group != "messages"  # to have sent something is not to have been heard
+            worked = self.believed = bool(said["worked"])
+            sent = one.group == "messages"  # which does not mean that it was heard
+            self.patience_s = escape_checks.SOON_S if sent else (escape_checks.AT_ONCE_S, escape_checks.PATIENT_S)[worked]
             if one.gives:
                 worked = worked and self.secret(one.gives) in str(said["said"])
             if one.changes:
