@@ -1,5 +1,6 @@
 """One process as the watchdog sees it: its case, what it last said of itself, and what it printed last."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -120,11 +121,14 @@ def size_of(path: Path) -> int:
 
 
 def memory(pid: int, *, pss: bool) -> dict[str, object]:
-    """Resident memory; proportional memory costs the kernel a walk through all pages, so only when asked for."""
-    try:
+    """Resident memory; proportional memory costs the kernel a walk through all pages, so only when asked for.
+
+    A process behind walls shows the latter to root alone: 0 then.
+    """
+    found = {"memory_bytes": 0, **({"pss_bytes": 0} if pss else {})}
+    with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid) if pid else None
-        rss = process.memory_info().rss if process else 0
-        proportional = {"pss_bytes": process.memory_full_info().pss if process else 0} if pss else {}
-    except psutil.Error:
-        return {"memory_bytes": 0, **({"pss_bytes": 0} if pss else {})}
-    return {"memory_bytes": rss, **proportional}
+        found["memory_bytes"] = process.memory_info().rss if process else 0
+        if pss and process:
+            found["pss_bytes"] = process.memory_full_info().pss
+    return dict(found)
