@@ -22,6 +22,7 @@ VICTIM_NAME = f"{CLIENT}/{VICTIM}"
 LEAVE = ("local-model", "embedder")
 MIB = 1 << 20
 PAGED_S = 60.0  # until a person is called
+PATIENCE_S = 30.0  # until something is given up, and until it is back: on a slow machine, in a short day
 
 
 class Day:
@@ -111,7 +112,7 @@ def poison(day: Day, seconds: float) -> None:
 
 def given_up(day: Day, seconds: float) -> None:
     """Each life of one department is killed as soon as it is seen, until it is given up; then nobody touches it again."""
-    begun_ms, end_s, pids = time.time() * 1000, time.monotonic() + seconds * 0.6, set[int]()
+    begun_ms, end_s, pids = time.time() * 1000, time.monotonic() + max(seconds * 0.6, PATIENCE_S), set[int]()
     while time.monotonic() < end_s and not day.faults:
         with suppress(MaiError):
             seen = day.company.status()[VICTIM_NAME]  # pid and incidents of one moment: who is back already is let alone
@@ -122,14 +123,14 @@ def given_up(day: Day, seconds: float) -> None:
                 pids.add(seen["pid"])
                 day.did("killed at its start", send(seen["pid"], signal.SIGKILL))
         time.sleep(0.005)
-    end_s = time.monotonic() + seconds
+    end_s = time.monotonic() + max(seconds, PATIENCE_S)
     while time.monotonic() < end_s:
         with suppress(MaiError):
             if day.company.status()[VICTIM_NAME]["state"] == "ready":
                 day.did("came back by itself")
                 return
         time.sleep(0.1)
-    day.faults.append(f"{VICTIM_NAME} was given up, and nobody revived it within {seconds:.0f} s")
+    day.faults.append(f"{VICTIM_NAME} was given up, and nobody revived it within {max(seconds, PATIENCE_S):.0f} s")
 
 
 def hopeless(day: Day, seconds: float) -> None:

@@ -87,10 +87,9 @@ def test_memory_of_format_2_is_brought_up_to_date(tmp_path: Path) -> None:
         tmp_path, desk(tmp_path, "async def desk(ctx, task): return {'saw': [one.key for one in await ctx.search('zurich')]}")
     )
     lone.close()
-    path = tmp_path / "ledger.db"
-    for file in tmp_path.glob("ledger.*"):
+    for file in lone.home.glob("ledger.*"):
         file.unlink()
-    format_2(sqlite3.connect(str(path), isolation_level=None), ME, REMEMBERED)
+    format_2(sqlite3.connect(str(lone.home / "ledger.db"), isolation_level=None), ME, REMEMBERED)
     lone = Lone(tmp_path, lone.organisation)
     assert lone.ledger.load("memory/agent/desk") == dict.fromkeys(("a", "a/b//c"), b'{"n":1,"oldest":1}')
     assert lone.ledger.load("version/department") == {"/1/1": b'{"value":[1,2]}', "a/1": b'{"value":null}'}
@@ -106,7 +105,8 @@ def test_memory_of_format_2_is_brought_up_to_date(tmp_path: Path) -> None:
 
 def test_a_version_follows_on_what_format_2_kept(tmp_path: Path) -> None:
     """What had no number was the first; the next one is the second, and both can be read."""
-    format_2(sqlite3.connect(str(tmp_path / "ledger.db"), isolation_level=None), ME, REMEMBERED)
+    (tmp_path / "home").mkdir()
+    format_2(sqlite3.connect(str(tmp_path / "home" / "ledger.db"), isolation_level=None), ME, REMEMBERED)
     code = """
     async def desk(ctx, task):
         was = await ctx.recall("a")
