@@ -41,6 +41,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     credentials: tuple[str, ...] = ()  # the directory of the models' keys, if there is one
     secret: tuple[str, ...] = ()  # hidden from all: state, sockets, credentials; each process is shown its part of them
     certificates: tuple[str, ...] = ()  # that the environment names
+    linked: tuple[str, ...] = ()  # where links in the organisation's directory lead that stand on the way to the code in use
     weights: tuple[str, ...] = ()  # files of the local model
     points: str = ""  # tests strike processes through this directory
     tape: str = ""  # the models' answers are recorded there, or played from there
@@ -104,7 +105,10 @@ def _department(site: Site) -> Walls:
     return Walls(
         home=site.home(),
         links=(site.home("files"),),
-        runs=(site.organisation.base, *(_elsewhere(site, department.name) if department and programs else ())),
+        runs=(
+            site.organisation.base, *site.facts.linked,
+            *(_elsewhere(site, department.name) if department and programs else ()),
+        ),
         connects=(site.run(site.client, "link"),),
         programs=programs,
         etc=ETC_OF_PROGRAMS if programs else ETC,
@@ -147,7 +151,7 @@ def _tools(site: Site) -> Walls:
         home=site.home(),
         links=(site.home("files"),),
         reads=site.facts.certificates,
-        runs=(site.organisation.base,),
+        runs=(site.organisation.base, *site.facts.linked),
         connects=(site.run(site.client, "link"),),
         network=True,
         programs=True,

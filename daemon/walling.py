@@ -110,6 +110,7 @@ def facts(place: Place, organisation: Organisation, handed: users.Users | None) 
         code=_there(*_packages(), *os.environ.get("PYTHONPATH", "").split(os.pathsep), *_user_site()),
         commands=_there(*commands()),
         programs={one.name: _programs(one, base) for one in organisation.departments if starts_programs(one)},
+        linked=_there(*_linked(organisation, base)),
         credentials=_there(str(credentials)),
         certificates=_there(*(os.environ.get(name, "") for name in CERTIFICATES)),
         weights=_weights(organisation),
@@ -155,6 +156,17 @@ def _programs(department: Department, base: Path) -> tuple[str, ...]:
         named = [*(_both(program) if program else ()), *(word for word in words[1:] if os.path.isabs(word))]
         found += [os.path.dirname(word) for word in named if os.path.isfile(word) and os.path.dirname(word) != "/"]
     return _there(*found)
+
+
+def _linked(organisation: Organisation, base: Path) -> list[str]:
+    """Where links in the organisation's directory lead that stand on the way to the users' code."""
+    named = [one.prepare for one in organisation.departments]
+    named += [agent.handler for one in organisation.departments for agent in one.agents]
+    tools = [tool for one in organisation.departments for tool in one.tools]
+    named += [handler for tool in tools for handler in (tool.handler, tool.asked_by) if isinstance(handler, str)]
+    files = {base / handler.rpartition(":")[0] for handler in named if ":" in handler}
+    ways = (way for file in files for way in (file, *file.parents) if way.is_relative_to(base) and way != base)
+    return sorted({os.path.realpath(way) for way in ways if way.is_symlink()})
 
 
 def _weights(organisation: Organisation) -> tuple[str, ...]:

@@ -173,7 +173,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
         (made, "had", quiet),  # there are no files
         (made, "remember", quiet),
         (context, "random", host.chance),
-        (loop, "os", _like(os, getpid=lambda: host.pid)),
+        (loop, "host_pid", lambda: host.pid),
         (loop, "Signals", lambda: SimpleNamespace(stop_asked=False)),
         (loop, "Notifier", lambda: Beating(host)),
         (loop, "Lock", quiet),

@@ -100,7 +100,8 @@ def company(state: Path, url: str, file: Path = FILE) -> Iterator[Place]:
             environment.setenv(name, value)
         start = Start(place, file, detach=True)
         try:
-            assert start.ready()["all_ready"]
+            told = start.ready()
+            assert told["all_ready"], told
             yield place
         finally:
             start.stop()
