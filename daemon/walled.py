@@ -140,7 +140,7 @@ def _models(site: Site) -> Walls:
         connects=(site.run(site.client, "link"),),
         network=True,
         etc=ETC_OF_NETWORK,
-        kept=(READ_ANY_FILE,),
+        kept=(READ_ANY_FILE, *([USE_ANY_FILE] if facts.tape else [])),  # the tape is the operator's, one for all clients
         limits={"address_bytes": 16 * GIB},
     )
 
