@@ -100,7 +100,7 @@ storm: SECONDS = 300
 storm: $(STAMP)  ## a day of misfortunes in five minutes over the reference organisation; SECONDS=300 SEED=1
 	@$(BIN)/python -m tests.storm $(SECONDS) $(SEED)
 
-escape: $(STAMP)  ## try to get out of a department in 189 ways, behind each wall and behind all; ARGS='--only full'
+escape: $(STAMP)  ## try to get out of a department in 189 ways, behind each wall and all (20 minutes); ARGS='--only full'
 	@$(BIN)/python -m tests.escape $(ARGS)
 
 parents: KILLS = 100
