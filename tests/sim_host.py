@@ -177,6 +177,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
         (loop, "Signals", lambda: SimpleNamespace(stop_asked=False)),
         (loop, "Notifier", lambda: Beating(host)),
         (loop, "Lock", quiet),
+        (loop, "keep_traceback", lambda home: ""),  # a descriptor for each life: one process has many here
         (loop, "keys", SimpleNamespace(read=lambda home: sim_company.hand(host.starting), stamp=lambda home: ())),
         (loop, "zmq", _like(zmq, Poller=Polling)),
         (loop, "read_mandate", lambda home: sim_company.part(host.starting)),
