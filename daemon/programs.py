@@ -18,6 +18,7 @@ from mai.sandbox.points import SETTING as POINTS
 WATCHDOG = "watchdog"
 SUPERVISOR = "supervisor"
 STOP_S = 10  # from SIGTERM to SIGKILL
+PID_BYTES = 8  # supervisord binds its socket under a name with its pid behind it, then links it
 MODULES = {  # process, or the last part of its name -> the module that it runs; all others are departments
     WATCHDOG: "mai.daemon.watchdog",
     "local-model": "mai.daemon.local",
@@ -116,7 +117,7 @@ def render(organisation: Organisation, place: Place, how: Command = command) -> 
             log=_value(place.log(SUPERVISOR)),
             pid=_value(place.supervisor / "pid"),
             logs=_value(place.logs),
-            socket=_value(short(place.supervisor_socket)),
+            socket=_value(short(place.supervisor_socket, spare=PID_BYTES)),
             user=f"user={os.geteuid()}" if os.geteuid() == 0 else "",
         ),
         _program(place, WATCHDOG, how, priority=1),

@@ -152,12 +152,12 @@ def socket_mode(path: Path) -> int:
     return 0o600 | (0o060 if through & 0o010 else 0) | (0o006 if through & 0o001 else 0)
 
 
-def short(path: Path) -> str:
-    """A name for a socket's path that fits into sun_path, through a descriptor of its directory if it must.
+def short(path: Path, spare: int = 0) -> str:
+    """A name for a socket's path that fits into sun_path with so many bytes to `spare`, through a descriptor if it must.
 
     The descriptor stays open for the life of the process, because ZeroMQ connects again by name.
     """
-    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+    if len(os.fsencode(path)) + spare <= SOCKET_PATH_LIMIT:
         return str(path)
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     return f"/proc/self/fd/{directory}/{path.name}"

@@ -503,3 +503,17 @@ def test_an_error_of_ours_has_its_status(daemon: Daemon) -> None:
     with pytest.raises(MaiError) as refused:
         daemon.ask(" ", "blank")
     assert refused.value.code == 2
+
+
+@pytest.mark.parametrize("length", [99, 103, 107, 108])
+def test_a_state_directory_of_any_length_will_do(state: Path, length: int) -> None:
+    """Also where the supervisor's socket just fits, and the name under which it is bound first does not."""
+    directory = state / ("d" * (length - len(f"{state}//s/run/supervisor.sock")))
+    directory.mkdir()
+    daemon = Daemon(directory)
+    assert len(str(daemon.place.supervisor_socket)) == length
+    try:
+        daemon.up()
+        assert daemon.ready()
+    finally:
+        daemon.mai("down")
