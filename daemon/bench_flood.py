@@ -105,7 +105,7 @@ def render(one: Flooded) -> str:
     if one.kind == KINDS[0]:
         head = (
             f"Round trips between two departments, {IN_FLIGHT} in flight, while a third floods Mai; ratios to a quiet block\n"
-            "of the same round. Of no kind: a process that only keeps a core busy.\n"
+            "of the same round. `elsewhere` is the same flood, to a socket of its own.\n"
             "flood of     quiet p50 ms   p50 ms   p99 ms   p50 ratio  p99 ratio   flood sent  refusals on record\n"
         )
     return head + (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mai.daemon import bench_messages, bench_recovery, bench_restart, bench_walls, rebuild, relay
+from mai.daemon import bench_clients, bench_messages, bench_recovery, bench_restart, bench_walls, rebuild, relay
 from mai.daemon.bench_messages import NAMES, Sub
 from mai.daemon.example import company
 from mai.daemon.reader import Reader
@@ -104,3 +104,14 @@ def test_the_walls_bench() -> None:
     assert [figure.name for figure in shown[:4]] == ["start without walls", "start with walls", "added", "added"]
     assert {figure.name for figure in shown[4:]} >= {"hygiene", "limits", "capabilities"}
     assert all(figure.value > 0 for figure in shown[:2])
+
+
+@pytest.mark.seconds(300)
+def test_the_bench_of_clients() -> None:
+    """Two of them: both ready, one killed whole and back while the other is answered, both asleep, both waked and answered."""
+    shown = {one.name: one for one in bench_clients.run(company(), lambda _: None, clients=2, asked=4, killed=1)}
+    assert all(one.value > 0 for name, one in shown.items() if not name.startswith("idle"))
+    assert shown["memory, asleep"].value < shown["memory, awake"].value / 3
+    assert "all 18 processes of 2 clients" in shown["first start"].note
+    assert "all 9 processes at once" in shown["sub-server killed"].note
+    assert "median of 4 requests" in shown["waked, answered"].note
