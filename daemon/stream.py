@@ -7,7 +7,7 @@
 
 `after` is the last record that the caller has; -1 asks for new ones only. A caller who has more than there is (the ledger was
 put back to an older copy, or made anew) is told what comes from now on. Records about a client's processes are for that
-client, those about the host's processes for all, without what they say of why: there may stand something of another client.
+client, those about the host's processes for all, without their words: there may stand something of another client.
 Signed heads, which name everybody's, and who was at the watchdog's door, are for nobody.
 """
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mai.daemon.book import Book
 
 UNTOLD: Final = (heads.KIND, *VISITS)
+WORDS: Final = ("why", "text", "file", "task")  # of a record: what a process said last, or what was at work
 AT_ONCE: Final = 500  # records to one caller in one turn; the rest in the next ones
 
 
@@ -59,7 +60,7 @@ class Follower:
             return  # the book says so itself; what it holds is told when it can be read again
         for seq, at_ms, kind, body in entries:
             if kind not in UNTOLD and concerns(body.get("process", ""), self._client):
-                told = {key: value for key, value in body.items() if key != "why" or self._own(body.get("process", ""))}
+                told = {key: value for key, value in body.items() if key not in WORDS or self._own(body.get("process", ""))}
                 self.caller.answer({"record": {**told, "seq": seq, "at_ms": at_ms, "kind": kind}}, more=True)
             self._told = seq
 
