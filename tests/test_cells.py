@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mai.agents.cells import Cells, lacking
 from mai.agents.organisation import Agent, Tool
 from mai.agents.parts import Access
 from mai.sandbox import cell, landlock
+from tests.descriptors import left_open
 from tests.lone import Lone, desk, organisation
 from tests.small import ORGANISATION, Daemon
 
@@ -338,18 +339,11 @@ def test_in_a_company_that_runs_a_program_has_its_own_directory_and_nothing_else
             daemon.down()
 
 
-def opened(work: Callable[[], None]) -> int:
-    """How many descriptors are left open by it."""
-    before = len(os.listdir("/proc/self/fd"))
-    work()
-    return len(os.listdir("/proc/self/fd")) - before
-
-
 def test_a_cell_leaves_no_descriptor_open(tmp_path: Path) -> None:
     """Neither one that was used, nor one whose program could not be started."""
     code = 'async def desk(ctx, task):\n    await ctx.tool("no")'
     lone = Lone(tmp_path, desk(tmp_path, code, tools=(Tool(name="no", command=("nonesuch",)),)))
-    assert opened(lambda: Cells(lone.home, tmp_path).cell("tools", "x").close()) == 0
+    assert not left_open(lambda: Cells(lone.home, tmp_path).cell("tools", "x").close())
     lone.ask()
 
     def work() -> None:
@@ -357,5 +351,5 @@ def test_a_cell_leaves_no_descriptor_open(tmp_path: Path) -> None:
             lone.task(ident=f"r/{n}")
         lone.settle()
 
-    assert opened(work) <= 0
+    assert not left_open(work)
     lone.close()
