@@ -16,7 +16,7 @@ import msgspec
 from mai.agents import quarantine
 from mai.agents.decider import Send, room_bytes
 from mai.agents.events import EffectIntent, EffectUnknown, Event, Stepped, register
-from mai.agents.messages import Cancel, Cancelled, Undone
+from mai.agents.order_messages import Cancel, Cancelled, Undone
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
 from mai.agents.state import Cancelling, Done, State, Undo

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mai.agents import differing, leaving
+from mai.agents.body import Fields
 from mai.agents.bounded import lets_in
 from mai.agents.events import Claimed, Stepped
 from mai.agents.given import Divergence, Escalation, Refusal, a_name, a_share, a_text
 from mai.agents.inputs import Call
 from mai.agents.memory_calls import Memories, MemoryCalls, memories
-from mai.agents.messages import Fields
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.recollection import value_bytes
 from mai.agents.remembering import PAGES, Memory

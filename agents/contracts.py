@@ -1,7 +1,7 @@
 """All contracts that a process knows of, compiled: what is wrong with the values of a request or a reply. Pure."""
 
+from mai.agents.body import Fields
 from mai.agents.fields import Shape
-from mai.agents.messages import Fields
 from mai.agents.organisation import Organisation
 
 

@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.fields import STRANGE
 from mai.agents.figures import figures
 from mai.agents.leaves import Leaves, Shows, covered, declared, paths, subject, tells_of, withheld_by
-from mai.agents.messages import Fields, Result
+from mai.agents.messages import Result
 from mai.agents.organisation import Contract, Organisation
 
 OUTSIDE: Final = ("client", "mai")  # askers who are no department

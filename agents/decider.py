@@ -8,9 +8,10 @@ from typing import Protocol
 
 import msgspec
 
+from mai.agents.errand_messages import Think
 from mai.agents.events import Acked, Event, Received, Sent, counted
 from mai.agents.link import Flight, settle
-from mai.agents.messages import Numbered, Think
+from mai.agents.messages import Numbered
 from mai.agents.state import State
 
 VIA_MAI = ".m"  # marks the id of what a task asks through Mai; behind it the step's number, 0 for none

@@ -10,11 +10,15 @@ from collections.abc import Callable
 import msgspec
 
 from mai.agents import behaviour, effects, folding, leaving, network, orders, questions, recollection, remembering, standby
+from mai.agents.body import Fields, Outcome
 from mai.agents.data_scope import Scopes
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
+from mai.agents.errand_messages import Thought, Used
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
 from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Report, Told
-from mai.agents.messages import Fields, Numbered, Outcome, Recalled, Remedied, Result, Task, Thought, Used
+from mai.agents.memory_messages import Recalled
+from mai.agents.messages import Numbered, Result, Task
+from mai.agents.order_messages import Remedied
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
 from mai.agents.state import Done, State, Step, Work

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.decider import Send
 from mai.agents.events import EffectIntent, EffectQueried, EffectResolved, EffectUnknown, Event, Stepped
-from mai.agents.messages import Doubt, Fields, Resolve
+from mai.agents.order_messages import Doubt, Resolve
 from mai.agents.plain import readable
 from mai.agents.state import State, Step, Work
 

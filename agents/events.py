@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from mai.agents.messages import Fields, Numbered, Outcome
+from mai.agents.body import Fields, Outcome
+from mai.agents.messages import Numbered
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,7 +1,11 @@
 """What a department decides about: the inputs of its decider. Pure."""
 
+from mai.agents.body import Fields
 from mai.agents.decider import Input
-from mai.agents.messages import Cancel, Fields, Notice, Recalled, Release, Remedied, Resolve, Result, Task, Thought, Used
+from mai.agents.errand_messages import Thought, Used
+from mai.agents.memory_messages import Recalled
+from mai.agents.messages import Result, Task
+from mai.agents.order_messages import Cancel, Notice, Release, Remedied, Resolve
 from mai.agents.state import Done
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mai.agents import behaviour, standby, talk
+from mai.agents.body import Fields, Outcome
 from mai.agents.context import Assignment, Context, Refusal, Reply
 from mai.agents.data_scope import nameless
-from mai.agents.messages import Fields, Outcome
 from mai.agents.plain import readable
 from mai.agents.replies import ModelReply
 from mai.agents.state import Done, Work

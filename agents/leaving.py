@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.data_scope import Way, is_department, neutral, said, secrets, under
 from mai.agents.events import Event, ReplyBreached
 from mai.agents.inputs import Call
-from mai.agents.messages import Fields, Result
+from mai.agents.messages import Result
 from mai.agents.plain import readable
 from mai.agents.state import Done, Work
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.events import Event, Remembered, register
 from mai.agents.kept import FADING, Fading, Kept, Shelf, Version, place
-from mai.agents.messages import Fields
 from mai.agents.state import State
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.given import Refusal, a_count, a_level, a_name, a_span, a_text
-from mai.agents.messages import Fields
 from mai.agents.remembering import MOST_LISTED, Memory, Page
 
 if TYPE_CHECKING:

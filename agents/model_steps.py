@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents.messages import Inquiry, Usage
+from mai.agents.errand_messages import Inquiry, Usage
 from mai.agents.plain import NotPlain, plain
 from mai.agents.replies import ModelReply, Said
 from mai.agents.state import Step, Work

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING
 
 from mai.agents import effects
+from mai.agents.body import Fields
 from mai.agents.decider import Send, sooner_ms, too_large
+from mai.agents.errand_messages import Use, Used
 from mai.agents.events import Asked, Event, Stepped
 from mai.agents.inputs import Call
-from mai.agents.messages import Fields, Remedied, Remedy, Use, Used
+from mai.agents.order_messages import Remedied, Remedy
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
 from mai.agents.remedies import PREFIX, named

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from mai.agents.decider import Send
 from mai.agents.events import Event, Remembered, register
-from mai.agents.messages import Notice
+from mai.agents.order_messages import Notice
 
 if TYPE_CHECKING:
     from mai.agents.department import DepartmentDecider

@@ -6,7 +6,8 @@ from mai.agents import cancelling, effects, noticed, quarantine
 from mai.agents.decider import Input, Send
 from mai.agents.events import Event
 from mai.agents.inputs import Free, Order, Poisoned, Settled, Stop, Unwound, Warned, Withheld
-from mai.agents.messages import Cancel, Notice, Numbered, Release, Resolve
+from mai.agents.messages import Numbered
+from mai.agents.order_messages import Cancel, Notice, Release, Resolve
 from mai.agents.state import State
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from mai.agents.decider import Send
 from mai.agents.events import Event, Stepped, register
 from mai.agents.inputs import Free, Poisoned, Withheld
-from mai.agents.messages import Release, Released
+from mai.agents.order_messages import Release, Released
 from mai.agents.plain import readable
 from mai.agents.state import Done, Quarantined, State, Step, Suspect, Work
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mai.agents.decider import Send, sooner_ms, too_large
+from mai.agents.errand_messages import Inquiry, Think, Thought
 from mai.agents.events import Asked, Event, Stepped
 from mai.agents.inputs import Call
-from mai.agents.messages import Inquiry, Think, Thought
 from mai.agents.plain import readable
 from mai.agents.state import Work
 

@@ -6,12 +6,13 @@ Whose memory it is comes from the task that is at work, never from what its code
 from typing import TYPE_CHECKING, Any
 
 from mai.agents import leaving, remembering, scopes
+from mai.agents.body import Fields
 from mai.agents.decider import Send, room_bytes, too_large
 from mai.agents.events import Asked, Event, Stepped
 from mai.agents.inputs import Call
 from mai.agents.kept import Shelf
+from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
 from mai.agents.memory_scope import Keeping
-from mai.agents.messages import Browse, Fields, Forget, Recall, Recalled, Remember
 from mai.agents.organisation import Limits
 from mai.agents.plain import readable
 from mai.agents.remembering import Bounds, Desk, Outcome

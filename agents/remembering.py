@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.events import Event, Remembered
 from mai.agents.kept import Fading, Kept, Shelf, Version
 from mai.agents.memory import MemoryExpired, MemoryForgotten
-from mai.agents.messages import Fields
 from mai.agents.state import State
 
 READS: Final = ("recall", "recall_all", "search", "versions")

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mai.agents.messages import Usage
+from mai.agents.errand_messages import Usage
 
 
 class ModelCall(msgspec.Struct, frozen=True):

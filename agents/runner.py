@@ -19,21 +19,21 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.agents.bounded import OURS, TooLong, bounded
+from mai.agents.bounded import OURS, bounded
 from mai.agents.cells import Cells
 from mai.agents.command import Line, Programs, Seat
-from mai.agents.context import Answer, Assignment, Context, Divergence, Escalation, Refusal, Reply, Waiting
+from mai.agents.context import Assignment, Context, Waiting
 from mai.agents.decider import Tick, room_bytes
 from mai.agents.department import ATTEMPTS, DepartmentDecider
+from mai.agents.ending import Endings
 from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.handlers import Broken, Handlers, run, show
 from mai.agents.inputs import Poisoned, Report
 from mai.agents.mark import Mark
 from mai.agents.medic import heal
-from mai.agents.messages import Outcome
 from mai.agents.organisation import Agent
 from mai.agents.pipes import Pipe
-from mai.agents.plain import NotPlain, plain, readable, said
+from mai.agents.plain import readable
 from mai.agents.quarantine import TRACE_CHARS, TaskReleased, TaskSuspected
 from mai.agents.remedies import HANDLER
 from mai.agents.shell import Shell, now_ms
@@ -81,6 +81,7 @@ class Runner:
         self.files.mkdir(mode=0o700, exist_ok=True)
         self.value_bytes = room_bytes(self.limits.message_bytes)
         base = Path(decider.mandate.organisation.base)
+        self.endings = Endings(decider, self.value_bytes)
         self.handlers = Handlers(base, self.files, self.limits.turn_s, self.value_bytes)
         cells = Cells(home, base, secret)
         self.programs = Programs(cells, self.limits.running, self.wake)
@@ -129,7 +130,7 @@ class Runner:
         for work in list(self.state.work.values()):
             if self.decider.own.agent(work.agent) is None:
                 why = f"{work.agent} is no longer in the organisation"
-                self.shell.feed(Report(work.task, self._done(work, "failed", reason=why)))
+                self.shell.feed(Report(work.task, self.endings.done(work, "failed", reason=why)))
             elif self.decider.coded(work.agent, work.contract):
                 self._resume(work, self._mark.names(work.task), trace)
         reach("start.resumed")
@@ -199,7 +200,7 @@ class Runner:
             with self._at_work(work.task):  # to load a file may be the end of us
                 begin, code = self._code(agent, work)
         except Broken as fault:
-            self.shell.feed(Report(work.task, self._done(work, "failed", reason=f"{work.agent}: {fault.sentence}")))
+            self.shell.feed(Report(work.task, self.endings.done(work, "failed", reason=f"{work.agent}: {fault.sentence}")))
             return
         context = Context(self, work, code)
         given = Assignment(
@@ -234,7 +235,7 @@ class Runner:
             try:
                 done = self._go_on(running)
             except BaseException as error:  # what it raised or returned breaks when it is looked at
-                done = self._done(running.work, "failed", reason=f"{running.work.agent} failed: {type(error).__name__}")
+                done = self.endings.done(running.work, "failed", reason=f"{running.work.agent} failed: {type(error).__name__}")
         if done is not None:
             self._running.pop(running.work.task, None)
             self.programs.release(running.work.task)
@@ -248,15 +249,15 @@ class Runner:
         try:
             awaited = bounded(self.limits.turn_s, running.coroutine.send, None)
         except StopIteration as stop:
-            return self._same(running, self._answered(running.work, stop.value))
+            return self.endings.same(running.context, self.endings.answered(running.work, stop.value))
         except BaseException as error:  # a worker's fault is an answer; a fault of the ledger comes again at the commit
-            return self._same(running, self._failed(running.work, error))
+            return self.endings.same(running.context, self.endings.failed(running.work, error))
         if running.owns(awaited):
             running.waiting = awaited
             return None
         self._gone.append(running)
         reason = f"{running.work.agent} awaited {type(awaited).__name__}; it may await only what its own ctx gives"
-        return self._done(running.work, "failed", reason=reason)
+        return self.endings.done(running.work, "failed", reason=reason)
 
     def _close(self, running: Running) -> None:
         """Let code that was ended from outside clean up; it has no ctx any more."""
@@ -267,64 +268,6 @@ class Runner:
                 show(error)
         self.programs.kill(running.work.task)
         running.context.tools.drop()
-
-    # -- results
-    def _done(self, work: Work, state: Outcome, text: str = "", value: dict[str, Any] | None = None, reason: str = "") -> Done:
-        sources = (self.decider.own.name,) if state == "answered" else ()
-        return Done(state, text, value or {}, readable(reason), self.decider.address(work.agent), sources)
-
-    def _answered(self, work: Work, returned: Any) -> Done:
-        """The result that a worker's code returned, if it is one."""
-        match returned:
-            case Reply() if self._leads(work):  # of whom it was handed on to
-                return Done("answered", returned.text, returned.value, "", returned.by, returned.sources)
-            case Answer():
-                answer = returned
-            case str():
-                answer = Answer(returned)
-            case dict():
-                answer = Answer("", returned)
-            case _:
-                reason = f"{work.agent} returned {type(returned).__name__}; it has to return an Answer, a str or a dict"
-                return self._done(work, "failed", reason=reason)
-        try:
-            kept = msgspec.convert(plain({"text": answer.text, "value": answer.value}, self.value_bytes), Answer)
-        except (NotPlain, msgspec.ValidationError) as error:
-            return self._done(work, "failed", reason=f"{work.agent} returned what cannot be an answer: {error}")
-        return self._done(work, "answered", kept.text, kept.value)
-
-    def _same(self, running: Running, done: Done) -> Done:
-        """How the code ended, unless it did other things than before the interruption: then nobody can rely on that."""
-        if running.context.diverged:
-            return self._done(running.work, "escalated", reason=running.context.diverged)
-        missed = running.context.missed()
-        if missed and done.state != "failed":
-            return self._done(running.work, "escalated", reason=f"it has {done.state} too early: {missed}")
-        return msgspec.structs.replace(done, reason=f"{done.reason}; {missed}") if missed else done
-
-    def _leads(self, work: Work) -> bool:
-        """Is it our own code that works on this, which returns another's reply as it was? A user's code signs its own."""
-        agent = self.decider.own.agent(work.agent)
-        return agent is not None and agent.kind == "model"
-
-    def _failed(self, work: Work, error: BaseException) -> Done:
-        """The end of a worker's code by an exception."""
-        state: Outcome = "failed"
-        match error:
-            case Refusal(state="refused" | "expired" as how):
-                state, reason = how, str(error.reason)
-            case Refusal():
-                reason = str(error.reason)
-            case Escalation():
-                state, reason = "escalated", str(error)
-            case Divergence():
-                state, reason = "escalated", str(error)
-            case TooLong():
-                reason = f"{work.agent} worked {self.limits.turn_s:g} s without a step, which is its limit"
-            case _:
-                show(error)
-                reason = f"{work.agent} failed: {said(error)}"
-        return self._done(work, state, reason=reason)
 
     # -- what a context asks of us
     def has_turn(self, context: Context) -> bool:

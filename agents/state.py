@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.body import Fields, Outcome
 from mai.agents.breaker import Breaker
 from mai.agents.kept import Fadings, Memories, Noted
 from mai.agents.link import Link, Transit
-from mai.agents.messages import Fields, Outcome
 
 Change = tuple[str, str]  # noun and key of a row of state
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents.messages import Fields, Inquiry
+from mai.agents.body import Fields
+from mai.agents.errand_messages import Inquiry
 from mai.agents.organisation import Agent
 from mai.agents.plain import readable
 from mai.agents.schemas import Schema, object_schema, strict

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mai.agents.messages import Any_Body, Think, address_of, addresses
+from mai.agents.errand_messages import Think
+from mai.agents.messages import Any_Body, address_of, addresses
 from mai.agents.state import State
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger

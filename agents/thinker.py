@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from mai.agents import talk
+from mai.agents.body import Fields
 from mai.agents.context import Answer, Assignment, Context, Refusal
 from mai.agents.fields import Shape
 from mai.agents.figures import invented
-from mai.agents.messages import Fields
 from mai.agents.plain import readable
 from mai.agents.replies import ModelReply
 from mai.agents.talk import Brief, Message, Move, Offer, Unclear

@@ -8,10 +8,10 @@ called again; else it is in doubt, and the step stays open until a person has sa
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mai.agents import effects
+from mai.agents.body import Fields
 from mai.agents.events import EffectQueried, Stepped
 from mai.agents.handlers import Used
 from mai.agents.inputs import Call, Doubted
-from mai.agents.messages import Fields
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
 from mai.agents.shell import now_ms

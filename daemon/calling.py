@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import msgspec
 
+from mai.agents.body import Outcome
 from mai.agents.decider import Input
+from mai.agents.errand_messages import Inquiry, Think, Usage
 from mai.agents.events import Event, register
-from mai.agents.messages import Cancel, Inquiry, Outcome, Think, Usage
 from mai.agents.models import Period
+from mai.agents.order_messages import Cancel
 from mai.agents.state import State
 from mai.daemon.pace import Pace
 from mai.daemon.spending import Account

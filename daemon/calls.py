@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from mai.agents import breaker, fallback
+from mai.agents.body import Outcome
 from mai.agents.cancelling import fitting, said
 from mai.agents.decider import Input, Send, Tick, fold_link
+from mai.agents.errand_messages import Think, Thought, Usage
 from mai.agents.events import Event, Received
-from mai.agents.messages import Cancel, Cancelled, Outcome, Think, Thought, Usage
 from mai.agents.models import Model, Target
+from mai.agents.order_messages import Cancel, Cancelled
 from mai.agents.organisation import Mandate
 from mai.daemon import spending, targets
 from mai.daemon.calling import (

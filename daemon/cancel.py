@@ -14,7 +14,7 @@ import msgspec
 from mai.agents.cancelling import said
 from mai.agents.decider import Send
 from mai.agents.events import Event, MessageRefused, register
-from mai.agents.messages import Cancel, Cancelled
+from mai.agents.order_messages import Cancel, Cancelled
 from mai.daemon.desk import Cancellation, Cancels, MaiState, Stopped
 from mai.daemon.records import PartAnswer, RequestEnded
 

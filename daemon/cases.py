@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import msgspec
 from msgspec import field
 
+from mai.agents.body import Fields
 from mai.agents.events import Event, register
-from mai.agents.messages import Fields
 
 if TYPE_CHECKING:
     from mai.daemon.desk import MaiState

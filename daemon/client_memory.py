@@ -7,13 +7,14 @@ the name of another's agent, or for what the organisation does not give to its o
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from mai.agents import recollection, remembering, scopes
+from mai.agents.body import Fields
 from mai.agents.data_scope import under
 from mai.agents.decider import VIA_MAI, Send
 from mai.agents.events import Event
 from mai.agents.given import LONGEST_NAME
 from mai.agents.kept import Shelf
 from mai.agents.memory import MemoryRead, MemoryRefused
-from mai.agents.messages import Browse, Fields, Forget, Recall, Recalled, Remember
+from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.remembering import MOST_LISTED, PAGES, Desk, Outcome
 from mai.daemon.desk import LONGEST_ID, Memory

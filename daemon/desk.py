@@ -7,22 +7,10 @@ import msgspec
 
 from mai.agents.decider import VIA_MAI, Input
 from mai.agents.effects import AGAIN
-from mai.agents.messages import (
-    Browse,
-    Cancelled,
-    Doubt,
-    Forget,
-    Recall,
-    Released,
-    Remedy,
-    Remember,
-    Result,
-    Task,
-    Think,
-    Thought,
-    Use,
-    Used,
-)
+from mai.agents.errand_messages import Think, Thought, Use, Used
+from mai.agents.memory_messages import Browse, Forget, Recall, Remember
+from mai.agents.messages import Result, Task
+from mai.agents.order_messages import Cancelled, Doubt, Released, Remedy
 from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.cases import Healing

@@ -11,7 +11,7 @@ import msgspec
 from mai.agents.decider import Send
 from mai.agents.effects import cut
 from mai.agents.events import Event, MessageRefused, register
-from mai.agents.messages import Doubt, Resolve
+from mai.agents.order_messages import Doubt, Resolve
 from mai.daemon.desk import Doubtful, MaiState, Raised, Resolving
 
 if TYPE_CHECKING:

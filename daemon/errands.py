@@ -7,9 +7,10 @@ themselves only pass through.
 
 from typing import TYPE_CHECKING
 
+from mai.agents.body import Outcome
 from mai.agents.decider import Send, crowded, sooner_ms
+from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.events import Event, MessageRefused
-from mai.agents.messages import Outcome, Think, Thought, Use, Used
 from mai.agents.organisation import Agent, Service
 from mai.daemon import wording
 from mai.daemon.desk import Errand, Errands, origin

@@ -17,9 +17,11 @@ from typing import Final
 import zmq
 
 from mai.agents import messages
+from mai.agents.body import Body
 from mai.agents.link import BURST, WINDOW
 from mai.agents.loop import read_mandate
-from mai.agents.messages import Ack, Body, Envelope, Hello, Hop, Remember, Task
+from mai.agents.memory_messages import Remember
+from mai.agents.messages import Ack, Envelope, Hello, Hop, Task
 from mai.agents.shell import now_ms
 from mai.agents.wire import Dealer
 from mai.sandbox import keys

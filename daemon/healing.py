@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.decider import Input, Send, crowded, sooner_ms
 from mai.agents.events import Event
 from mai.agents.healing import CONTRACT
-from mai.agents.messages import Fields, Notice, Release, Remedied, Remedy, Task
+from mai.agents.messages import Task
+from mai.agents.order_messages import Notice, Release, Remedied, Remedy
 from mai.agents.remedies import PREFIX, out_of_bounds, out_of_scope, process_of
 from mai.daemon.cases import (
     CASES,

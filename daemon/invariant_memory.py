@@ -13,7 +13,7 @@ import msgspec
 from mai.agents.events import Event, Received, Remembered, Sent, Stepped
 from mai.agents.kept import Shelf
 from mai.agents.memory import MemoryExpired, MemoryForgotten, MemoryRead, MemoryRefused, shelf_of
-from mai.agents.messages import Browse, Recall, Recalled
+from mai.agents.memory_messages import Browse, Recall, Recalled
 from mai.agents.remembering import CALLS, PAGES, WRITES, unscored
 from mai.daemon.invariant_tasks import asked_by
 from mai.daemon.invariants import Handler, Invariant, Notes

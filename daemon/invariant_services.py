@@ -1,8 +1,8 @@
 """A client's services: each question to a model and each use of a tool ends once, with each attempt before its end. Pure."""
 
 from mai.agents.effects import ONCE
+from mai.agents.errand_messages import Think, Thought, Usage, Use, Used
 from mai.agents.events import Event, Received, Sent
-from mai.agents.messages import Think, Thought, Usage, Use, Used
 from mai.daemon.calling import AttemptBegun, AttemptEnded, CallEnded, CallTaken
 from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes

@@ -6,8 +6,10 @@ Mai is told to her in one result, in the same commit. Nothing is done for a task
 
 from mai.agents.decider import VIA_MAI
 from mai.agents.effects import AGAIN
+from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.events import Asked, EffectIntent, EffectUnknown, Ended, Event, Hopped, Received, Sent, Stepped
-from mai.agents.messages import Browse, Forget, Recall, Recalled, Remember, Result, Task, Think, Thought, Use, Used
+from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
+from mai.agents.messages import Result, Task
 from mai.agents.remembering import CALLS
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 

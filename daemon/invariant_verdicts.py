@@ -9,22 +9,11 @@ Recall … Browse         → one Recalled
 Result, Thought, Used   → the end of what is open under that id; refused from who does not have it; else it ended before
 """
 
+from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.events import Event, MessageRefused, Received, ReplyBreached, Sent
-from mai.agents.messages import (
-    Browse,
-    Forget,
-    Recall,
-    Recalled,
-    Remedied,
-    Remedy,
-    Remember,
-    Result,
-    Task,
-    Think,
-    Thought,
-    Use,
-    Used,
-)
+from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
+from mai.agents.messages import Result, Task
+from mai.agents.order_messages import Remedied, Remedy
 from mai.daemon.cases import RemedyChecked, RemedyEnded
 from mai.daemon.cover import CoverGiven
 from mai.daemon.desk import LONGEST_ID, first, origin

@@ -6,29 +6,15 @@ it goes on, the reply (types, no field that the contract does not name) before i
 
 from collections.abc import Callable
 
-import msgspec
-
 from mai.agents import remembering
+from mai.agents.body import Fields, Outcome
 from mai.agents.data_scope import Scopes
-from mai.agents.decider import VIA_MAI, Input, Send, Tick, crowded, sooner_ms, too_large
+from mai.agents.decider import Input, Send, Tick, crowded, sooner_ms, too_large
+from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.events import Event, Received
-from mai.agents.messages import (
-    Browse,
-    Fields,
-    Forget,
-    Numbered,
-    Outcome,
-    Recall,
-    Remedy,
-    Remember,
-    Result,
-    Task,
-    Think,
-    Thought,
-    Use,
-    Used,
-    address_of,
-)
+from mai.agents.memory_messages import Browse, Forget, Recall, Remember
+from mai.agents.messages import Numbered, Result, Task, address_of
+from mai.agents.order_messages import Remedy
 from mai.agents.organisation import Mandate
 from mai.agents.table import Table
 from mai.daemon import (
@@ -37,6 +23,7 @@ from mai.daemon import (
     client_memory,
     compose,
     cover,
+    crossing,
     doubts,
     errands,
     healing,
@@ -44,7 +31,6 @@ from mai.daemon import (
     mai_folding,
     releasing,
     returning,
-    subjects,
     told,
     wording,
 )
@@ -69,11 +55,9 @@ from mai.daemon.desk import (
     Stopped,
     Wanted,
     first,
-    origin,
     tasks,
 )
 from mai.daemon.records import (
-    ContractChecked,
     ContractEnded,
     PartAnswer,
     PartPlan,
@@ -123,7 +107,7 @@ class MaiDecider:
             case Planned():
                 found = self._later(given, now_ms)
             case Crossing():
-                found = self._crossing(given, now_ms)
+                found = crossing.decide(self, given, now_ms)
             case Returned():
                 found = returning.returned(self, given, now_ms)
             case Memory():
@@ -220,70 +204,23 @@ class MaiDecider:
         part = PartAnswer("", of.text, state, "", {}, reason, f"{self.mandate.client}/mai", ())
         return RequestEnded(request=of.request, state=state, answer=compose.said(part), parts=(part,), elapsed_ms=elapsed_ms)
 
-    def _crossing(self, crossing: Crossing, now_ms: int) -> list[Event | Send]:
-        body = crossing.body
-        if body.task in self.state.passages:
-            return []
-        holding = self.holding(origin(body.task))
-        until_ms = min(crossing.deadline_ms, holding.deadline_ms if holding else crossing.deadline_ms)
-        verdict = self.table.contract(crossing.peer.split("/")[1], body.contract)
-        why = self._why_not(crossing, holding) if verdict.allowed else verdict.rule
-        late = not why and until_ms <= now_ms
-        passed = msgspec.structs.replace(body, hops=self._hops(body), ranked=())  # whom it is for she says alone
-        checked = ContractChecked(
-            request=body.request, task=body.task, asking=crossing.peer, contract=body.contract, allowed=not why and not late,
-            rule=why or ("it came after its deadline" if late else verdict.rule), deadline_ms=until_ms,
-            body=None if why or late else passed,
-        )  # fmt: skip
-        if not checked.allowed:
-            return [checked, self._result(crossing.peer, body, "expired" if late else "refused", checked.rule)]
-        if cover.backed(self, body.contract):
-            return [checked, *cover.give(self, passed, crossing.peer.split("/")[1], until_ms, now_ms)]
-        return [checked, Send(self._server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]
-
-    def _why_not(self, crossing: Crossing, holding: Holding | None) -> str:
-        """Why what a department asks under a contract that is open to it may not go on; "" if it may."""
-        body, peer = crossing.body, crossing.peer
-        gone = body.request in self.state.cancellations
-        if gone or holding is None or (holding.process, holding.request) != (peer, body.request):
-            return f"{peer} has no open task that {body.task[:80]!r} could be a part of"
-        if not body.asker.startswith(f"{peer}/"):
-            return f"{peer} asks in the name of {body.asker[:80]!r}"
-        if why := self.fault(body.contract, "request", body.input) or self._out_of_scope(body, peer.partition("/")[2]):
-            return why
-        if self._hops(body) <= 0:
-            return f"the request was handed on {self.limits.hops} times, which is its limit"
-        if len(self.state.passages) >= self.limits.queue:
-            return f"{self.limits.queue} requests between departments are open, which is the limit; ask again later"
-        backed = cover.backed(self, body.contract)
-        return "" if backed else self._closed(self._server(body.contract))
-
-    def _out_of_scope(self, body: Task, asking: str) -> str:
-        """Why this subject is not told of to who asks, or these values are not theirs to give; "" if they are."""
-        untold = self.scopes.untold(body.contract, body.input) or subjects.strange(self, body.contract, asking, body)
-        return untold or self.scopes.kept_back(asking, body.input)
-
-    def _closed(self, process: str) -> str:
+    def closed(self, process: str) -> str:
         """Why nothing new may go to a department; "" if it may."""
         return crowded(self.state, process, self.limits.queue) or held.shut(self.state, process, self.limits.queue)
 
     def _unsendable(self, send: Send) -> str:
-        return too_large(send.body, self.limits.message_bytes) or self._closed(send.to)
-
-    def _hops(self, body: Task) -> int:
-        """How often a task may still be handed on: as it says, but never more than its way so far leaves."""
-        return min(body.hops, self.limits.hops - body.task.removeprefix(body.request).count(VIA_MAI))
+        return too_large(send.body, self.limits.message_bytes) or self.closed(send.to)
 
     def holding(self, task: str) -> Holding | None:
         """Who has an open task of Mai's."""
         if turn := self.state.turns.get(first(task)):
-            return Holding(self._server(turn.now), turn.request, turn.deadline_ms) if turn.ident == task else None
+            return Holding(self.server(turn.now), turn.request, turn.deadline_ms) if turn.ident == task else None
         if amended := self.state.amended.get(first(task)):
             if amended.ident != task:
                 return None
             task = amended.task
         if passage := self.state.passages.get(task):
-            return Holding(self._server(passage.contract), passage.request, passage.deadline_ms)
+            return Holding(self.server(passage.contract), passage.request, passage.deadline_ms)
         request = self.state.requests.get(task.rpartition("/")[0])
         part = self.part(request, task) if request else None
         if request is None or part is None or task in request.answers:
@@ -294,11 +231,11 @@ class MaiDecider:
         """The part of a request that has this id; None if there is none."""
         return dict(zip(tasks(request.request, request.parts), request.parts, strict=True)).get(task)
 
-    def _server(self, contract: str) -> str:
+    def server(self, contract: str) -> str:
         """The process that serves a contract."""
         return f"{self.mandate.client}/{contract.partition('.')[0]}"
 
-    def _result(self, peer: str, about: Task | Passage, state: str, reason: str) -> Send:
+    def result(self, peer: str, about: Task | Passage, state: str, reason: str) -> Send:
         mai = f"{self.mandate.client}/mai"
         changed = isinstance(about, Passage)  # it has been with another department
         body = Result(about.task, about.request, state, "", {}, reason, mai, (), changed)  # type: ignore[arg-type]  # a Literal
@@ -329,7 +266,7 @@ class MaiDecider:
                 waits = held.reason(self.state, passage.task)
                 reason = f"{passage.contract} did not answer before its deadline{'; ' * bool(waits)}{waits}"
                 events.append(ContractEnded(request=passage.request, task=passage.task, state="expired", reason=reason))
-                events.append(self._result(passage.asking, passage, "expired", reason))
+                events.append(self.result(passage.asking, passage, "expired", reason))
         for request in self.state.requests.values():
             if request.deadline_ms > now_ms:
                 continue

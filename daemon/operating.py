@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mai.agents.events import Sent, decode
-from mai.agents.messages import Cancel
+from mai.agents.order_messages import Cancel
 from mai.agents.plain import readable
 from mai.daemon.desk import Answered, Cancellation, Cancels, ReleaseOrder, Releases
 from mai.daemon.door import Caller, Reply, refusal

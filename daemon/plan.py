@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from mai.agents.messages import Fields
+from mai.agents.body import Fields
 from mai.daemon.closeness import Verdict
 from mai.daemon.records import PartPlan
 

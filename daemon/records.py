@@ -4,8 +4,10 @@ from typing import ClassVar
 
 import msgspec
 
+from mai.agents.body import Fields
+from mai.agents.errand_messages import Usage
 from mai.agents.events import Event, register
-from mai.agents.messages import Fields, Task, Usage
+from mai.agents.messages import Task
 from mai.agents.organisation import Service
 
 

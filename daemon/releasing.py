@@ -6,7 +6,7 @@ import msgspec
 
 from mai.agents.decider import Input, Send
 from mai.agents.events import Event, MessageRefused, Received, register
-from mai.agents.messages import Cancelled, Doubt, Release, Released
+from mai.agents.order_messages import Cancelled, Doubt, Release, Released
 from mai.daemon.desk import Freed, MaiState, Raised, ReleaseOrder, Releases, Stopped
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from mai.agents.messages import Usage
+from mai.agents.errand_messages import Usage
 from mai.agents.models import Budget, Period, Target
 
 PERIODS: Final[tuple[Period, ...]] = ("hour", "day", "month", "ever")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.figures import figures
 from mai.agents.leaves import paths, subject
-from mai.agents.messages import Fields, Task
+from mai.agents.messages import Task
 from mai.daemon.desk import MaiState, Passage, first, origin
 from mai.daemon.records import ContractEnded
 

@@ -13,8 +13,9 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from mai.agents.decider import crowded
+from mai.agents.errand_messages import Thought, Used
 from mai.agents.link import TOO_FAST, receipt
-from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Result, Thought, Used
+from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Result
 from mai.agents.organisation import Limits
 from mai.daemon.mai import MaiDecider
 

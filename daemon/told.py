@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 from msgspec import field
 
+from mai.agents.body import Fields
 from mai.agents.decider import Input
 from mai.agents.events import Event, register
-from mai.agents.messages import Fields
 
 if TYPE_CHECKING:
     from mai.daemon.desk import MaiState

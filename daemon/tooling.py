@@ -9,11 +9,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.cancelling import fitting, said
 from mai.agents.decider import Input, Send, Tick, fold_link, too_large
 from mai.agents.effects import ONCE
+from mai.agents.errand_messages import Use, Used
 from mai.agents.events import Event, Received, register
-from mai.agents.messages import Cancel, Cancelled, Fields, Use, Used
+from mai.agents.order_messages import Cancel, Cancelled
 from mai.agents.organisation import Mandate, Tool
 from mai.agents.plain import readable
 from mai.agents.state import State

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from mai.agents.messages import Fields
+from mai.agents.body import Fields
 from mai.daemon.status import painted
 from mai.daemon.summary import clean, inputs, short
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
-from mai.agents.messages import Usage
+from mai.agents.errand_messages import Usage
 from mai.agents.models import Provider
 from mai.daemon.calling import Call, CallsState
 from mai.daemon.pace import Pace

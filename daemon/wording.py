@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mai.agents.decider import Send, too_large
+from mai.agents.errand_messages import Inquiry, Think, Thought
 from mai.agents.events import Event
 from mai.agents.figures import invented
-from mai.agents.messages import Inquiry, Think, Thought
 from mai.daemon.compose import provenance
 from mai.daemon.desk import Errand, Request, tasks
 from mai.daemon.records import ErrandChecked, PartAnswer, WordingDropped

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from mai.agents.decider import Input, Send, Tick
+from mai.agents.errand_messages import Inquiry, Think, Thought, Usage
 from mai.agents.events import Event, Received, Sent
-from mai.agents.messages import Inquiry, Think, Thought, Usage
 from mai.agents.models import Budget, Model, Models, Provider, Target
 from mai.agents.organisation import Agent, Department, Organisation, mandate
 from mai.daemon import spending

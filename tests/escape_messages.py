@@ -18,7 +18,8 @@ import zmq
 from mai.agents import messages
 from mai.agents.decider import Send
 from mai.agents.linked import Linked
-from mai.agents.messages import Ack, Envelope, Hello, Remember, Result, Task
+from mai.agents.memory_messages import Remember
+from mai.agents.messages import Ack, Envelope, Hello, Result, Task
 from mai.agents.wire import routing_id
 from mai.sandbox import keys
 from tests.escape_kit import Facts, attempt

@@ -16,24 +16,13 @@ from mai.agents import events, messages
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Tick
 from mai.agents.department import DepartmentDecider
+from mai.agents.errand_messages import Think, Thought, Usage
 from mai.agents.events import Event
 from mai.agents.match import Matcher
-from mai.agents.messages import (
-    Ack,
-    Doubt,
-    Envelope,
-    Hello,
-    Numbered,
-    Recalled,
-    Resolve,
-    Result,
-    Task,
-    Think,
-    Thought,
-    Usage,
-    address_of,
-)
+from mai.agents.memory_messages import Recalled
+from mai.agents.messages import Ack, Envelope, Hello, Numbered, Result, Task, address_of
 from mai.agents.models import Model, Models
+from mai.agents.order_messages import Doubt, Resolve
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Tool, mandate
 from mai.agents.process import load
 from mai.agents.runner import Runner

@@ -12,9 +12,11 @@ import msgspec
 
 from mai.agents import events, messages
 from mai.agents.decider import Input, Send, fold_link
+from mai.agents.errand_messages import Thought
 from mai.agents.events import Event, Received, Sent
 from mai.agents.link import Link
-from mai.agents.messages import Complaint, Envelope, Hello, Hop, Remember, Thought
+from mai.agents.memory_messages import Remember
+from mai.agents.messages import Complaint, Envelope, Hello, Hop
 from mai.agents.shell import Amnesia, Shell
 from mai.agents.state import State
 from mai.sandbox.ledger import Ledger

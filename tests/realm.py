@@ -14,12 +14,14 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.contracts import Contracts
 from mai.agents.decider import VIA_MAI, Decider, Input, Send, Tick
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Event, Received, Sent
 from mai.agents.inputs import Call, Report
-from mai.agents.messages import Fields, Numbered, Recall, Remember, Result, Task
+from mai.agents.memory_messages import Recall, Remember
+from mai.agents.messages import Numbered, Result, Task
 from mai.agents.organisation import Agent, mandate
 from mai.agents.state import Done, Work
 from mai.agents.table import Table

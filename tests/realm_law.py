@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.events import Event, Hopped, HopRefused, MessageRefused, Received, ReplyBreached, Sent, Stepped
 from mai.agents.inputs import Call, Report
 from mai.agents.memory import MemoryRefused
-from mai.agents.messages import Fields, Numbered, Recall, Recalled, Remember, Result, Task
+from mai.agents.memory_messages import Recall, Recalled, Remember
+from mai.agents.messages import Numbered, Result, Task
 from mai.agents.organisation import Contract, Department, Organisation
 from mai.agents.state import Work
 from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestEnded

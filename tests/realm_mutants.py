@@ -7,8 +7,7 @@ from mai.agents.events import MessageRefused, ReplyBreached
 from mai.agents.memory import MemoryRefused
 from mai.agents.organisation import Contract
 from mai.agents.scopes import Verdict
-from mai.daemon import client_memory, returning, subjects
-from mai.daemon.mai import MaiDecider
+from mai.daemon import client_memory, crossing, returning, subjects
 from tests.sim_mutation import Mutant, Put
 
 MUTANTS: dict[str, Mutant] = {}
@@ -100,7 +99,7 @@ def anybody_may_ask(put: Put) -> None:
 @mutant
 def mai_asks_no_questions(put: Put) -> None:
     """Mai lets pass what is open by its contract, whoever's task, name and values it has."""
-    put(MaiDecider, "_why_not", lambda self, crossing, holding: "")
+    put(crossing, "_why_not", lambda mai, asked, holding: "")
 
 
 @mutant

@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
+from mai.agents.body import Fields
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import ClientMemory, MemoryScope
-from mai.agents.messages import Fields
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank
 
 NAMES: Final = ("sales", "people", "finance", "legal")

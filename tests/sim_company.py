@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 from zmq.utils import z85
 
+from mai.agents.body import Fields
 from mai.agents.contracts import Contracts
 from mai.agents.leaves import Leaves
 from mai.agents.match import Matcher
-from mai.agents.messages import Fields
 from mai.agents.organisation import Agent, Contract, Department, Limits, Mandate, Organisation, Tool, mandate
 from mai.agents.process import matcher
 from mai.agents.table import Table

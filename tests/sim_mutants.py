@@ -12,7 +12,7 @@ from mai.agents import data_scope, department, folding, leaving, link, linked, s
 from mai.agents.decider import Tick, fold_link
 from mai.agents.events import Received, ReplyBreached, Sent
 from mai.agents.messages import Ack
-from mai.daemon import client_memory, cover, gateway, hearing, held, mai, mai_folding, policy, returning
+from mai.daemon import client_memory, cover, crossing, gateway, hearing, held, mai_folding, policy, returning
 from mai.daemon.case import Beat, Case, Verdict
 from mai.daemon.case import Tick as PolicyTick
 from mai.daemon.router import Router
@@ -213,8 +213,8 @@ def accept_before_commit(put: Put) -> None:
 @mutant
 def forward_without_verdict(put: Put) -> None:
     """Mai passes on what a department asks without a word about it."""
-    crossing = mai.MaiDecider._crossing
-    put(mai.MaiDecider, "_crossing", lambda self, *given: [one for one in crossing(self, *given) if not _is_verdict(one)])
+    decide = crossing.decide
+    put(crossing, "decide", lambda *given: [one for one in decide(*given) if not _is_verdict(one)])
 
 
 def _is_verdict(item: Any) -> bool:

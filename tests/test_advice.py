@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from mai.agents.errand_messages import Think
 from mai.agents.events import EffectIntent, Escalated, Hopped, Stepped
 from mai.agents.figures import invented
-from mai.agents.messages import Think
 from mai.agents.organisation import Agent, Contract, Department, Organisation, Tool
 from tests.lone import COUNTED, MODELS, SALES, TOOL, Lone
 

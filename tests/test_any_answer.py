@@ -10,8 +10,10 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mai.agents.errand_messages import Think, Thought, Usage, Use
 from mai.agents.events import EffectIntent, Ended, Hopped, Remembered
-from mai.agents.messages import Remember, Result, Task, Think, Thought, Usage, Use, address_of
+from mai.agents.memory_messages import Remember
+from mai.agents.messages import Result, Task, address_of
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Tool
 from tests.lone import MODELS, SALES, Lone
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mai.agents.breaker import FAILURES, FIRST_MS
-from mai.agents.messages import Thought
+from mai.agents.errand_messages import Thought
 from mai.agents.models import Budget, Target
 from mai.daemon.calling import BudgetNearlySpent, Over, TargetLeft
 from mai.daemon.waiting import LONGEST_PAUSE_MS, PAUSE_MS, counted, pause_ms

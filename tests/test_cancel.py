@@ -8,7 +8,8 @@ import pytest
 
 from mai.agents.cancelling import TaskCancelled, UndoIntent
 from mai.agents.events import Ended
-from mai.agents.messages import Cancel, Cancelled, Result, Task
+from mai.agents.messages import Result, Task
+from mai.agents.order_messages import Cancel, Cancelled
 from mai.agents.organisation import Agent, Tool
 from mai.sandbox import points
 from tests.lone import Lone, desk

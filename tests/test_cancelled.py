@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from mai.agents.decider import Send
+from mai.agents.errand_messages import Thought, Used
 from mai.agents.events import Stepped, decode
-from mai.agents.messages import Cancel, Cancelled, Thought, Used
+from mai.agents.order_messages import Cancel, Cancelled
 from mai.agents.organisation import Agent, Department, Organisation, Tool, mandate
 from mai.agents.state import Cancelling
 from mai.daemon import cancel as cancelling

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mai.agents.events import Claimed, HopRefused, Stepped
-from mai.agents.messages import Recall, Remember
+from mai.agents.memory_messages import Recall, Remember
 from mai.agents.organisation import Agent, Tool
 from mai.agents.plain import DEEPEST, NotPlain, plain
 from tests.lone import Lone, desk

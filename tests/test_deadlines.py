@@ -9,7 +9,7 @@ from pathlib import Path
 from mai.agents.decider import Send
 from mai.agents.events import Begun, Ended, Remembered
 from mai.agents.memory import MemoryRefused
-from mai.agents.messages import Recalled, Remember
+from mai.agents.memory_messages import Recalled, Remember
 from mai.agents.organisation import Limits, Tool
 from mai.agents.shell import now_ms
 from mai.daemon.desk import Asked, Memory, Planned

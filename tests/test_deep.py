@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mai.agents.events import Acked, Begun, Ended, Event, Hopped, Interrupted, ProcessStarted, Received, Remembered, Sent, Stepped
-from mai.agents.messages import Recalled, Remember, Result, Task
+from mai.agents.memory_messages import Recalled, Remember
+from mai.agents.messages import Result, Task
 from mai.cli import main
 from mai.daemon import deep
 from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestAccepted, RequestEnded, RequestPlanned

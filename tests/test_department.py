@@ -6,12 +6,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mai.agents.body import Fields
 from mai.agents.contracts import Contracts
 from mai.agents.decider import VIA_MAI, Input, Send, Tick
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Stepped
 from mai.agents.inputs import Answered, Arrived, Call, Report, Told
-from mai.agents.messages import Fields, Recalled, Result, Task
+from mai.agents.memory_messages import Recalled
+from mai.agents.messages import Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank, mandate
 from mai.agents.state import Done, Work
 from mai.agents.table import Table

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from mai.agents.events import MessageRefused
-from mai.agents.messages import Doubt, Resolve
+from mai.agents.order_messages import Doubt, Resolve
 from mai.daemon.desk import Raised, Resolving, origin
 from mai.daemon.doubts import DoubtRaised, DoubtResolved, late
 from mai.sandbox.errors import FAILED, REFUSED, USAGE

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mai.agents.errand_messages import Use, Used
 from mai.agents.events import EffectIntent, EffectQueried, EffectResolved, EffectUnknown, Ended, Stepped
-from mai.agents.messages import Doubt, Result, Task, Use, Used
+from mai.agents.messages import Result, Task
+from mai.agents.order_messages import Doubt
 from mai.agents.organisation import Agent, Limits, Organisation, Tool
 from mai.sandbox.points import arm
 from tests.lone import Lone, desk, struck

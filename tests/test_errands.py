@@ -8,8 +8,9 @@ import pytest
 
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Input, Send, Tick
+from mai.agents.errand_messages import Inquiry, Think, Thought, Usage, Use, Used
 from mai.agents.events import Event, MessageRefused
-from mai.agents.messages import Inquiry, Result, Think, Thought, Usage, Use, Used, address_of
+from mai.agents.messages import Result, address_of
 from mai.agents.models import Model, Models, Provider, Target
 from mai.agents.organisation import Agent, Department, Limits, Organisation, Tool, mandate
 from mai.agents.table import Table

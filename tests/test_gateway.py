@@ -19,7 +19,8 @@ import zmq
 from msgspec.structs import replace
 
 from mai.agents import check, messages
-from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Recall, Recalled, Remember, Result, Task
+from mai.agents.memory_messages import Recall, Recalled, Remember
+from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Result, Task
 from mai.agents.wire import routing_id
 from mai.daemon.door import LINE_BYTES, Door
 from mai.daemon.quarters import furnish

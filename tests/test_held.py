@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from mai.agents.decider import Tick
-from mai.agents.messages import Cancel, Result
+from mai.agents.messages import Result
+from mai.agents.order_messages import Cancel
 from mai.agents.organisation import Organisation
 from mai.daemon.desk import Asked, Cancels
 from mai.daemon.held import DepartmentFreed, DepartmentHeld, TaskHeld

@@ -16,8 +16,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mai.agents.errand_messages import Think, Use
 from mai.agents.events import EffectIntent, Ended, Hopped, HopRefused, Remembered, Stepped
-from mai.agents.messages import Remember, Result, Task, Think, Use
+from mai.agents.memory_messages import Remember
+from mai.agents.messages import Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Organisation, Tool
 from tests.lone import MODELS, SALES, Lone
 

@@ -6,7 +6,7 @@ import pytest
 
 from mai.agents.events import Event, Remembered, Stepped
 from mai.agents.memory import MemoryExpired, MemoryForgotten, MemoryRead, MemoryRefused
-from mai.agents.messages import Browse, Recall, Recalled
+from mai.agents.memory_messages import Browse, Recall, Recalled
 from tests.test_invariants import IN, MAI, ME, found, received, sent
 
 AT: dict[str, Any] = {"agent": "desk", "level": "agent", "key": "k"}

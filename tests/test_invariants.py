@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from mai.agents import events
+from mai.agents.errand_messages import Inquiry, Think, Thought, Usage, Use, Used
 from mai.agents.events import (
     Acked,
     Asked,
@@ -26,7 +27,8 @@ from mai.agents.events import (
     StateRebuilt,
     Stepped,
 )
-from mai.agents.messages import Inquiry, Numbered, Remedied, Remedy, Result, Task, Think, Thought, Usage, Use, Used
+from mai.agents.messages import Numbered, Result, Task
+from mai.agents.order_messages import Remedied, Remedy
 from mai.daemon.calling import AttemptBegun, AttemptEnded, CallEnded, CallTaken
 from mai.daemon.cases import RemedyChecked, RemedyEnded
 from mai.daemon.cover import CoverGiven

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from mai.agents.errand_messages import Think, Usage
 from mai.agents.events import Ended, Hopped, HopRefused, Stepped
-from mai.agents.messages import Task, Think, Usage
+from mai.agents.messages import Task
 from mai.agents.organisation import Agent, Contract, Department, Organisation
 from tests.lone import MODELS, SALES, Lone
 

@@ -11,7 +11,8 @@ from mai.agents.contracts import Contracts
 from mai.agents.decider import Input, Send, Tick
 from mai.agents.events import Acked, Event, MessageRefused, Received, Remembered, ReplyBreached, Sent
 from mai.agents.memory import MemoryRead, MemoryRefused
-from mai.agents.messages import Recall, Recalled, Remember, Result, Task
+from mai.agents.memory_messages import Recall, Recalled, Remember
+from mai.agents.messages import Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, mandate
 from mai.agents.table import Table
 from mai.daemon.desk import Asked, Cancels, Crossing, Memory, Planned, Returned, origin, tasks

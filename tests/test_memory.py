@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mai.agents.events import Remembered, Stepped
 from mai.agents.kept import FADING
 from mai.agents.memory import MemoryExpired, MemoryRead, MemoryRefused
+from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
 from mai.agents.memory_scope import ClientMemory, Keeping, MemoryScope, admits
-from mai.agents.messages import Browse, Forget, Recall, Recalled, Remember
 from mai.agents.organisation import Agent, Organisation, mandate
 from mai.daemon.desk import Memory
 from mai.daemon.difference import difference

@@ -18,8 +18,8 @@ import zmq
 
 from mai.agents import events, messages
 from mai.agents.decider import Input, Send, fold_link
+from mai.agents.errand_messages import Inquiry, Think, Thought
 from mai.agents.events import Event, Received
-from mai.agents.messages import Inquiry, Think, Thought
 from mai.agents.models import Budget, Model, Models, Provider, Target
 from mai.agents.organisation import Agent, Department, Organisation, mandate
 from mai.agents.shell import Shell

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mai.agents.messages import Fields
+from mai.agents.body import Fields
 from mai.daemon.plan import MOST_PARTS, Planner
 from mai.daemon.records import PartPlan
 

@@ -12,7 +12,8 @@ import pytest
 
 from mai.agents import quarantine
 from mai.agents.events import EffectIntent, Ended, Interrupted, Stepped, decode
-from mai.agents.messages import Cancel, Release, Released, Result, Task
+from mai.agents.messages import Result, Task
+from mai.agents.order_messages import Cancel, Release, Released
 from mai.agents.organisation import Organisation, Tool
 from mai.agents.quarantine import NO_TRACE, TaskQuarantined, TaskReleased
 from tests.lone import COUNTED, TOOL, Lone, desk

@@ -7,7 +7,8 @@ import pytest
 from mai.agents import messages
 from mai.agents.events import Acked, MessageRefused, Sent
 from mai.agents.link import WINDOW
-from mai.agents.messages import Ack, Envelope, Hello, Hop, Remember, Task
+from mai.agents.memory_messages import Remember
+from mai.agents.messages import Ack, Envelope, Hello, Hop, Task
 from mai.agents.shell import Amnesia
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mai.agents.messages import Usage
+from mai.agents.errand_messages import Usage
 from mai.agents.models import Budget, Period, Target
 from mai.daemon import spending
 from mai.daemon.spending import Account, Scoped, Spent

@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mai.agents import talk
+from mai.agents.errand_messages import Inquiry, Usage
 from mai.agents.fields import Shape
-from mai.agents.messages import Inquiry, Usage, address_of
+from mai.agents.messages import address_of
 from mai.agents.organisation import Agent
 from mai.agents.replies import ModelCall, ModelReply
 from mai.agents.schemas import object_schema, strict

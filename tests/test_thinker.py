@@ -15,10 +15,11 @@ import pysqlite3 as sqlite3
 import pytest
 
 from mai.agents.check import load
+from mai.agents.errand_messages import Think, Usage
 from mai.agents.events import Asked, Claimed, EffectIntent, Ended, Escalated, Remembered, Stepped
 from mai.agents.faults import Faulty
 from mai.agents.memory_scope import Keeping
-from mai.agents.messages import Task, Think, Usage
+from mai.agents.messages import Task
 from mai.agents.models import Model, Models
 from mai.agents.organisation import Agent, Limits, Organisation, Tool
 from mai.agents.talk import MOST_MOVES, SHOWN_CHARS, request_of

@@ -8,8 +8,9 @@ from typing import Any
 import psutil
 import pytest
 
+from mai.agents.errand_messages import Use, Used
 from mai.agents.events import EffectIntent, EffectUnknown, Stepped
-from mai.agents.messages import Result, Use, Used
+from mai.agents.messages import Result
 from mai.agents.organisation import Limits, Tool
 from tests.conftest import alive
 from tests.lone import Lone, desk, struck

@@ -12,12 +12,13 @@ from pathlib import Path
 import msgspec
 
 from mai.agents import messages
+from mai.agents.body import Fields
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Decider, Input
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Begun, Event, Hopped, Interrupted, ProcessStarted, Remembered, Stepped
 from mai.agents.inputs import Call, Report
-from mai.agents.messages import Fields, Hello
+from mai.agents.messages import Hello
 from mai.agents.organisation import Agent, Contract, Department, Organisation, mandate
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Done, Step, Work

@@ -1,0 +1,76 @@
+"""Messages about errands: what an agent asks of a model, or of a tool that needs the network, through Mai. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from mai.agents.body import Body, Fields, Outcome
+
+
+class Inquiry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model is asked, by the addresses of its pieces: a long talk shares most of them with its last turn."""
+
+    messages: tuple[str, ...]  # blobs, each one message as chat completions have it
+    size: int  # bytes of all its pieces, each counted as often as it is named
+    tools: str = ""  # a blob: the list of tools that it may call
+    schema: str = ""  # a blob: {"name", "schema"} that the answer has to fit
+    output_tokens: int = 0  # most of the answer; 0: as the model's own bound
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an answer cost."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano: int = 0  # billionths of the currency that the prices are in
+    estimated: bool = False  # an upper bound: the provider did not say
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+class Think(Body, frozen=True, tag="think"):
+    """An agent asks a model, through Mai."""
+
+    id: str  # derives from the task and the step
+    request: str
+    agent: str  # an address
+    model: str  # a name in the organisation
+    inquiry: Inquiry
+
+
+class Thought(Body, frozen=True, tag="thought"):
+    """What came of Think."""
+
+    id: str
+    request: str
+    state: Outcome  # answered, refused, failed, expired
+    answer: str = ""  # a blob: {"text", "calls": [{"id", "name", "arguments"}], "finish"}
+    reason: str = ""
+    by: str = ""  # "main/gpt-5-mini"
+    usage: Usage = Usage()  # of all attempts
+    notes: tuple[str, ...] = ()  # why others were not asked or did not answer; that a budget is nearly spent
+    advice: bool = False  # it is on record, and counts for nothing
+
+
+class Use(Body, frozen=True, tag="use"):
+    """An agent uses a tool that needs the network, through Mai."""
+
+    id: str
+    request: str
+    agent: str
+    tool: str  # "support.search"
+    key: str  # the same for each try of one effect
+    input: Fields
+
+
+class Used(Body, frozen=True, tag="used"):
+    """What came of Use."""
+
+    id: str
+    request: str
+    value: Any = None
+    refused: str = ""
+    doubt: bool = False  # it may have happened
