@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from mai.agents import decode, healing, rules
+from mai.agents import decode, healing, rules, zones
 from mai.agents.faults import Fault, Faulty, Findings
 from mai.agents.organisation import Agent, Department, Organisation
 from mai.agents.sources import Sources
@@ -38,7 +38,7 @@ def load(path: str | os.PathLike[str], code: bool = True) -> Organisation:
         raise Faulty(faults)
     draft = healing.equipped(draft)
     departments = tuple(_complete(department) for department in draft.departments)
-    return replace(draft, departments=departments, base=base, digest=digest_of(data))
+    return replace(draft, departments=departments, base=base, digest=digest_of(data), offsets=zones.offsets(draft.timezone))
 
 
 def digest_of(data: bytes) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 import msgspec
 from msgspec import NODEFAULT, inspect
 
+from mai.agents.clock import UTC
 from mai.agents.doors import Grant
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.leaves import FIELD, SUBJECT
@@ -20,19 +21,20 @@ from mai.agents.models import Model, Models, Provider, Routing, Target
 from mai.agents.objectives import Objectives
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank, Server, Tool
 from mai.agents.parts import Part
+from mai.agents.policy_scope import Policy
 from mai.agents.remedies import Operations
 from mai.agents.watching import Watching
 
 TABLES: Final = (
     "organisation", "limits", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations", "doors",
-    "departments",
+    "policies", "departments",
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target",
-    Grant: "door",
+    Grant: "door", Policy: "policy",
 }  # fmt: skip
 STAND_INS: Final[dict[str, Any]] = {  # for others ""
-    "rank": "operator", "role": "auditor", "clients": (), "may_ask": (), "agents": (), "chain": ()
+    "rank": "operator", "role": "auditor", "verdict": "deny", "clients": (), "may_ask": (), "agents": (), "chain": ()
 }  # fmt: skip
 NAME: Final = "a name of up to 40 small letters, digits, _{} that begins with a letter"
 PATTERNS: Final = {
@@ -57,7 +59,8 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     if "operations" in document:
         table = _table(document, "operations", findings)
         heals = _decode(Operations, table, ("operations",), "the operations", findings)
-    doors = _doors(document.get("doors", []), findings)
+    doors = _list(Grant, "doors", document, findings)
+    policies = _list(Policy, "policies", document, findings)
     departments = tuple(
         _decode(Department, table, ("departments", name), f"the department {name}", findings, name=name)
         for name, table in _table(document, "departments", findings).items()
@@ -72,8 +75,9 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         "watchdog": watching,
         "metrics": metrics,
     }
-    known = {"departments": departments, **tables, "operations": heals, "doors": doors, "base": "", "digest": ""}
-    return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known)
+    known = {"departments": departments, **tables, "operations": heals, "doors": doors, "policies": policies}
+    later = {"offsets": UTC, "base": "", "digest": ""}
+    return _decode(Organisation, head, ("organisation",), "the organisation", findings, **known, **later)
 
 
 def _table(document: dict[str, Any], key: str, findings: Findings) -> dict[str, Any]:
@@ -85,11 +89,12 @@ def _table(document: dict[str, Any], key: str, findings: Findings) -> dict[str, 
     return {}
 
 
-def _doors(tables: object, findings: Findings) -> tuple[Grant, ...]:
-    """The grants of the file; none if what stands there is no list of tables."""
+def _list(kind: type[P], key: str, document: dict[str, Any], findings: Findings) -> tuple[P, ...]:
+    """One of the file's lists of tables; none if what stands there is none."""
+    tables = document.get(key, [])
     if isinstance(tables, list):
-        return tuple(_element(Grant, one, ("doors", index), "the organisation", findings) for index, one in enumerate(tables))
-    findings.add(("doors",), f"doors is {shown(tables)}, expected a list of tables", "write each below a header [[doors]]")
+        return tuple(_element(kind, one, (key, index), "the organisation", findings) for index, one in enumerate(tables))
+    findings.add((key,), f"{key} is {shown(tables)}, expected a list of tables", f"write each below a header [[{key}]]")
     return ()
 
 
@@ -173,6 +178,8 @@ def _expected(field_type: Any) -> str:
             words = "a list of tables, each below a header in [[ ]]"
         case inspect.VarTupleType():
             words = 'a list of texts, such as ["one", "two"]'
+        case inspect.Metadata(type=inspect.DictType()):
+            words = "a table of comparisons, such as { amount_cents = { above = 10000 } }"
         case inspect.DictType():
             words = 'a table of fields with their types, such as { order = "int" }'
         case _:

@@ -21,6 +21,7 @@ from mai.agents.messages import Numbered, Result, Task
 from mai.agents.order_messages import Remedied
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
+from mai.agents.policies import code_of
 from mai.agents.state import Done, State, Step, Work
 from mai.agents.table import Table
 
@@ -48,6 +49,7 @@ class DepartmentDecider:
         assert own is not None, "a mandate without its own department"
         self.own = own
         self.limits = mandate.organisation.limits
+        self.policies = code_of(mandate, own.name)
         self.mai = f"{mandate.client}/mai"
         self.now_ms = 0  # of what is being decided
 

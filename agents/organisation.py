@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from mai.agents.clock import UTC, Offsets
 from mai.agents.doors import Grant, concerning
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import Keeping, MemoryScope
@@ -16,6 +17,8 @@ from mai.agents.metering import Metrics
 from mai.agents.models import Budget, Models, Routing
 from mai.agents.objectives import Objectives, OwnObjectives
 from mai.agents.parts import Access, Bytes, Count, Fields, Name, Part, Seconds, ToolName, Word
+from mai.agents.policy_scope import Policy
+from mai.agents.policy_scope import concerning as concerning_policies
 from mai.agents.remedies import PREFIX, Operations
 from mai.agents.watching import OwnWatching, Watching
 
@@ -136,6 +139,7 @@ class Department(Part, frozen=True, kw_only=True):
     contracts: tuple[Contract, ...] = ()
     tools: tuple[Tool, ...] = ()
     servers: tuple[Server, ...] = ()
+    policies: tuple[Policy, ...] = ()  # of its agents; those of the organisation come first
     leaves: Leaves = Leaves()
     shows: Shows = "result"  # what others see of a finished task; who asked under a contract gets what that names
     budget: Budget = Budget()  # of what its agents ask models
@@ -174,6 +178,9 @@ class Organisation(Part, frozen=True, kw_only=True):
     watchdog: Watching = Watching()
     metrics: Metrics = Metrics()
     operations: Operations | None = None  # who heals; None: nobody
+    policies: tuple[Policy, ...] = ()  # of all departments
+    timezone: str = "UTC"  # of the times of day in policies
+    offsets: Offsets = UTC  # the same as a table
     doors: tuple[Grant, ...] = ()  # who may do what, beside root and the daemon's own user
     base: str = ""  # the directory that the handlers' paths are relative to
     digest: str = ""  # SHA-256 of the file's bytes, 16 hexadecimal digits
@@ -223,7 +230,7 @@ def mandate(organisation: Organisation, client: str, department: str) -> Mandate
         return Mandate(client=client, organisation=whole, department=department)
     if department in SERVICES:
         departments = tuple(_for_service(one) for one in organisation.departments)
-        cut = msgspec.structs.replace(whole, departments=departments, memory=Keeping())
+        cut = msgspec.structs.replace(whole, departments=departments, memory=Keeping(), policies=())
     else:
         departments = tuple(
             one
@@ -233,7 +240,8 @@ def mandate(organisation: Organisation, client: str, department: str) -> Mandate
             if (asked := tuple(c for c in one.contracts if department in c.may_ask)) or one.name == department
         )
         models = msgspec.structs.replace(organisation.models, providers=())
-        cut = msgspec.structs.replace(whole, departments=departments, models=models)
+        policies = concerning_policies(organisation.policies, department)
+        cut = msgspec.structs.replace(whole, departments=departments, models=models, policies=policies)
     return Mandate(client=client, organisation=cut, department=department)
 
 

@@ -11,8 +11,11 @@ from mai.agents.organisation import Organisation, engine_settings, mandate
 from mai.agents.watching import OwnWatching, Watching
 
 SHOWN: Final = 60  # characters of a value
-IGNORED: Final = ("base", "digest")  # where the file lies, and what its bytes are: of a comment too
-LISTED: Final = ("departments", "agents", "contracts", "tools", "servers", "models", "providers")  # tables with names
+IGNORED: Final = ("base", "digest", "offsets")  # where the file lies, what its bytes are: of a comment too; what the zone says
+LISTED: Final = {  # tables with names: one of them
+    "departments": "department", "agents": "agent", "contracts": "contract", "tools": "tool", "servers": "server",
+    "models": "model", "providers": "provider", "policies": "policy",
+}  # fmt: skip
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -96,7 +99,7 @@ def _words(where: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         if one == other:
             continue
         if key in LISTED and isinstance(one, list | tuple) and isinstance(other, list | tuple):
-            found += _listed(where, key.removesuffix("s"), one, other)
+            found += _listed(where, LISTED[key], one, other)
         elif isinstance(one, dict) and isinstance(other, dict):
             found += _words(f"{where}{key}.", one, other)
         elif key == "clients":
@@ -115,7 +118,7 @@ def _listed(where: str, noun: str, old: Sequence[dict[str, Any]], new: Sequence[
     for name, one in before.items():
         if (other := after.get(name, one)) != one:
             found += _words(f"{where}{noun} {name}: ", one, other)
-    return found or [f"  {where}{noun}s: in another order"]
+    return found or [f"  {where}each {noun}: in another order"]
 
 
 def _shown(value: Any) -> str:
