@@ -13,6 +13,7 @@ import msgspec
 
 from mai.sandbox.errors import MaiError, NotRunning
 from mai.sandbox.place import short
+from mai.sandbox.proof import shown
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -51,6 +52,7 @@ class _Transport(xmlrpc.client.Transport):
         self._path, self._timeout_s = path, timeout_s
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        _, self._extra_headers, _ = self.get_host_info(host)  # the proof
         connection = self._connection[1] or _Connection(self._path, self._timeout_s)
         self._connection = host, connection  # kept for the next call; the base class forgets it after an error
         return connection
@@ -60,7 +62,9 @@ class Control:
     """One connection to the supervisor. Each call raises NotRunning if it does not answer, MaiError if it says no."""
 
     def __init__(self, path: Path, timeout_s: float = 5.0) -> None:
-        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(short(path), timeout_s))
+        self._proxy = xmlrpc.client.ServerProxy(
+            f"http://mai:{shown(path.parent)}@localhost", transport=_Transport(short(path), timeout_s)
+        )
 
     def _call(self, method: str, *args: object) -> Any:
         try:

@@ -21,6 +21,7 @@ from mai.daemon.roll import ours, user_of
 from mai.sandbox.errors import EXPIRED, FAILED, NOT_RUNNING, REFUSED, USAGE, Expired, MaiError, NotRunning, Refused, UsageFault
 from mai.sandbox.peer import Peer, peer_of
 from mai.sandbox.place import short
+from mai.sandbox.proof import NAME, of_door
 
 LINE_BYTES = 1 << 20  # a request
 UNREAD_BYTES = 8 << 20  # replies that the caller does not read
@@ -77,10 +78,16 @@ class Door:
                 return
         raise NotRunning(f"nobody stays awake behind {self.path}", "look at its state: mai status")
 
-    def _ask(self, request: Reply) -> Iterator[Reply]:
-        line = json.dumps(request).encode() + b"\n"
+    def line(self, request: Reply) -> bytes:
+        """A request as it is written, with the proof that is asked of the daemon's own user. Raises UsageFault."""
+        shown = of_door(self.path)
+        line = json.dumps({**request, NAME: shown} if shown else request).encode() + b"\n"
         if len(line) > LINE_BYTES:
             raise UsageFault(f"a request of {len(line)} bytes, the limit is {LINE_BYTES}", "ask for less at once")
+        return line
+
+    def _ask(self, request: Reply) -> Iterator[Reply]:
+        line = self.line(request)
         with self._connect() as connection:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it refused before it read all: the reply says why
                 connection.sendall(line)

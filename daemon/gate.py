@@ -19,6 +19,7 @@ from mai.daemon.visits import Visit
 from mai.sandbox.passage import lead
 from mai.sandbox.peer import Peer
 from mai.sandbox.place import socket_mode
+from mai.sandbox.proof import Proven, digest, shown
 
 if TYPE_CHECKING:
     from mai.daemon.ward import Ward
@@ -30,7 +31,8 @@ class Gate:
 
     def __init__(self, watchdog: "Watchdog") -> None:
         self._watchdog = watchdog
-        self.guard = Guard(AT_WATCHDOG, watchdog.organisation.doors)
+        proven = Proven(digest(shown(watchdog.place.run)))
+        self.guard = Guard(AT_WATCHDOG, watchdog.organisation.doors, proven)
         self.keeper = Doorkeeper(watchdog.place.door, self._admit)
         self.lector = Lector(watchdog.place)
         self._open(watchdog.organisation)

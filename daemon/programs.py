@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mai.agents.organisation import Organisation
+from mai.sandbox import durable
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.place import Place, short
 from mai.sandbox.points import SETTING as POINTS
+from mai.sandbox.proof import shown
 
 WATCHDOG = "watchdog"
 SUPERVISOR = "supervisor"
@@ -55,10 +57,18 @@ minprocs=1
 [unix_http_server]
 file={socket}
 chmod=0600
+username=mai
+password={proof}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [rpcinterface:mai]
 supervisor.rpcinterface_factory=mai.daemon.remote:make
+"""
+SUPERVISORCTL = """\
+[supervisorctl]
+serverurl=unix://{socket}
+username=mai
+password={proof}
 """
 PROGRAM = """\
 [program:{section}]
@@ -118,6 +128,7 @@ def render(organisation: Organisation, place: Place, how: Command = command) -> 
             pid=_value(place.supervisor / "pid"),
             logs=_value(place.logs),
             socket=_value(short(place.supervisor_socket, spare=PID_BYTES)),
+            proof=shown(place.run),
             user=f"user={os.geteuid()}" if os.geteuid() == 0 else "",
         ),
         _program(place, WATCHDOG, how, priority=1),
@@ -128,6 +139,12 @@ def render(organisation: Organisation, place: Place, how: Command = command) -> 
         parts += [_program(place, process, how, priority=20 if is_mai(process) else 30) for process in processes]
         parts.append(GROUP.format(client=client, programs=",".join(_section(process) for process in processes)))
     return "".join(parts)
+
+
+def tell_supervisorctl(place: Place) -> None:
+    """Lay out what lets `supervisorctl -c` in: where the supervisor listens, and the proof. Raises OSError."""
+    said = SUPERVISORCTL.format(socket=_value(place.supervisor_socket), proof=shown(place.run))
+    durable.write(place.supervisorctl, said.encode())
 
 
 def _program(place: Place, process: str, how: Command, priority: int) -> str:

@@ -8,9 +8,10 @@ import msgspec
 
 from mai.agents.organisation import Organisation, engine_settings, mandate
 from mai.daemon.keyring import Keyring
+from mai.daemon.programs import is_mai
 from mai.daemon.seals import Seals
 from mai.daemon.walling import layers_of
-from mai.sandbox import keys, users
+from mai.sandbox import keys, proof, users
 from mai.sandbox.place import Place
 
 
@@ -63,6 +64,8 @@ def _furnish_client(place: Place, organisation: Organisation, client: str, keyri
         part = mandate(organisation, client, process.split("/")[1])
         keys.write(home / "mandate", msgspec.msgpack.encode(part))
         keyring.settle(process)
+        if is_mai(process):
+            proof.tell(home, place.run)
     keyring.publish(client, processes_of(organisation, client))
 
 

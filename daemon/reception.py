@@ -11,6 +11,7 @@ from mai.daemon.guard import Guard
 from mai.daemon.rights import AT_MAI
 from mai.sandbox.errors import MaiError, UsageFault
 from mai.sandbox.place import Place
+from mai.sandbox.proof import Proven
 
 if TYPE_CHECKING:
     from mai.daemon.gateway import Gateway
@@ -54,7 +55,7 @@ class Reception:
     def __init__(self, gateway: "Gateway", place: Place) -> None:
         self._gateway = gateway
         grants = gateway.organisation.doors
-        self.guard = Guard(AT_MAI, grants, gateway.client)
+        self.guard = Guard(AT_MAI, grants, Proven.at(gateway.home), gateway.client)
         self.door = Doorkeeper(place.sockets(gateway.client) / "door.sock", self.guard.admit)
         self.door.open_to(bool(grants))
 

@@ -37,7 +37,7 @@ from mai.agents.organisation import Organisation
 from mai.daemon import adopting
 from mai.daemon.clientele import over
 from mai.daemon.duties import Halt, Herald, Upward, Watch
-from mai.daemon.programs import WATCHDOG, Command, command, environment, render
+from mai.daemon.programs import WATCHDOG, Command, command, environment, render, tell_supervisorctl
 from mai.daemon.remote import named, process_name
 from mai.daemon.settle import settle
 from mai.daemon.walling import Walling
@@ -359,6 +359,7 @@ def _options(place: Place, organisation: Organisation, how: Command) -> Options:
     place.supervisor_socket.unlink(missing_ok=True)  # we hold the lock: it is stale, and supervisord would wait 0.3 s
     loggers.Handler.handleError = lambda handler: None  # a line that no disk takes is lost: a traceback would want room too
     options = Options(place, render(organisation, place, how), children)
+    tell_supervisorctl(place)
     options.realize([], doc=__doc__)
     options.first, options.test = True, False
     return options

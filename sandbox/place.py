@@ -12,9 +12,11 @@ STATE/deaths/acme.support/        a file for each of its last deaths
 STATE/certificates/               one of each erasure of a client, signed
 STATE/local-model/, embedder/     settings of the host's processes that hold a model's weights
 STATE/credentials/                keys of model providers, put there by the operator; read by no process but models
-STATE/clients/acme/support/       lock, ledger.db, ledger.made, mandate, key, files/ (the department's own data), pycache/
+STATE/clients/acme/support/       lock, ledger.db, ledger.made, mandate, key, proof (Mai's), files/ (its own data), pycache/
 STATE/clients/acme/seal           the key of what the watchdog has on record of this client
 STATE/run                         the sockets, or a link to where they are
+RUN/proof                         what a person of our own user shows at the doors
+RUN/supervisorctl.conf            for supervisorctl: where it asks, and the proof
 RUN/supervisor.sock               supervisorctl
 RUN/door.d/door.sock              the watchdog's door, for operators
 RUN/notify.d/notify.sock          what the supervisor tells, READY and heartbeats of the host's processes
@@ -33,6 +35,7 @@ import os
 import shutil
 from pathlib import Path
 
+from mai.sandbox import proof
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.settings import setting
 
@@ -60,6 +63,7 @@ class Place:
         self.local_model = self.run / "local-model.d" / "local-model.json"
         self.metrics = self.run / "metrics.d" / "metrics.sock"
         self.supervisor_socket = self.run / "supervisor.sock"
+        self.supervisorctl = self.run / "supervisorctl.conf"
         self._only = frozenset(filter(None, os.environ.get(ONLY, "").split(",")))
 
     def notice(self, process: str) -> Path:
@@ -75,6 +79,7 @@ class Place:
             self._find_run()
             for directory in (self.run, self.door.parent, self.notify.parent, self.supervisor, self.watchdog, self.logs):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            proof.make(self.run)
             self._write_format()
         except OSError as error:
             raise UsageFault(

@@ -1,8 +1,11 @@
 """Attempts of the escape campaign: sockets, queues, memory and keys that processes share; most stands ready on the host."""
 
+import base64
+import contextlib
 import ctypes
 import json
 import os
+import pathlib
 import socket
 import struct
 from pathlib import Path
@@ -22,6 +25,18 @@ def spoken(address: str, said: bytes = b"", kind: int = socket.SOCK_STREAM) -> s
         return one.recv(65536).decode(errors="replace")
 
 
+def proof(f: Facts) -> str:
+    """What the daemon's own user shows at its doors; "" if it cannot be read."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f.proof).read_text()
+    return ""
+
+
+def ordered(f: Facts, verb: str) -> bytes:
+    """A request as a person would make it."""
+    return json.dumps({"do": verb, "proof": proof(f)}).encode() + b"\n"
+
+
 # -- sockets
 @attempt("ipc", "connect to a socket of the host's that lies in the file system", gives="host")
 def connect_host(f: Facts) -> object:
@@ -35,24 +50,25 @@ def connect_abstract(f: Facts) -> object:
 
 @attempt("ipc", "give orders at the operators' door", gives="watchdog_word")
 def operators_door(f: Facts) -> object:
-    return spoken(f.door, json.dumps({"do": "status"}).encode() + b"\n")
+    return spoken(f.door, ordered(f, "status"))
 
 
 @attempt("ipc", "speak to supervisorctl's socket", gives="supervisor_word")
 def supervisors_door(f: Facts) -> object:
     body = "<?xml version='1.0'?><methodCall><methodName>supervisor.getState</methodName></methodCall>"
-    head = f"POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+    known = base64.b64encode(f"mai:{proof(f)}".encode()).decode()
+    head = f"POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nAuthorization: Basic {known}\r\nContent-Length: {len(body)}\r\n\r\n"
     return spoken(f.supervisor_socket, (head + body).encode())
 
 
 @attempt("ipc", "ask Mai as if it were the client", gives="door_word")
 def clients_door(f: Facts) -> object:
-    return spoken(f.acme_door, json.dumps({"do": "history", "last": 1}).encode() + b"\n")
+    return spoken(f.acme_door, ordered(f, "history"))
 
 
 @attempt("ipc", "ask another client's Mai as if it were that client", gives="door_word")
 def others_door(f: Facts) -> object:
-    return spoken(f.beta_door, json.dumps({"do": "history", "last": 1}).encode() + b"\n")
+    return spoken(f.beta_door, ordered(f, "history"))
 
 
 @attempt("ipc", "reach the socket of another client's Mai", gives="zmq_word")

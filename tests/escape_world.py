@@ -19,6 +19,7 @@ import psutil
 
 from mai.sandbox.errors import MaiError
 from mai.sandbox.place import Place
+from mai.sandbox.proof import NAME
 from tests.escape_company import ORGANISATION, VICTIM
 from tests.escape_host import Host
 from tests.escape_kit import Attempt
@@ -105,6 +106,7 @@ class World:
             "beta_mai_pid": status["beta/mai"]["pid"], "host_pid": os.getpid(), "code": str(self.code),
             "packages": sysconfig.get_path("purelib"), "link": str(mai_socket(place, "acme")),
             "beta_link": str(mai_socket(place, "beta")), "notify": str(place.notice("acme/lair")), "door": str(place.door),
+            "proof": str(place.run / NAME),
             "supervisor_socket": str(place.supervisor_socket), "acme_door": str(door_of(place, "acme")),
             "beta_mai_key": (place.home("beta/vault") / "mai.key").read_text(),
             "beta_door": str(door_of(place, "beta")), "native": self.native(), "disk": disk_of(self.directory),

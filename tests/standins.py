@@ -19,7 +19,7 @@ from mai.sandbox.place import Place
 
 STANDIN = Path(__file__).parent / "standin.py"
 PATIENCE_S = 60.0
-CTL = [sys.executable, "-P", "-m", "supervisor.supervisorctl", "-s"]
+CTL = [sys.executable, "-P", "-m", "supervisor.supervisorctl", "-c"]
 T = TypeVar("T")
 
 HEAD = """

@@ -193,7 +193,7 @@ def test_any_locale_will_do(daemon: Daemon, more: dict[str, str]) -> None:
 
 def test_supervisorctl_works(daemon: Daemon) -> None:
     """supervisord's own tool reads the chart: clients are groups, processes their programs."""
-    tool = [sys.executable, "-m", "supervisor.supervisorctl", "-s", f"unix://{daemon.place.supervisor_socket}", "status"]
+    tool = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(daemon.place.supervisorctl), "status"]
     shown = subprocess.run(tool, env=environment(), capture_output=True, text=True, check=True).stdout
     assert {line.split()[0]: line.split()[1] for line in shown.splitlines()} == {
         "acme:mai": "RUNNING", "acme:support": "RUNNING", "acme:finance": "RUNNING", "watchdog": "RUNNING",

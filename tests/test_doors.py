@@ -355,7 +355,7 @@ def reading(daemon: Daemon, *words: str) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PATIENCE_S)
         connection.connect(str(daemon.place.door))
-        connection.sendall(json.dumps({"do": "read", "command": words}).encode() + b"\n")
+        connection.sendall(Door(daemon.place.door).line({"do": "read", "command": words}))
         yield connection
 
 

@@ -443,7 +443,7 @@ def test_an_open_request_is_joined_and_survives_its_caller(gateway: Gateway) -> 
     finance.greet()
     with closing(socket.socket(socket.AF_UNIX)) as caller:
         caller.connect(str(gateway.door.path))
-        caller.sendall(json.dumps(asked).encode() + b"\n")
+        caller.sendall(gateway.door.line(asked))
         task = finance.expect(Task)
     gateway.end(signal.SIGKILL)
     gateway.start()
@@ -464,7 +464,7 @@ def test_an_open_request_is_joined_and_survives_its_caller(gateway: Gateway) -> 
 def test_who_does_not_read_is_left_and_others_are_served(mai: Gateway) -> None:
     """A caller that asks and never reads, and one that sends half a line, hold up nobody."""
     with closing(socket.socket(socket.AF_UNIX)) as slow, closing(socket.socket(socket.AF_UNIX)) as half:
-        for caller, line in ((slow, b'{"do": "history", "last": 1000}\n' * 1000), (half, b'{"do": "ask", ')):
+        for caller, line in ((slow, mai.door.line({"do": "history", "last": 1000}) * 1000), (half, b'{"do": "ask", ')):
             caller.connect(str(mai.door.path))
             caller.sendall(line)
         assert mai.serves()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mai.daemon.asking import ask
+from mai.daemon.door import Door
 from mai.daemon.verify import verify
 from tests.small import ORGANISATION, PROCESSES, Daemon, until
 
@@ -52,8 +53,9 @@ def sound(daemon: Daemon) -> None:
 def called(daemon: Daemon) -> socket.socket | None:
     """A connection on which Mai has answered, and which she holds open; None if she was about to fall asleep."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    line.connect(str(daemon.place.sockets("acme") / "door.sock"))
-    line.sendall(b'{"do": "history"}\n')
+    door = Door(daemon.place.sockets("acme") / "door.sock")
+    line.connect(str(door.path))
+    line.sendall(door.line({"do": "history"}))
     if b"history" in line.recv(1 << 16):
         return line
     line.close()

@@ -84,7 +84,7 @@ def test_a_second_signal_hurries(running: Company) -> None:
 def test_a_stop_works_without_a_watchdog(running: Company) -> None:
     """When nobody leads the ordered stop, the supervisor stops everything itself."""
     assert running.daemon
-    subprocess.run([*CTL, f"unix://{running.place.supervisor_socket}", "stop", "watchdog"], check=True, capture_output=True)
+    subprocess.run([*CTL, str(running.place.supervisorctl), "stop", "watchdog"], check=True, capture_output=True)
     assert running.end() == 0
 
 
@@ -100,7 +100,7 @@ def test_hangup_restarts_nothing(running: Company) -> None:
 
 def test_supervisorctl_works_and_its_word_counts(running: Company) -> None:
     """Groups are clients, programs are processes; what supervisorctl stops is not started again behind its back."""
-    ctl = [*CTL, f"unix://{running.place.supervisor_socket}"]
+    ctl = [*CTL, str(running.place.supervisorctl)]
     said = subprocess.run([*ctl, "status"], capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
     names = [line.split()[0] for line in said.splitlines() if line.split()[1] == "RUNNING"]
     assert names == ["acme:mai", "acme:sales", "acme:support", "watchdog"]
@@ -114,7 +114,7 @@ def test_supervisorctl_works_and_its_word_counts(running: Company) -> None:
 def test_reload_by_supervisorctl_begins_anew(running: Company) -> None:
     """`supervisorctl reload` stops everything and starts it again, under the same pid of the supervisor."""
     before = running.pids()
-    ctl = [*CTL, f"unix://{running.place.supervisor_socket}", "reload"]
+    ctl = [*CTL, str(running.place.supervisorctl), "reload"]
     subprocess.run(ctl, timeout=PATIENCE_S, check=True, capture_output=True)
     until(lambda: running.pid("watchdog") != before["watchdog"], "a new watchdog")
     assert running.wait_ready()["all_ready"]
