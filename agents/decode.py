@@ -13,6 +13,7 @@ from msgspec import NODEFAULT, inspect
 from mai.agents.clock import UTC
 from mai.agents.doors import Grant
 from mai.agents.faults import Findings, nearest, shown
+from mai.agents.guard_scope import Guards
 from mai.agents.leaves import FIELD, SUBJECT
 from mai.agents.lines import KeyPath
 from mai.agents.memory_scope import Keeping
@@ -26,7 +27,7 @@ from mai.agents.remedies import Operations
 from mai.agents.watching import Watching
 
 TABLES: Final = (
-    "organisation", "limits", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations", "doors",
+    "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations", "doors",
     "policies", "departments",
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
@@ -49,6 +50,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     for key in document.keys() - set(TABLES):
         findings.add((key,), f"the file has no table {key}", nearest(key, TABLES, "its tables"))
     limits = _decode(Limits, _table(document, "limits", findings), ("limits",), "the limits", findings)
+    guards = _decode(Guards, _table(document, "guards", findings), ("guards",), "the guards", findings)
     keeping = _decode(Keeping, _table(document, "memory", findings), ("memory",), "the memory", findings)
     models = _decode(Models, _table(document, "models", findings), ("models",), "the models", findings)
     routing = _decode(Routing, _table(document, "routing", findings), ("routing",), "the routing", findings)
@@ -68,6 +70,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     head = {"name": stem, **_table(document, "organisation", findings)}
     tables = {
         "limits": limits,
+        "guards": guards,
         "memory": keeping,
         "models": models,
         "routing": routing,

@@ -9,7 +9,19 @@ from collections.abc import Callable
 
 import msgspec
 
-from mai.agents import behaviour, effects, folding, leaving, network, orders, questions, recollection, remembering, standby
+from mai.agents import (
+    behaviour,
+    effects,
+    folding,
+    guards,
+    leaving,
+    network,
+    orders,
+    questions,
+    recollection,
+    remembering,
+    standby,
+)
 from mai.agents.body import Fields, Outcome
 from mai.agents.data_scope import Scopes
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
@@ -125,10 +137,13 @@ class DepartmentDecider:
             if verdict.allowed:  # a board, to Mai
                 rule, instead = "Mai is asked for a contract, by its name", self.table.open_to(self.own.name)
             return self._refuse_hop(work, receiver, rule, instead, call)
-        if why := self._exhausted(work) or self._full():
+        asks = call if call and call.call == "ask" else None
+        given = self._link(work, asks, receiver)
+        if stopped := guards.exhausted(self, work, given.name) or guards.hop(self, work, given):
+            return [stopped, *self._refuse_hop(work, receiver, stopped.why, (), call)]
+        if why := self._full():
             return self._refuse_hop(work, receiver, why, (), call)
         limit_ms = standby.limit_ms(self, work, agent, now_ms)
-        asks = call if call and call.call == "ask" else None
         hopped = Hopped(
             request=work.request, task=f"{work.task}.{work.children + 1}", parent=work.task, sender=work.agent, agent=receiver,
             asker=self.address(work.agent) if asks else work.asker, contract=asks.contract if asks else work.contract,
@@ -149,9 +164,9 @@ class DepartmentDecider:
         task = f"{work.task}{VIA_MAI}{call.n if call else 0}"
         body = Task(task, work.request, asker, contract, text, given, work.hops - 1, work.watch)
         why = verdict.rule if not verdict.allowed else self.fault(contract, "request", given)
-        why = why or self._exhausted(work) or too_large(body, self.limits.message_bytes)
-        if why:
-            return self._refuse_hop(work, contract, why, verdict.instead, call)
+        stopped = None if why else guards.exhausted(self, work, contract)
+        if why := why or (stopped.why if stopped else too_large(body, self.limits.message_bytes)):
+            return [*([stopped] if stopped else []), *self._refuse_hop(work, contract, why, verdict.instead, call)]
         return [Send(self.mai, task, sooner_ms(now_ms, work.deadline_ms), body)]
 
     def _refuse_hop(self, work: Work, receiver: str, why: str, instead: tuple[str, ...], call: Call | None) -> list[Event | Send]:
@@ -164,8 +179,11 @@ class DepartmentDecider:
             return [refusal, self._not_taken(work, call, why)]
         return [refusal, *self.end(work, self._not_done(work.agent, why))]
 
-    def _exhausted(self, work: Work) -> str:
-        return f"the request was handed on {self.limits.hops} times, which is its limit" if work.hops <= 0 else ""
+    def _link(self, work: Work, asks: Call | None, receiver: str) -> guards.Link:
+        """What a receiver would be given."""
+        if asks is None:
+            return guards.Link(self.address(receiver), receiver, work.contract, work.text, work.input)
+        return guards.Link(self.address(receiver), receiver, asks.contract, asks.given["text"], asks.given["input"])
 
     def _call(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
         if call.call == "tool":
@@ -175,6 +193,8 @@ class DepartmentDecider:
         if call.call in remembering.CALLS:
             return recollection.decide(self, work, call, now_ms)
         asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, given=call.given)
+        if stopped := guards.repeated(self, work, call):
+            return [asked, stopped, self._not_taken(work, call, stopped.why)]
         if call.call == "hand" or not call.contract:
             return [asked, *self.hand(work, call.to, now_ms, call=call)]
         return [asked, *self._contract(work, call, now_ms)]

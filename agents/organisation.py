@@ -11,6 +11,7 @@ from msgspec import Meta, field
 
 from mai.agents.clock import UTC, Offsets
 from mai.agents.doors import Grant, concerning
+from mai.agents.guard_scope import Guards
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import Keeping, MemoryScope
 from mai.agents.metering import Metrics
@@ -171,6 +172,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     departments: tuple[Department, ...]
     charter: str = ""  # Mai's
     limits: Limits = Limits()
+    guards: Guards = Guards()
     memory: Keeping = Keeping()
     models: Models = Models()
     routing: Routing = Routing()

@@ -7,7 +7,7 @@ called again; else it is in doubt, and the step stays open until a person has sa
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mai.agents import effects
+from mai.agents import effects, guards
 from mai.agents.body import Fields
 from mai.agents.events import EffectQueried, Stepped
 from mai.agents.handlers import Used
@@ -58,7 +58,10 @@ class ToolSteps:
         except MaiError as fault:
             self._record(n, given, refused=fault.sentence, state="failed")
             return
-        if tool.far:
+        if stopped := guards.called(self._runner.decider, self._work, n, given):
+            self._runner.shell.apply(stopped)
+            self._record(n, given, refused=stopped.why, state="failed")
+        elif tool.far:
             self._runner.shell.feed(Call(self._work.task, n, "tool", given))
         else:
             self._call(n, tool, given, fitting)

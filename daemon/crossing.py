@@ -7,7 +7,7 @@ import msgspec
 from mai.agents.decider import VIA_MAI, Send, sooner_ms
 from mai.agents.events import Event
 from mai.agents.messages import Task
-from mai.daemon import cover, subjects
+from mai.daemon import cover, loops, subjects
 from mai.daemon.desk import Crossing, Holding, origin
 from mai.daemon.records import ContractChecked
 
@@ -24,6 +24,8 @@ def decide(mai: "MaiDecider", crossing: Crossing, now_ms: int) -> list[Event | S
     until_ms = min(crossing.deadline_ms, holding.deadline_ms if holding else crossing.deadline_ms)
     verdict = mai.table.contract(crossing.peer.split("/")[1], body.contract)
     why = _why_not(mai, crossing, holding) if verdict.allowed else verdict.rule
+    stopped = None if why else loops.exhausted(mai, body) if _hops(mai, body) <= 0 else loops.judge(mai, body)
+    why = stopped.why if stopped else why
     late = not why and until_ms <= now_ms
     passed = msgspec.structs.replace(body, hops=_hops(mai, body), ranked=())  # whom it is for she says alone
     checked = ContractChecked(
@@ -32,7 +34,11 @@ def decide(mai: "MaiDecider", crossing: Crossing, now_ms: int) -> list[Event | S
         body=None if why or late else passed,
     )  # fmt: skip
     if not checked.allowed:
-        return [checked, mai.result(crossing.peer, body, "expired" if late else "refused", checked.rule)]
+        return [
+            *([stopped] if stopped else []),
+            checked,
+            mai.result(crossing.peer, body, "expired" if late else "refused", checked.rule),
+        ]
     if cover.backed(mai, body.contract):
         return [checked, *cover.give(mai, passed, crossing.peer.split("/")[1], until_ms, now_ms)]
     return [checked, Send(mai.server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]
@@ -48,8 +54,6 @@ def _why_not(mai: "MaiDecider", crossing: Crossing, holding: Holding | None) -> 
         return f"{peer} asks in the name of {body.asker[:80]!r}"
     if why := mai.fault(body.contract, "request", body.input) or _out_of_scope(mai, body, peer.partition("/")[2]):
         return why
-    if _hops(mai, body) <= 0:
-        return f"the request was handed on {mai.limits.hops} times, which is its limit"
     if len(mai.state.passages) >= mai.limits.queue:
         return f"{mai.limits.queue} requests between departments are open, which is the limit; ask again later"
     backed = cover.backed(mai, body.contract)

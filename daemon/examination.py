@@ -14,6 +14,7 @@ import msgspec
 
 from mai.agents.events import Event, ProcessStarted, Sent
 from mai.daemon.invariant_effects import Effects
+from mai.daemon.invariant_guards import Guarded
 from mai.daemon.invariant_holds import Holds
 from mai.daemon.invariant_keys import Keys
 from mai.daemon.invariant_links import Ends, compare
@@ -30,10 +31,10 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai),
+    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai, Guarded),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside),  # a department
+    "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside, Guarded),  # a department
 }
 
 

@@ -204,6 +204,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "message.refused": lambda b: f"{b['why']} from {b['peer'] or 'somebody'}: {b['detail']}",
     "hop": lambda b: f"{b['sender']} → {b['agent']}: {b['contract'] + ' ' + inputs(b['input']) if b['contract'] else b['text']}",
     "hop.refused": lambda b: f"{b['sender']} ↛ {b['receiver']}: {b['rule']}",
+    "guard.stopped": lambda b: b["why"],
     "task.begun": lambda b: f"{b['agent']} begins, attempt {b['attempt']}",
     "task.interrupted": lambda b: f"the process died while {b['agent']} worked",
     "task.ended": lambda b: f"{b['agent']} {outcome(b)}",

@@ -31,6 +31,7 @@ from mai.agents.events import (
     Stepped,
 )
 from mai.agents.fallback import BreakerProbed, FallbackSwitched
+from mai.agents.guards import GuardStopped
 from mai.agents.messages import Result, Task
 from mai.agents.quarantine import TaskQuarantined, TaskReleased
 from mai.daemon.cancel import CancelAnswered, RequestCancelled
@@ -243,7 +244,7 @@ class _Fold:
                 self._node(event.task, at_ms).notes.append(Note(at_ms, f"stopped by {event.by}"))
             case UndoPlanned() | UndoIntent() | UndoDone() | UndoUnknown():
                 self._undo(event, at_ms)
-            case FallbackSwitched() | BreakerProbed():
+            case FallbackSwitched() | BreakerProbed() | GuardStopped():
                 self._node(event.task, at_ms).notes.append(Note(at_ms, summary(event.kind, msgspec.to_builtins(event))))
             case ReplyBreached():
                 said = "comes back to its board" if event.again else "does not leave"

@@ -20,6 +20,7 @@ from mai.agents.messages import Numbered, Result, Task
 from mai.agents.organisation import Contract, Department, Organisation
 from mai.agents.state import Work
 from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestEnded
+from tests.realm_loops import Loops
 from tests.realm_organisations import secret
 from tests.test_table import ALLOWED
 
@@ -47,6 +48,7 @@ class Law:
         self._before: dict[str, tuple[str, str, str]] = {}
         self.inputs: dict[str, Fields] = {}  # of Mai's tasks
         self.given: dict[str, set[Any]] = {}  # request -> subjects that were spoken of
+        self.loops = Loops(organisation)
 
     # -- each record
     def look(self, process: str, event: Event) -> None:
@@ -55,6 +57,8 @@ class Law:
         for name, number in self.secrets.items():
             if name != own and number in json.dumps(msgspec.to_builtins(event)) and not self._may_hold(process, event, name):
                 raise Violation(f"{process} has the secret of {name} in a {event.kind}: {event}")
+        if why := self.loops.look(process, event):
+            raise Violation(f"{process}: {why}: {event}")
         if isinstance(event, Hopped):
             ranks = {"mai": "mai", **{agent.name: agent.rank for agent in self.departments[own].agents}}
             if (ranks.get(event.sender), ranks.get(event.agent)) not in ALLOWED:

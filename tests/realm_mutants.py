@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from mai.agents import data_scope, leaves, leaving, scopes, table
+from mai.agents import data_scope, department, guards, leaves, leaving, scopes, table
 from mai.agents.events import MessageRefused, ReplyBreached
 from mai.agents.memory import MemoryRefused
 from mai.agents.organisation import Contract
 from mai.agents.scopes import Verdict
-from mai.daemon import client_memory, crossing, returning, subjects
+from mai.daemon import client_memory, crossing, loops, returning, subjects
 from tests.sim_mutation import Mutant, Put
 
 MUTANTS: dict[str, Mutant] = {}
@@ -150,3 +150,27 @@ def memory_is_refused_without_a_record(put: Put) -> None:
     """What may not be read or written is refused, and nothing says so."""
     refused = client_memory._refused
     put(client_memory, "_refused", lambda *given: [one for one in refused(*given) if not isinstance(one, MemoryRefused)])
+
+
+# -- loops
+@mutant
+def chains_may_go_round(put: Put) -> None:
+    """A department lets a task come to the same agent as often as it will."""
+    put(guards, "hop", lambda *given: None)
+
+
+@mutant
+def contracts_may_go_round(put: Put) -> None:
+    """Mai lets departments ask each other the same as often as they will."""
+    put(loops, "judge", lambda *given: None)
+
+
+@mutant
+def a_stop_leaves_no_record(put: Put) -> None:
+    """What goes round is refused, and no record names its chain."""
+    refuse = department.DepartmentDecider.hand
+    put(department.DepartmentDecider, "hand", lambda self, *given, **named: _unsaid(refuse(self, *given, **named)))
+
+
+def _unsaid(found: list[Any]) -> list[Any]:
+    return [one for one in found if not isinstance(one, guards.GuardStopped)]

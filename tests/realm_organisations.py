@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from mai.agents.body import Fields
+from mai.agents.guard_scope import Guards
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import ClientMemory, MemoryScope
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank
@@ -31,9 +32,11 @@ def organisation(chance: Random) -> Organisation:
     """One of them."""
     names = NAMES[: chance.randrange(2, 5)]
     departments = tuple(_department(chance, name, names) for name in names)
+    guards = Guards(same=chance.randrange(2, 4), returns=chance.randrange(2, 5), repeats=chance.randrange(2, 4))
     return Organisation(
-        name="Realm", clients=("acme",), digest="0123456789abcdef", departments=departments, limits=Limits(hops=12, queue=40)
-    )
+        name="Realm", clients=("acme",), digest="0123456789abcdef", departments=departments, guards=guards,
+        limits=Limits(hops=12, queue=40),
+    )  # fmt: skip
 
 
 def _department(chance: Random, name: str, names: tuple[str, ...]) -> Department:

@@ -85,7 +85,7 @@ class Mai:
 
     def refused(self, peer: str = "acme/support", until_ms: int = UNTIL_MS, **given: Any) -> str:
         """The rule by which that is refused; it is on record and goes back to who asked, and nobody else hears of it."""
-        (checked,), (back,) = self.crossing(peer, until_ms, **given)
+        (*_, checked), (back,) = self.crossing(peer, until_ms, **given)
         assert isinstance(checked, ContractChecked) and not checked.allowed
         assert isinstance(back.body, Result) and back.to == peer and back.body.reason == checked.rule
         assert back.body.state in ("refused", "expired") and back.body.task == checked.task
@@ -306,12 +306,12 @@ def test_hops_and_time_are_not_for_the_asker_to_lengthen(mai: Mai) -> None:
 
 
 def test_departments_cannot_go_round_for_ever(mai: Mai) -> None:
-    """Each crossing takes from the budget that Mai counts herself, so a ring of departments that lie about hops ends."""
+    """Mai counts hops herself, so a ring that always asks something new ends, too, whatever it says of them."""
     task, ring = "R/1", itertools.cycle([("acme/support", "finance.pay"), ("acme/finance", "support.tell")])
     for crossed in range(1, LIMITS.hops):
         peer, contract = next(ring)
         task += ".1.m1"
-        _, (sent,) = mai.crossing(peer, task=task, contract=contract, hops=10**9)
+        _, (sent,) = mai.crossing(peer, task=task, contract=contract, hops=10**9, input={"order": crossed})
         assert isinstance(sent.body, Task) and sent.body.hops == LIMITS.hops - crossed
     peer, contract = next(ring)
     assert "handed on" in mai.refused(peer, task=f"{task}.1.m1", contract=contract, hops=10**9)

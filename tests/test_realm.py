@@ -65,5 +65,5 @@ def test_realms_are_full_of_attempts() -> None:
         for node in Realm(seed, hostile=seed % 2 == 0).play().nodes.values():
             kinds += Counter(event.kind + str(getattr(event, "allowed", "")) for event in node.journal)
     wanted = ("hop", "hop.refused", "contract.checkedTrue", "contract.checkedFalse", "reply.breached", "contract.ended")
-    for kind in (*wanted, "memory.read", "memory.written", "memory.refused", "message.refused"):
+    for kind in (*wanted, "memory.read", "memory.written", "memory.refused", "message.refused", "guard.stopped"):
         assert kinds[kind] > 20, (kind, kinds)
