@@ -38,6 +38,7 @@ class Signatures:
     heads: int = 0
     keys: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)  # about the signatures, not about a journal
+    good: dict[str, int] = field(default_factory=dict)  # by process: up to this record its journal is vouched for
 
 
 class _Against:
@@ -100,6 +101,7 @@ def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
                 rounds.append(max(heads.at_ms, rounds[-1] if rounds else 0))
         for one in against.values():
             one.silent(rounds)
+            found.good[one.scrub.process] = one.good_seq
     except (sqlite3.Error, LedgerFault) as error:
         found.findings.append(Finding(WATCHDOG, 0, f"the signed heads cannot be read: {error}", TAMPERED))
     finally:

@@ -24,6 +24,7 @@ from mai.sandbox.ledger import fault
 from mai.sandbox.place import Place
 
 SHOWN = 20  # findings of one ledger that are shown to people
+INVENTED = "keep the file as evidence, and look at the code of that department: it has written into its own journal"
 UNPROVEN = "stop the process, and put its mandate back or start the daemon once; then verify again"
 
 Progress = Callable[[str, int, int], None]  # process, how many records are read, of how many
@@ -91,9 +92,9 @@ def _examine(place: Place, scrubs: list[Scrub], state: bool, progress: Progress)
     for work in (read, read_on):
         for scrub in scrubs:
             _guarded(scrub, work)
-    _links(place, scrubs)
-    _vanished(place, scrubs)
     signatures = signed.compare(place, scrubs)
+    _links(place, scrubs, signatures.good)
+    _vanished(place, scrubs)
     if state:
         for scrub in scrubs:
             _guarded(scrub, lambda scrub: _state(place, scrub))
@@ -118,7 +119,8 @@ def _guarded(scrub: Scrub, work: Callable[[Scrub], None]) -> None:
 
 
 # -- across ledgers
-def _links(place: Place, scrubs: list[Scrub]) -> None:
+def _links(place: Place, scrubs: list[Scrub], vouched: dict[str, int]) -> None:
+    """`vouched`: by process the last record that fits a signed head."""
     usable = {scrub.process: scrub for scrub in scrubs if scrub.usable}
     for scrub in usable.values():
         for peer, (sent, _, received) in sorted(scrub.ends.counts().items()):
@@ -131,7 +133,7 @@ def _links(place: Place, scrubs: list[Scrub]) -> None:
     for sender, receiver in permutations(usable.values(), 2):
         if sender.process in receiver.ends.peers() or receiver.process in sender.ends.peers():
             for claim in witness.claims(sender.ends, receiver.ends):
-                _claimed(sender, receiver, claim)
+                _claimed(sender, receiver, claim, vouched.get(sender.process, 0))
             for far, by_seq, has in witness.overdrawn(sender.ends, receiver.ends):
                 told = f"{sender.process} was told (its record {by_seq}) that {far} of its messages had come"
                 text = f"the journal ends with record {receiver.seq} and holds {has}, but {told}: it was cut, or is an older copy"
@@ -145,9 +147,15 @@ def _vanished(place: Place, scrubs: list[Scrub]) -> None:
             scrubs[0].findings.append(Finding(process, 0, lost, made.way_out(place.ledger(process))))
 
 
-def _claimed(sender: Scrub, receiver: Scrub, claim: witness.Claim) -> None:
-    """Say what a receiver holds against its sender."""
+def _claimed(sender: Scrub, receiver: Scrub, claim: witness.Claim, vouched: int) -> None:
+    """Say what a receiver holds against its sender, whose journal the watchdog has vouched for up to some record."""
     witnessed = receiver.witnessed(claim.by_seq)
+    if 0 < witnessed <= vouched:  # the sender cannot have changed that since: the word against it is false
+        text = f"record {claim.by_seq} says that {sender.process} has sent message {claim.lseq} so, with its record {witnessed}"
+        receiver.found(
+            claim.by_seq, f"{text}, which the watchdog has vouched for and which says otherwise: it was made up", INVENTED
+        )
+        return
     by = f"{receiver.process} has witnessed (its record {claim.by_seq})"
     fits = f"; up to record {claim.good_seq} it fits" if claim.good_seq else ""
     if witnessed > sender.seq:

@@ -190,9 +190,10 @@ def test_a_cut_journal_is_found(daemon: Daemon) -> None:
 
 
 def test_a_record_of_what_nobody_said_is_found(daemon: Daemon) -> None:
-    """A message that Mai has never sent: both journals are signed as they are, and contradict each other."""
+    """A message that Mai has never sent: both journals contradict each other, and the signed head tells whose word is false."""
     report = attacked(daemon, "append")
-    assert any("not message 3 that acme/support has witnessed" in finding.what for finding in report.findings), render(report)
+    assert any("was made up" in finding.what for finding in report.findings), render(report)
+    assert {finding.process for finding in report.findings} == {"acme/support"}, render(report)
 
 
 def test_an_older_copy_is_found_and_halts(daemon: Daemon) -> None:
