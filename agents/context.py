@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents import differing, leaving
+from mai.agents import differing, judging, leaving
 from mai.agents.body import Fields
 from mai.agents.bounded import lets_in
 from mai.agents.events import Claimed, Stepped
@@ -28,6 +28,7 @@ from mai.agents.memory_calls import Memories, MemoryCalls, memories
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.recollection import value_bytes
 from mai.agents.remembering import PAGES, Memory
+from mai.agents.shell import now_ms
 from mai.agents.state import Step, Work
 from mai.agents.tool_steps import ToolSteps
 
@@ -259,11 +260,19 @@ class Context(MemoryCalls):
         )
         n, step = self._next("conclude", given)
         if step is None:
-            work = self._work
-            on_record = {**given, "grounds": tuple(given["grounds"])}
-            self._runner.shell.apply(Claimed(request=work.request, task=work.task, agent=work.agent, **on_record))
-            self._record(n, "conclude", given)
+            self._conclude(n, given)
         return Waiting(self, n)
+
+    def _conclude(self, n: int, given: Fields) -> None:
+        work, decider = self._work, self._runner.decider
+        act = judging.claim_act(decider, work, given, now_ms())
+        if not (ruling := judging.rule(decider, act)).allowed:
+            self._runner.shell.apply(judging.judged(work, n, act, ruling))
+            self._record(n, "conclude", given, refused=ruling.why)
+            return
+        on_record = {**given, "grounds": tuple(given["grounds"])}
+        self._runner.shell.apply(Claimed(request=work.request, task=work.task, agent=work.agent, **on_record))
+        self._record(n, "conclude", given)
 
     # -- what changes from run to run
     def now(self) -> float:

@@ -14,6 +14,7 @@ from mai.agents import (
     effects,
     folding,
     guards,
+    judging,
     leaving,
     network,
     orders,
@@ -208,6 +209,9 @@ class DepartmentDecider:
             return self._refuse_hop(work, call.to, why, (), call)
         if why := self.fault(call.to, "request", call.given["input"]):
             return [self._not_taken(work, call, readable(why))]
+        act = judging.contract_act(self, work, call.to, call.given["input"], now_ms)
+        if not (ruling := judging.rule(self, act)).allowed:
+            return [judging.judged(work, call.n, act, ruling), *self._refuse_hop(work, call.to, ruling.why, (), call)]
         up = behaviour.above(self, work.agent)
         return self.ask_mai(work, now_ms, call=call) if up == "mai" else self.hand(work, up, now_ms, call=call)
 

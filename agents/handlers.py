@@ -22,11 +22,12 @@ class Broken(MaiError):
 
 
 class Used(NamedTuple):
-    """What came of a tool: its value, or why it has none; `late` if it was stopped, done or not."""
+    """What came of a tool: its value, or why it has none; `late` if it was stopped, done or not; `barred` if it was not begun."""
 
     value: Any
     refused: str = ""
     late: bool = False
+    barred: bool = False
 
 
 class Handlers:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mai.agents import effects
+from mai.agents import effects, judging
 from mai.agents.body import Fields
 from mai.agents.decider import Send, sooner_ms, too_large
 from mai.agents.errand_messages import Use, Used
@@ -26,9 +26,19 @@ def ask(decider: "DepartmentDecider", work: Work, call: Call, now_ms: int) -> li
     body = _use(decider, work, call.n, tool, call.given)
     if why := too_large(body, decider.limits.message_bytes):
         return [asked, _stepped(work, call.n, None, f"the input of the tool {name} cannot be sent: {why}")]
+    ruled, why = _ruled(decider, work, call.n, tool, call.given)
+    if why:
+        return [asked, *ruled, _stepped(work, call.n, None, why, "")]
     intent = effects.intent(work, call.n, tool.effect, call.given, now_ms)
     begun: Event = asked if tool.effect == "none" else intent
-    return [begun, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
+    return [*ruled, begun, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
+
+
+def _ruled(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fields) -> tuple[list[Event | Send], str]:
+    """What goes on record of the policies, and why they do not let it happen; "" if they do."""
+    act = judging.tool_act(decider, work, tool, given["input"], decider.now_ms)
+    ruling = judging.rule(decider, act)
+    return [judging.judged(work, n, act, ruling)] if judging.on_record(act, ruling) else [], ruling.why
 
 
 def again(decider: "DepartmentDecider", work: Work, n: int, step: Step, now_ms: int) -> list[Event | Send]:
@@ -36,9 +46,12 @@ def again(decider: "DepartmentDecider", work: Work, n: int, step: Step, now_ms: 
     tool = next((one for one in decider.own.tools if one.name == step.given["tool"] and one.far), None)
     if tool is None:
         return []
+    ruled, why = _ruled(decider, work, n, tool, step.given)
+    if why:
+        return [*ruled, _stepped(work, n, None, why, "")]
     body = _use(decider, work, n, tool, step.given, count=step.count + 1)
     intent = effects.intent(work, n, effects.stricter(step.effect, tool.effect), step.given, now_ms)
-    return [intent, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
+    return [*ruled, intent, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
 
 
 def _use(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fields, *, count: int = 1) -> Use | Remedy:
@@ -66,8 +79,8 @@ def told(decider: "DepartmentDecider", body: Used | Remedied) -> list[Event | Se
     return [_stepped(work, n, body.value, body.refused)]
 
 
-def _stepped(work: Work, n: int, value: object, refused: str) -> Stepped:
-    state = "failed" if refused else ""
+def _stepped(work: Work, n: int, value: object, refused: str, state: str = "failed") -> Stepped:
+    state = state if refused else ""
     return Stepped(
         request=work.request, task=work.task, agent=work.agent, n=n, call="tool",
         value=value, refused=readable(refused), state=state,

@@ -7,13 +7,14 @@ called again; else it is in doubt, and the step stays open until a person has sa
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mai.agents import effects, guards
+from mai.agents import effects, guards, judging
 from mai.agents.body import Fields
 from mai.agents.events import EffectQueried, Stepped
 from mai.agents.handlers import Used
 from mai.agents.inputs import Call, Doubted
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
+from mai.agents.policies import Ruling
 from mai.agents.shell import now_ms
 from mai.agents.state import Step, Work
 from mai.sandbox.errors import MaiError
@@ -41,6 +42,7 @@ class ToolSteps:
         self._beside: dict[int, Beside] = {}
         self._awaited: set[int] = set()  # steps that the code has come to in this life
         self._forced: dict[int, int] = {}  # calls that were ended by force, by step
+        self._ruled: dict[int, Ruling] = {}  # what is on record of the policies, by step
 
     def use(self, n: int, name: str, given: Fields, step: Step | None) -> None:
         """Do a step that is not done: `step` is there if it had begun in an earlier life."""
@@ -63,8 +65,20 @@ class ToolSteps:
             self._record(n, given, refused=stopped.why, state="failed")
         elif tool.far:
             self._runner.shell.feed(Call(self._work.task, n, "tool", given))
+        elif why := self._barred(n, tool, given):
+            self._record(n, given, refused=why)
         else:
             self._call(n, tool, given, fitting)
+
+    def _barred(self, n: int, tool: Tool, given: Fields) -> str:
+        """Why the policies do not let it happen, as they are at this moment; "" if they do. A new verdict goes on record."""
+        decider = self._runner.decider
+        act = judging.tool_act(decider, self._work, tool, given["input"], now_ms())
+        ruling = judging.rule(decider, act)
+        if judging.on_record(act, ruling) and self._ruled.get(n) != ruling:
+            self._runner.shell.apply(judging.judged(self._work, n, act, ruling))
+            self._ruled[n] = ruling
+        return ruling.why
 
     def again(self, n: int) -> None:
         """A person has said that the effect of this step did not happen."""
@@ -117,11 +131,15 @@ class ToolSteps:
 
     # -- a call
     def _call(self, n: int, tool: Tool, given: Fields, fitting: Fields) -> None:
-        def begin() -> None:
+        def begin() -> str:
             step = self._step(n)
             effect = effects.stricter(step.effect if step else "", tool.effect)
-            if effect != "none" and (step is None or step.free):
+            if effect == "none" or (step is not None and not step.free):
+                return ""  # what has begun goes on under the verdict that is on record
+            why = self._barred(n, tool, given)
+            if not why:
                 self._intend(n, effect, given)
+            return why
 
         used = self._runner.toolbox.use((self._work.task, n), tool, fitting, self.key(n), begin)
         if used is None:
@@ -145,6 +163,9 @@ class ToolSteps:
             self._took(n, beside.tool, beside.given, used)
 
     def _took(self, n: int, tool: Tool, given: Fields, used: Used) -> None:
+        if used.barred:
+            self._record(n, None if self._step(n) else given, refused=used.refused)
+            return
         if tool.effect != "none":
             reach("effect.called")
         if used.late and tool.effect == "queryable":

@@ -45,7 +45,7 @@ class Order(NamedTuple):
     tool: Tool
     given: dict[str, Any]
     key: str
-    begin: Callable[[], None]  # called when it has its place
+    begin: Callable[[], str]  # called when it has its place; why it may not begin, "" if it may
     asks: bool = False  # only whether it happened
 
     @property
@@ -106,14 +106,18 @@ class Toolbox:
         return given
 
     def use(
-        self, step: Step, tool: Tool, fitting: dict[str, Any], key: str, begin: Callable[[], None] = lambda: None
+        self, step: Step, tool: Tool, fitting: dict[str, Any], key: str, begin: Callable[[], str] = lambda: ""
     ) -> Used | None:
-        """Call a tool; None if what comes of it will be among `finished`. `begin` is called just before, at once or later."""
+        """Call a tool; None if what comes of it will be among `finished`.
+
+        `begin` is called just before, at once or later, and says why it may not be called after all; "" if it may.
+        """
         if tool.command:
             self._waiting[step] = Order(tool, fitting, key, begin)
             self._next()
             return None
-        begin()
+        if why := begin():
+            return Used(None, why, barred=True)
         if tool.handler:
             return self._handlers.use(tool, fitting, key)
         self._errand(step, tool, fitting, key)
@@ -122,7 +126,7 @@ class Toolbox:
     def ask(self, step: Step, tool: Tool, key: str, given: dict[str, Any]) -> Used | None:
         """Ask a queryable tool whether the call with this key happened: its value, or None; else as `use`."""
         if tool.command:
-            self._waiting[step] = Order(tool, given, key, lambda: None, asks=True)
+            self._waiting[step] = Order(tool, given, key, lambda: "", asks=True)
             self._next()
             return None
         if tool.handler:
@@ -163,7 +167,9 @@ class Toolbox:
         while self._waiting and len(self._jobs) < self._running:
             step = next(iter(self._waiting))
             order = self._waiting.pop(step)
-            order.begin()
+            if why := order.begin():
+                self._end(step, Used(None, why, barred=True))
+                continue
             command = located(order.command, self._cells.base)
             try:
                 job = Job(

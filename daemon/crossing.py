@@ -7,7 +7,7 @@ import msgspec
 from mai.agents.decider import VIA_MAI, Send, sooner_ms
 from mai.agents.events import Event
 from mai.agents.messages import Task
-from mai.daemon import cover, loops, subjects
+from mai.daemon import cover, loops, policing, subjects
 from mai.daemon.desk import Crossing, Holding, origin
 from mai.daemon.records import ContractChecked
 
@@ -25,7 +25,10 @@ def decide(mai: "MaiDecider", crossing: Crossing, now_ms: int) -> list[Event | S
     verdict = mai.table.contract(crossing.peer.split("/")[1], body.contract)
     why = _why_not(mai, crossing, holding) if verdict.allowed else verdict.rule
     stopped = None if why else loops.exhausted(mai, body) if _hops(mai, body) <= 0 else loops.judge(mai, body)
+    noted: list[Event] = [stopped] if stopped else []
     why = stopped.why if stopped else why
+    if not why:
+        noted, why = policing.ask(mai, body, now_ms)
     late = not why and until_ms <= now_ms
     passed = msgspec.structs.replace(body, hops=_hops(mai, body), ranked=())  # whom it is for she says alone
     checked = ContractChecked(
@@ -34,11 +37,7 @@ def decide(mai: "MaiDecider", crossing: Crossing, now_ms: int) -> list[Event | S
         body=None if why or late else passed,
     )  # fmt: skip
     if not checked.allowed:
-        return [
-            *([stopped] if stopped else []),
-            checked,
-            mai.result(crossing.peer, body, "expired" if late else "refused", checked.rule),
-        ]
+        return [*noted, checked, mai.result(crossing.peer, body, "expired" if late else "refused", checked.rule)]
     if cover.backed(mai, body.contract):
         return [checked, *cover.give(mai, passed, crossing.peer.split("/")[1], until_ms, now_ms)]
     return [checked, Send(mai.server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]

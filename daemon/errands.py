@@ -12,7 +12,7 @@ from mai.agents.decider import Send, crowded, sooner_ms
 from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.events import Event, MessageRefused
 from mai.agents.organisation import Agent, Service
-from mai.daemon import wording
+from mai.daemon import policing, wording
 from mai.daemon.desk import Errand, Errands, origin
 from mai.daemon.records import ErrandChecked, ErrandEnded
 
@@ -59,6 +59,9 @@ def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: in
         why = f"{peer} has no open task that {body.id[:80]!r} could be a part of"
     else:
         why = _why_not(mai, peer, body)
+    judged: list[Event] = []
+    if not why and isinstance(body, Use):
+        judged, why = policing.use(mai, peer, body, now_ms)
     late = not why and until_ms <= now_ms
     checked = ErrandChecked(
         request=body.request, task=body.id, agent=body.agent, asking=peer, service=service, what=wanted(body),
@@ -66,7 +69,7 @@ def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: in
         deadline_ms=until_ms, size=body.inquiry.size if isinstance(body, Think) else 0,
     )  # fmt: skip
     if not checked.allowed:
-        return [checked, Send(peer, f"{body.id}=", 0, refusal(body, "expired" if late else "refused", checked.rule))]
+        return [*judged, checked, Send(peer, f"{body.id}=", 0, refusal(body, "expired" if late else "refused", checked.rule))]
     return [checked, Send(f"{mai.mandate.client}/{service}", body.id, sooner_ms(now_ms, until_ms), body)]
 
 

@@ -13,7 +13,16 @@ from mai.agents.messages import Result, Task
 from mai.agents.remembering import CALLS
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 
-OF_OPEN_TASKS = ("task.begun", "task.interrupted", "escalated", "claim", "hop.refused", "memory.written", "memory.forgotten")
+OF_OPEN_TASKS = (
+    "task.begun",
+    "task.interrupted",
+    "escalated",
+    "claim",
+    "hop.refused",
+    "policy.judged",
+    "memory.written",
+    "memory.forgotten",
+)
 ENDING = ("task.cancelled", "task.quarantined")  # what the task's end follows in the same commit
 ASKED_FIRST = ("ask", "hand")  # calls that are on record before their outcome, always
 UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state directory, and report it"

@@ -29,6 +29,7 @@ from mai.daemon import (
     healing,
     held,
     mai_folding,
+    policing,
     releasing,
     returning,
     told,
@@ -91,6 +92,7 @@ class MaiDecider:
         self.scopes = Scopes(mandate.organisation, fault)
         self.limits = mandate.organisation.limits
         self.state.pulse.promise(mandate.organisation)
+        self.policing = policing.Policing(self)
         self.overdue: set[str] = set()  # turns that have had their time, where nobody else could have the task then
 
     # -- decide
@@ -175,6 +177,9 @@ class MaiDecider:
         given: list[Event | Send] = []
         for part, task in zip(plan.parts, tasks(plan.request, plan.parts), strict=True):
             body = self.task(of, part, task)
+            judged, why = policing.part(self, body, now_ms)
+            if why:
+                return [planned, *judged, self._not_taken(of, why, now_ms - accepted_ms)]
             if cover.backed(self, part.contract):
                 given += cover.give(self, body, "client", of.deadline_ms, now_ms)
             else:

@@ -45,13 +45,13 @@ def call(given: Given) -> Result:
     files = Path(given.files)
     handlers = Handlers(Path(given.base), files, given.tool.timeout_s, given.limit_bytes)
     if given.asks:
-        return Result(*handlers.ask(given.tool, given.key))
+        return Result(*handlers.ask(given.tool, given.key)[:3])
     try:
         fitting = handlers.fit(given.tool, given.input)
     except MaiError as fault:
         return Result(refused=fault.sentence)
     used = handlers.use(given.tool, fitting, given.key)
-    return Result(*used)
+    return Result(*used[:3])
 
 
 def main() -> int:

@@ -194,6 +194,11 @@ def _breached(body: Body) -> str:
     return f"the reply of {short(body['process'])}{' to ' * bool(body['contract'])}{body['contract']} {what}: {body['rule']}"
 
 
+def _clause(body: Body) -> str:
+    """By which policy."""
+    return f", by the policy {body['clause']}" if body.get("clause") else ", as no policy says otherwise"
+
+
 SUMMARIES: dict[str, Callable[[Body], str]] = {
     "process.started": lambda b: f"{b['process']}, version {b['version']}, organisation {b['organisation']}, pid {b['pid']}",
     "process.stopped": lambda b: b["why"],
@@ -203,6 +208,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "message.acked": lambda b: f"{short(b['peer'])} has all up to #{b['received']}",
     "message.refused": lambda b: f"{b['why']} from {b['peer'] or 'somebody'}: {b['detail']}",
     "hop": lambda b: f"{b['sender']} → {b['agent']}: {b['contract'] + ' ' + inputs(b['input']) if b['contract'] else b['text']}",
+    "policy.judged": lambda b: f"{short(b['agent'])}: {b['name']}: {b['verdict']}{_clause(b)}",
     "hop.refused": lambda b: f"{b['sender']} ↛ {b['receiver']}: {b['rule']}",
     "guard.stopped": lambda b: b["why"],
     "task.begun": lambda b: f"{b['agent']} begins, attempt {b['attempt']}",
