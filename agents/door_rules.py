@@ -1,10 +1,10 @@
-"""What must hold of `[[doors]]`: a role is given to somebody, and for clients that there are."""
+"""What must hold of `[[doors]]`: a role is given to somebody. Its clients may come later (`mai client add`)."""
 
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from mai.agents.faults import nearest, shown
+from mai.agents.faults import shown
 from mai.agents.lines import KeyPath
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ NAMED: Final = re.compile(r"[^\s:,/\x00-\x1f\x7f][^:,/\x00-\x1f\x7f]{0,255}")
 
 
 def doors_let_somebody_in(scene: "Scene") -> Iterator[tuple[KeyPath, str, str]]:
-    """Each grant names users or groups, and clients that exist; a client's has clients, an administrator's has none."""
-    clients = scene.organisation.clients
+    """Each grant names users or groups; a client's has clients, an administrator's has none."""
     for index, grant in enumerate(scene.organisation.doors):
         where: KeyPath = ("doors", index)
         if not scene.findings.sound(where):
@@ -34,6 +33,3 @@ def doors_let_somebody_in(scene: "Scene") -> Iterator[tuple[KeyPath, str, str]]:
             yield where, "the role client is given for no client", 'say whose: clients = ["acme"]'
         if grant.role == "administrator" and grant.clients:
             yield (*where, "clients"), "an administrator is one of the whole", 'leave clients away, or say role = "operator"'
-        for at, name in enumerate(grant.clients):
-            if name not in clients:
-                yield (*where, "clients", at), f"{shown(name)} is no client", nearest(name, clients, "the clients")

@@ -36,7 +36,7 @@ def check(file: Path, json_: bool) -> None:
         "agents": 1 + sum(len(department.agents) for department in organisation.departments),
         "contracts": sum(len(department.contracts) for department in organisation.departments),
     }
-    warned = warnings(file, organisation.doors)
+    warned = warnings(file, organisation.doors, organisation.clients)
     if json_:
         told, reach = [plain(warning) for warning in warned], scopes.told(organisation)
         as_json({"file": str(file), "faults": [], "warnings": told, **figures, **plain(clients), "client_memory": reach})

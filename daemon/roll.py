@@ -108,15 +108,24 @@ def gid_of(name: str) -> int | None:
         return None
 
 
+LATER: Final = "the role holds once there is one of that name: mai client add"
 NUMBERS: Final[dict[str, Callable[[str], int | None]]] = {"user": uid_of, "group": gid_of}
 
 
-def warnings(file: Path, grants: tuple[Grant, ...]) -> list[Fault]:
-    """Users and groups that this host does not know, with their lines in the organisation file, which was checked."""
+def warnings(file: Path, grants: tuple[Grant, ...], clients: Iterable[str]) -> list[Fault]:
+    """Users and groups that this host does not know, clients that the (checked) file does not name, with their lines."""
     lines = line_map(file.read_text("utf-8-sig").replace("\r\n", "\n")) if grants else {}
     return [
-        Fault(str(file), line_of(lines, where), f"this host has no {kind} {name}", "nobody gets a role by that name here")
-        for where, kind, name in _strangers(grants)
+        *(
+            Fault(str(file), line_of(lines, where), f"this host has no {kind} {name}", "nobody gets a role by that name here")
+            for where, kind, name in _strangers(grants)
+        ),
+        *(
+            Fault(str(file), line_of(lines, ("doors", index, "clients", at)), f"{name!r} is no client of this file", LATER)
+            for index, grant in enumerate(grants)
+            for at, name in enumerate(grant.clients)
+            if name not in set(clients)
+        ),
     ]
 
 

@@ -45,9 +45,10 @@ class Start:
     """
 
     def __init__(self, place: Place, file: Path, *, detach: bool, heed: bool = False) -> None:
-        doors = settle(check.load(file)).doors
+        organisation = settle(check.load(file))
+        doors = organisation.doors
         place.prepare()
-        self.warned = [*map(str, warnings(file, doors)), *(closed(place) if doors else ())]
+        self.warned = [*map(str, warnings(file, doors, organisation.clients)), *(closed(place) if doors else ())]
         if pid := holder(place.state):
             hint = "end it with `mai down`, or name another with --state"
             raise UsageFault(f"{place.state} is in use by another daemon{of(pid)}", hint)
