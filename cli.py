@@ -26,7 +26,6 @@ from mai.daemon.terminal import (
     printable,
     process_argument,
     tape_argument,
-    told,
 )
 from mai.sandbox.errors import FAILED, MaiError
 from mai.sandbox.settings import SETTINGS
@@ -38,8 +37,10 @@ ELSEWHERE = {  # commands that lie beside what they show
     "backup": "mai.daemon.backup_commands",
     "bench": "mai.daemon.bench_commands",
     "chart": "mai.daemon.file_commands",
+    "chat": "mai.daemon.talk_commands",
     "check": "mai.daemon.file_commands",
     "client": "mai.daemon.client_commands",
+    "deliver": "mai.daemon.thread_commands",
     "doctor": "mai.daemon.doctor_commands",
     "drain": "mai.daemon.holding_commands",
     "effects": "mai.daemon.effects_commands",
@@ -60,6 +61,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "restore": "mai.daemon.backup_commands",
     "sla": "mai.daemon.sla_commands",
     "status": "mai.daemon.status_commands",
+    "thread": "mai.daemon.thread_commands",
 }
 
 
@@ -160,39 +162,13 @@ def ask(context: click.Context, client: str, text: str, *, request: str | None, 
         for reply in asking.ask(place_of(context), client, text, request=request, timeout_s=timeout_s, watch=live):
             if "hop" in reply:
                 showing.hop(reply["hop"])
+            elif "notice" in reply and live:
+                showing.notice(reply["notice"])
             elif "answer" in reply:
                 showing.answer(reply["answer"], json_)
                 sys.exit(asking.CODES.get(reply["answer"]["state"], FAILED))
     except KeyboardInterrupt:
         raise MaiError("you wait no longer", asking.kept(request)) from None
-
-
-@main.command(epilog=examples("mai chat acme"))
-@client_argument
-@click.option(
-    "--history", "last", type=click.IntRange(0, 1000), default=5, show_default=True, help="Earlier answers, on a terminal."
-)
-@click.pass_context
-def chat(context: click.Context, client: str, last: int) -> None:
-    """Talk to a client's Mai, line by line; the history is hers and survives everything. Ctrl-D ends it."""
-    from mai.daemon import asking, showing
-    from mai.daemon.door import Door
-
-    place = place_of(context)
-    door = Door(place.sockets(asking.client_of(place, client)) / "door.sock", 10)
-    history = door.call({"do": "history", "last": max(last, 1)})["history"]
-    for before in history[:last] if on_terminal() else []:
-        click.secho(printable(f"{client}> {before['text']}\n{before['answer']}\n"), dim=True)
-    while (text := showing.line(f"{client}> ")) is not None:
-        request = asking.new_id()
-        try:
-            for reply in asking.ask(place, client, text, request=request, timeout_s=None, watch=False) if text.strip() else ():
-                if "answer" in reply:
-                    click.echo(printable(reply["answer"]["answer"]) + "\n")
-        except MaiError as error:
-            click.echo(told(error), err=True)
-        except KeyboardInterrupt:
-            click.echo(f"\n{asking.kept(request)}", err=True)
 
 
 # -- the journals

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from mai.agents import decode, healing, rules, zones
+from mai.agents import carrying, decode, healing, rules, zones
 from mai.agents.faults import Fault, Faulty, Findings
 from mai.agents.organisation import Agent, Department, Organisation
 from mai.agents.sources import Sources
@@ -36,7 +36,7 @@ def load(path: str | os.PathLike[str], code: bool = True) -> Organisation:
     rules.apply(rules.Scene(draft, findings, Sources(base, code)))
     if faults := findings.faults(name, text):
         raise Faulty(faults)
-    draft = healing.equipped(draft)
+    draft = carrying.equipped(healing.equipped(draft))
     departments = tuple(_complete(department) for department in draft.departments)
     return replace(draft, departments=departments, base=base, digest=digest_of(data), offsets=zones.offsets(draft.timezone))
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 import msgspec
 from msgspec import NODEFAULT, inspect
 
+from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC
 from mai.agents.doors import Grant
 from mai.agents.faults import Findings, nearest, shown
@@ -28,11 +29,11 @@ from mai.agents.watching import Watching
 
 TABLES: Final = (
     "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations", "doors",
-    "policies", "departments",
+    "policies", "channels", "voice", "departments",
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target",
-    Grant: "door", Policy: "policy",
+    Grant: "door", Policy: "policy", Channel: "channel",
 }  # fmt: skip
 STAND_INS: Final[dict[str, Any]] = {  # for others ""
     "rank": "operator", "role": "auditor", "verdict": "deny", "clients": (), "may_ask": (), "agents": (), "chain": ()
@@ -63,6 +64,8 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         heals = _decode(Operations, table, ("operations",), "the operations", findings)
     doors = _list(Grant, "doors", document, findings)
     policies = _list(Policy, "policies", document, findings)
+    channels = _list(Channel, "channels", document, findings)
+    voice = _decode(Voice, _table(document, "voice", findings), ("voice",), "the voice", findings)
     departments = tuple(
         _decode(Department, table, ("departments", name), f"the department {name}", findings, name=name)
         for name, table in _table(document, "departments", findings).items()
@@ -77,6 +80,8 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         "objectives": objectives,
         "watchdog": watching,
         "metrics": metrics,
+        "channels": channels,
+        "voice": voice,
     }
     known = {"departments": departments, **tables, "operations": heals, "doors": doors, "policies": policies}
     later = {"offsets": UTC, "base": "", "digest": ""}

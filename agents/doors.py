@@ -11,9 +11,10 @@ import msgspec
 
 from mai.agents.parts import Name, Part
 
-Role = Literal["client", "auditor", "operator", "administrator"]
-ROLES: Final[tuple[Role, ...]] = ("client", "auditor", "operator", "administrator")  # the least first
+Role = Literal["deliverer", "client", "auditor", "operator", "administrator"]
+ROLES: Final[tuple[Role, ...]] = ("deliverer", "client", "auditor", "operator", "administrator")  # the least first
 INCLUDED: Final[dict[Role, frozenset[Role]]] = {  # role -> the roles that it holds
+    "deliverer": frozenset({"deliverer"}),  # brings what others have written, on a channel
     "client": frozenset({"client"}),  # talks to a client's Mai, in the client's name
     "auditor": frozenset({"auditor"}),  # reads, and changes nothing
     "operator": frozenset({"operator", "auditor"}),  # does not speak in a client's name

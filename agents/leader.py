@@ -83,7 +83,7 @@ class Leader:
         if len(options) == 1:
             return options[0]
         lines = [
-            talk.line(self.task.asker, **talk.shown("task", self.task.text)),
+            *talk.asked(self.task.asker, "", self.task.text, self.task.input),
             talk.line("your department", to=self._about(hands)),
         ]
         messages = [talk.system(self.brief, CHOOSE), talk.user(*lines)]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC, Offsets
 from mai.agents.doors import Grant, concerning
 from mai.agents.guard_scope import Guards
@@ -184,12 +185,18 @@ class Organisation(Part, frozen=True, kw_only=True):
     timezone: str = "UTC"  # of the times of day in policies
     offsets: Offsets = UTC  # the same as a table
     doors: tuple[Grant, ...] = ()  # who may do what, beside root and the daemon's own user
+    channels: tuple[Channel, ...] = ()  # on which people outside write
+    voice: Voice = Voice()
     base: str = ""  # the directory that the handlers' paths are relative to
     digest: str = ""  # SHA-256 of the file's bytes, 16 hexadecimal digits
 
     def department(self, name: str) -> Department | None:
         """The department of that name."""
         return next((department for department in self.departments if department.name == name), None)
+
+    def channel(self, name: str) -> Channel | None:
+        """The channel of that name."""
+        return next((channel for channel in self.channels if channel.name == name), None)
 
     def services(self) -> list[Service]:
         """The services that each client has a process for."""
@@ -227,7 +234,8 @@ def is_name(text: str) -> bool:
 def mandate(organisation: Organisation, client: str, department: str) -> Mandate:
     """Cut out of the organisation what one process has to know."""
     doors = concerning(organisation.doors, client) if department == "mai" else ()
-    whole = msgspec.structs.replace(organisation, clients=(client,), doors=doors)
+    channels = tuple(one for one in organisation.channels if department in ("mai", one.department))
+    whole = msgspec.structs.replace(organisation, clients=(client,), doors=doors, channels=channels)
     if department == "mai":
         return Mandate(client=client, organisation=whole, department=department)
     if department in SERVICES:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
+from mai.agents.channel_rules import channels_lead_somewhere
 from mai.agents.door_rules import doors_let_somebody_in
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
@@ -288,6 +289,7 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     departments_have_an_order,
     figures_stay_on_the_host,
     doors_let_somebody_in,
+    channels_lead_somewhere,
 )
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,

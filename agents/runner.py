@@ -19,7 +19,9 @@ from typing import Any, Final
 
 import msgspec
 
+from mai.agents import channels
 from mai.agents.bounded import OURS, bounded
+from mai.agents.carrying import carry
 from mai.agents.cells import Cells
 from mai.agents.command import Line, Programs, Seat
 from mai.agents.context import Assignment, Context, Waiting
@@ -215,6 +217,9 @@ class Runner:
         """How an agent's code is begun, and the digest of that code. Raises Broken."""
         if agent.handler == HANDLER:
             return (lambda context, given: run(heal, context, given)), _digest(HANDLER, VERSION)
+        if agent.handler == channels.HANDLER:
+            ours = self.decider.mandate.organisation.channels
+            return (lambda context, given: run(carry, context, given, ours)), _digest(channels.HANDLER, VERSION)
         if agent.handler:
             function, code = self.handlers.function(agent.handler)
             return (lambda context, given: run(function, context, given)), code

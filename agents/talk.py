@@ -120,6 +120,18 @@ def data(origin: str, **fields: Any) -> Message:
     return user(line(origin, **fields))
 
 
+def asked(asker: str, contract: str, text: str, given: Fields, **more: Any) -> list[str]:
+    """A task in words or under a contract, as data; what came on a channel from outside says so, and what was said before it."""
+    if contract:
+        return [line(asker, task=contract, **shown("input", given), **more)]
+    if not isinstance(channel := given.get("channel"), str):
+        return [line(asker, **shown("task", text), **more)]
+    outside, earlier = f"outside, on the channel {readable(channel, 40)}", given.get("conversation", ())
+    about = {key: given[key] for key in ("sender", "subject", "given") if given.get(key)}
+    before = [line(outside, **shown("said_before", one)) for one in earlier] if isinstance(earlier, list | tuple) else []
+    return [*before, line(outside, **shown("task", text), **shown("about", about), **more)]
+
+
 def shown(name: str, value: Any) -> Fields:
     """A field of data; cut, and marked so, if it is long."""
     text = value if isinstance(value, str) else _encoder.encode(value).decode()

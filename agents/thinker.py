@@ -77,10 +77,9 @@ class Thinker:
     def _task(self, notes: Any) -> Message:
         """The first message of data: what servers say of their tools, what the agent remembers, what it is to do."""
         task = self.task
-        given = {"task": task.contract, **talk.shown("input", task.input)} if task.contract else talk.shown("task", task.text)
-        given |= {"your_reply_came_back": task.correction} if task.correction else {}
+        more = {"your_reply_came_back": task.correction} if task.correction else {}
         remembered = [talk.line("your memory", **talk.shown("notes", notes))] if notes else []
-        return talk.user(*self.offer.lines(), *remembered, talk.line(task.asker, **given))
+        return talk.user(*self.offer.lines(), *remembered, *talk.asked(task.asker, task.contract, task.text, task.input, **more))
 
     async def _ask(self, schema: Fields) -> ModelReply:
         """One turn. Gives up before the task's tokens could be exceeded: a token has at least one byte."""

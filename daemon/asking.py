@@ -46,8 +46,12 @@ def text_of(data: bytes) -> str:
         raise UsageFault(f"the request is not a text: byte {error.start + 1} is not UTF-8", "send it as UTF-8") from None
 
 
-def ask(place: Place, client: str, text: str, *, request: str, timeout_s: float | None, watch: bool) -> Iterator[Reply]:
-    """The replies of Mai: `accepted`, with `watch` each `hop`, and at last `answer`.
+def ask(
+    place: Place, client: str, text: str, *, request: str, timeout_s: float | None, watch: bool, who: str = ""
+) -> Iterator[Reply]:
+    """The replies of Mai: `accepted`, with `watch` each `hop`, `notice` if it takes longer, and at last `answer`.
+
+    `who` asks, of several for whom one user of the host speaks.
 
     While she is away (a restart) it is asked again with the same id; so a reply may come twice, the answer comes once.
     Raises MaiError: NotRunning if she will not be back by herself, Expired if there is no answer in time.
@@ -56,6 +60,7 @@ def ask(place: Place, client: str, text: str, *, request: str, timeout_s: float 
     if timeout_s is not None and not 0 < timeout_s <= LONGEST_S:
         raise UsageFault(f"{timeout_s:g} s is no time-out", f"a number of seconds, more than 0 and up to {LONGEST_S:.0f}")
     asked: Reply = {"do": "ask", "request": request, "text": text, "watch": watch}
+    asked |= {"as": who} if who else {}
     if timeout_s is not None:
         asked["timeout_s"] = timeout_s
     wait = Door(place.sockets(client) / "door.sock", (LONGEST_S if timeout_s is None else timeout_s) + GRACE_S)

@@ -17,6 +17,7 @@ from mai.daemon.cases import Healing
 from mai.daemon.keyed import Keyed
 from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
+from mai.daemon.threads import Carry, Rows
 from mai.daemon.told import Watched
 
 BACKUP = "b"  # in the id of a task that another contract has instead: behind it, the how manieth
@@ -36,6 +37,9 @@ class Request(msgspec.Struct):
     watch: bool
     parts: tuple[PartPlan, ...] = ()
     answers: dict[str, PartAnswer] = {}  # by task
+    thread: str = ""  # the conversation that it belongs to
+    notice_ms: int = 0  # when the person is told that it takes longer
+    notices: int = 0  # how often he was
 
 
 class Passage(msgspec.Struct):
@@ -142,6 +146,8 @@ class Answered(msgspec.Struct):
     answer: str
     parts: tuple[PartAnswer, ...]
     elapsed_ms: int
+    thread: str = ""
+    note: str = ""
 
 
 class Said(msgspec.Struct):
@@ -194,6 +200,8 @@ class MaiState(State):
         self.keyed = Keyed()  # which keys are good
         self.held: dict[str, Hold] = {}  # departments that take no new tasks
         self.waiting: dict[str, Held] = {}  # tasks for them, by their first id
+        self.carries: dict[str, Carry] = {}  # what is on its way out on channels, by message
+        self.rows = Rows(self.changes)
 
 
 class Asked(Input, frozen=True):
@@ -208,6 +216,7 @@ class Asked(Input, frozen=True):
     by: str = ""  # the user at the door, who may under this role; "" if Mai asks herself
     uid: int = -1
     role: str = ""
+    thread: str = ""
 
 
 class Planned(Input, frozen=True):

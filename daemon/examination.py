@@ -27,11 +27,12 @@ from mai.daemon.invariant_services import Calls, Uses
 from mai.daemon.invariant_tasks import Tasks
 from mai.daemon.invariant_undoing import Undoing
 from mai.daemon.invariant_verdicts import Verdicts
+from mai.daemon.invariant_voice import Voices
 from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai, Guarded),
+    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai, Guarded, Voices),
     "models": (Calls,),
     "tools": (Uses,),
     "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside, Guarded),  # a department

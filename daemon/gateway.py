@@ -18,13 +18,14 @@ from mai.agents.loop import Loop, Ready, run_process
 from mai.agents.messages import Complaint, Hop, Result, Task
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, healing, held, keyed, releasing, returning, subjects, told
+from mai.daemon import breach, cancel, compose, cover, healing, held, keyed, releasing, returning, subjects, told, voice
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.hearing import Hearing
+from mai.daemon.intake import Intake
 from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
 from mai.daemon.operating import Operating
@@ -32,7 +33,9 @@ from mai.daemon.planning import Planning
 from mai.daemon.reception import Reception
 from mai.daemon.records import RequestEnded
 from mai.daemon.router import Router
+from mai.daemon.thread_orders import Follower, door_of, is_anothers
 from mai.daemon.turned import TurnedAway
+from mai.daemon.voice_records import VoiceSaid
 from mai.sandbox.errors import Refused, UsageFault
 from mai.sandbox.place import Place
 from mai.sandbox.points import reach
@@ -80,7 +83,9 @@ class Gateway(Loop):
         self._turned: Counter[str] = Counter()  # requests of this turn that were not taken for lack of room
         self._young = self.ledger.seq == 0  # it holds no earlier start
         self._missed: frozenset[str] = frozenset()  # who was named in a heartbeat as one that is not there
-        self._going = ""  # who removes the client, if somebody does
+        self.going = ""  # who removes the client, if somebody does
+        self.followers: list[Follower] = []  # who reads conversations as they grow
+        self.intake = Intake(self)
         self.operating = Operating(self)
         self.keykeeper = Keykeeper(self)
         self._restore()
@@ -109,6 +114,8 @@ class Gateway(Loop):
         held.load(state, self.ledger.load("held"), self.ledger.load("waiting"))
         breach.load(state, self.ledger.load(breach.NOUN))
         keyed.load(state, self.ledger.load("keyed"))
+        voice.load(state, self.ledger.load("carry"))
+        state.rows.load = self.ledger.get
         self.shell.restore()
         self.started()
         self.keykeeper.learn()
@@ -146,6 +153,8 @@ class Gateway(Loop):
                 self.done += 1
                 self.progress_ms = now_ms()
                 self._answer(event)
+            case VoiceSaid(what="notice") if event.request in self.watchers:
+                self._replies += [(caller, {"notice": event.text}, True) for caller, _ in self.watchers[event.request]]
             case Sent(body=Task() as task) if event.request in self.watchers:
                 to = event.to.split("/")[1]
                 self._look(event.request, event.task, "mai", to, returning.begun(self.decider, to, task))
@@ -190,7 +199,7 @@ class Gateway(Loop):
             self.planning.turn()
         if self.bridge.fileno() in ready:
             heard = [told.heard(said) for said in self.bridge.turn()]
-            self._going = told.going(heard, self.name, self._going)
+            self.going = told.going(heard, self.name, self.going)
             self.shell.feed(*heard)
         if self.reception.fileno() in ready:
             self.reception.turn()
@@ -206,13 +215,14 @@ class Gateway(Loop):
         open_ = self.decider.state.requests.get(request)
         kept = None if open_ else self.shell.value("answer", request)
         before = msgspec.json.decode(kept, type=Answered) if kept else open_
-        if before is not None and before.text != text:
+        thread = door_of(caller, given)
+        if before is not None and (before.text != text or is_anothers(before, thread, role)):
             raise Refused(f"the id {request} was used for another request", "leave --id away, or choose another")
         if isinstance(before, Answered):
             self._replies.append((caller, {"answer": shown(before)}, False))
             return
-        if open_ is None and self._going:
-            return self._turn_away(caller, Refused(f"the client {self.client} is being removed by {self._going}"))
+        if open_ is None and self.going:
+            return self._turn_away(caller, Refused(f"the client {self.client} is being removed by {self.going}"))
         if open_ is None and self.room.low:
             return self._turn_away(caller, Refused(self.room.why(), "make room; what is under way goes on"))
         if open_ is None and len(self.decider.state.requests) >= self.decider.limits.queue:
@@ -224,7 +234,7 @@ class Gateway(Loop):
             asker = f"{self.client}/client"
             plan = self.planning.begin(request, text)
             parts = plan.parts if plan else None
-            self.shell.feed(Asked(request, asker, text, until_ms, watch, parts, caller.user, caller.uid, role))
+            self.shell.feed(Asked(request, asker, text, until_ms, watch, parts, caller.user, caller.uid, role, thread))
 
     def _turn_away(self, caller: Caller, why: Refused) -> None:
         """For lack of room; the caller hears it when it is on record, as the journals' count has to be his log's."""
@@ -242,8 +252,8 @@ class Gateway(Loop):
             raise UsageFault(f"{timeout_s!r:.40} is no time-out", f"a number of seconds up to {LONGEST_S:.0f}")
         return request, text, now_ms() + int(timeout_s * 1000)
 
-    def history(self, given: Reply) -> list[Reply]:
-        """The last answers that fit into a reply, oldest first. Raises UsageFault."""
+    def history(self, given: Reply, thread: str, role: Role) -> list[Reply]:
+        """The last answers to this caller that fit into a reply, oldest first; to an administrator, all. Raises UsageFault."""
         last = given.get("last", 20)
         if not isinstance(last, int) or not 0 < last <= 1000:
             raise UsageFault(f"{last!r:.40} is no number of answers", "from 1 to 1000")
@@ -255,6 +265,8 @@ class Gateway(Loop):
             if not kept or left_bytes < 0:
                 break
             one = msgspec.json.decode(kept, type=Answered)
+            if is_anothers(one, thread, role):
+                continue
             found.append({**shown(one), "text": one.text, "at_ms": one.at_ms})
         return found[::-1]
 
@@ -282,6 +294,7 @@ class Gateway(Loop):
             caller.answer(reply, more)
         self._replies.clear()
         self.operating.after()
+        self.followers = [one for one in self.followers if one.step(self)]
         self.courier.carry(self.decider.state.healing.orders.values(), time.monotonic())
         for request, waiting in list(self.watchers.items()):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
@@ -348,6 +361,7 @@ def shown(ended: RequestEnded | Answered) -> Reply:
         "answer": ended.answer,
         "parts": parts,
         "elapsed_ms": ended.elapsed_ms,
+        **({"note": ended.note} if ended.note else {}),
     }
 
 

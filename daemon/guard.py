@@ -6,6 +6,7 @@ The process of the door asks each turn what is `due` for its journal.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from mai.agents.channels import Channel
 from mai.agents.doors import Grant, Role
 from mai.daemon.rights import HINT, OTHER, Need, Rights, about, client_of, refusal_of, role_for
 from mai.daemon.roll import Roll, user_of
@@ -33,6 +34,10 @@ class Guard:
     def admit(self, peer: "Peer") -> Rights | None:
         """What a caller may; None: nothing here."""
         return self.roll.rights(peer)
+
+    def may_deliver(self, channel: Channel, peer: "Peer") -> bool:
+        """May this one deliver here, of those with the role for it?"""
+        return not (channel.users or channel.groups) or self.roll.named(channel.users, channel.groups, peer)
 
     def check(self, caller: "Caller", request: "Reply", now_ms: int) -> Role:
         """The role under which this may be done; it is on record either way. Raises Refused."""

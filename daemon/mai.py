@@ -28,11 +28,13 @@ from mai.daemon import (
     errands,
     healing,
     held,
+    inbound,
     mai_folding,
     policing,
     releasing,
     returning,
     told,
+    voice,
     wording,
 )
 from mai.daemon.desk import (
@@ -66,6 +68,7 @@ from mai.daemon.records import (
     RequestEnded,
     RequestPlanned,
 )
+from mai.daemon.threads import Delivered, Leave, Next, Outgoing
 from mai.daemon.turned import TurnedAway
 
 NOTHING_FITS = "nothing that this organisation offers fits the request"
@@ -93,19 +96,20 @@ class MaiDecider:
         self.limits = mandate.organisation.limits
         self.state.pulse.promise(mandate.organisation)
         self.policing = policing.Policing(self)
+        self.carry_ms = 0  # when what could not leave is tried again
         self.overdue: set[str] = set()  # turns that have had their time, where nobody else could have the task then
 
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends; tasks for a department that takes none now are held."""
-        found = self._decide(given, now_ms)
+        found = voice.speak(self, self._decide(given, now_ms), now_ms)
         return found if isinstance(given, held.Heed) else held.divert(self, found)
 
     def _decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         found: list[Event | Send] = []
         match given:
             case Asked():
-                found = self._asked(given, now_ms)
+                found = self.asked(given, now_ms)
             case Planned():
                 found = self._later(given, now_ms)
             case Crossing():
@@ -119,7 +123,7 @@ class MaiDecider:
             case Cancels() | Stopped():
                 found = cancel.decide(self, given, now_ms)
             case Tick():
-                expired = [*self._expire(now_ms), *remembering.sweep(self.state, now_ms)]
+                expired = [*self._expire(now_ms), *voice.tick(self, now_ms), *remembering.sweep(self.state, now_ms)]
                 found = [*expired, *breach.decide(self.state.pulse, self.mandate.client, given, now_ms)]
             case _:
                 found = self._aside(given, now_ms)
@@ -135,6 +139,10 @@ class MaiDecider:
                 found = doubts.resolved(self, given, now_ms)
             case Releases() | Freed():
                 found = releasing.decide(self, given)
+            case Delivered() | Next():
+                found = inbound.decide(self, given, now_ms)
+            case Leave() | Outgoing():
+                found = voice.out(self, given, now_ms)
             case told.Told() | told.Standing() | Forsaken():
                 found = self._watched(given, now_ms)
             case Wanted() | Healed():
@@ -151,7 +159,8 @@ class MaiDecider:
         noted = told.decide(self, given)
         return [*noted, *(healing.heard(self, given, now_ms) if noted and isinstance(given, told.Told) else ())]
 
-    def _asked(self, asked: Asked, now_ms: int) -> list[Event | Send]:
+    def asked(self, asked: Asked, now_ms: int) -> list[Event | Send]:
+        """Take a request in."""
         accepted = RequestAccepted(
             request=asked.request,
             asker=asked.asker,
@@ -162,6 +171,8 @@ class MaiDecider:
             by=asked.by,
             uid=asked.uid,
             role=asked.role,
+            thread=asked.thread,
+            notice_ms=voice.first_ms(self, asked, now_ms),
         )
         if asked.parts is None:
             return [accepted]
@@ -317,5 +328,5 @@ class MaiDecider:
         open_ = (self.state.requests, self.state.passages, self.state.errands, self.state.healing.orders)
         turns = (one.until_ms for one in self.state.turns.values() if one.ident not in self.overdue)
         deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
-        others = (*breach.due_ms(self.state.pulse), *filter(None, (self.state.fading.soonest_ms(),)))
+        others = (*breach.due_ms(self.state.pulse), *voice.due_ms(self), *filter(None, (self.state.fading.soonest_ms(),)))
         return min((*deadlines, *turns, *others), default=0)

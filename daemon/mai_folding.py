@@ -15,12 +15,14 @@ from mai.daemon import (
     errands,
     healing,
     held,
+    inbound,
     keyed,
     releasing,
     returning,
     subjects,
     told,
     visits,
+    voice,
 )
 from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
 from mai.daemon.records import (
@@ -33,6 +35,8 @@ from mai.daemon.records import (
     RequestEnded,
     RequestPlanned,
 )
+from mai.daemon.threads import channel_of
+from mai.daemon.voice_records import InboundTaken, VoiceSaid, VoiceSent
 
 
 def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
@@ -42,9 +46,13 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
     following = breach.fold(state, event)
     match event:
         case RequestAccepted():
-            open_ = Request(event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch)
+            open_ = Request(
+                event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch,
+                thread=event.thread, notice_ms=event.notice_ms,
+            )  # fmt: skip
             state.requests[event.request] = open_
             state.changed("request", event.request, open_)
+            voice.accepted(state, event)
         case RequestPlanned(request=request) if request in state.requests:
             state.requests[request].parts = event.parts
             state.changed("request", request, state.requests[request])
@@ -53,8 +61,9 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             _end(state, event.task)
             state.changed("request", request, state.requests[request])
         case RequestEnded(request=request) if request in state.requests:
-            _fold_end(state, event, state.requests.pop(request), seq)
-            following += healing.ended(state, event)
+            ended = state.requests.pop(request)
+            _fold_end(state, event, ended, seq)
+            following += [*healing.ended(state, event), *voice.ended(state, event, ended)]
         case ContractChecked(allowed=True):
             passage = Passage(event.task, event.request, event.asking, event.contract, event.deadline_ms, event.body)
             state.passages[event.task] = passage
@@ -76,8 +85,14 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
 
 
 def _fold_aside(state: MaiState, event: Event) -> list[Input]:
-    """What is no step of a request's way; nothing follows from it."""
+    """What is no step of a request's way."""
     match event:
+        case InboundTaken():
+            return inbound.fold(state, event)
+        case VoiceSaid():
+            return voice.said(state, event)
+        case VoiceSent():
+            return voice.sent(state, event)
         case cancel.CancelAnswered():
             cancel.fold(state, event)
         case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():
@@ -132,10 +147,12 @@ def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) 
         event.answer,
         event.parts,
         event.elapsed_ms,
+        request.thread,
+        event.note,
     )
     for task in tasks(request.request, request.parts):
         _end(state, task)
     state.changed("request", request.request, None)
     state.changed("answer", request.request, answered)
-    if not request.asker.endswith("/mai"):  # her own are no part of the client's history
+    if not request.asker.endswith("/mai") and not channel_of(request.thread):  # her own are no part of the client's history
         state.changed("said", f"{seq:012}", Said(request.request))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from mai.agents.doors import Role
 from mai.agents.shell import now_ms
-from mai.daemon import doubt_orders
+from mai.daemon import doubt_orders, thread_orders
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.guard import Guard
 from mai.daemon.rights import AT_MAI
@@ -24,7 +24,7 @@ def _ask(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None
 
 
 def _history(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
-    caller.answer({"history": gateway.history(request)})
+    caller.answer({"history": gateway.history(request, thread_orders.door_of(caller, request), role)})
 
 
 def _order(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
@@ -46,6 +46,9 @@ SERVED: Final[dict[str, Serve]] = {
     "release": _order,
     "effects": _effects,
     "resolve": _resolve,
+    "deliver": thread_orders.deliver,
+    "thread": thread_orders.own,
+    "threads": thread_orders.any_,
 }
 
 

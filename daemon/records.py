@@ -48,6 +48,8 @@ class RequestAccepted(Event, frozen=True, kw_only=True):
     by: str = ""  # the user at the door; "" if Mai asks herself
     uid: int = -1
     role: str = ""  # under which this user may
+    thread: str = ""  # the conversation that it belongs to; "" for Mai's own
+    notice_ms: int = 0  # when a notice is due that it takes longer; 0: never
 
 
 class RequestPlanned(Event, frozen=True, kw_only=True):
@@ -78,6 +80,8 @@ class RequestEnded(Event, frozen=True, kw_only=True):
     parts: tuple[PartAnswer, ...]
     elapsed_ms: int
     by: str = ""  # the provider and model that worded it; "" for the built-in wording
+    note: str = ""  # what a person is told before it: that it corrects an earlier answer, or comes after notices
+    at_ms: int = 0  # when that was, if it belongs to a conversation
 
 
 class ContractChecked(Event, frozen=True, kw_only=True):

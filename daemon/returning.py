@@ -14,7 +14,7 @@ from mai.agents.data_scope import Way, cut, neutral
 from mai.agents.decider import Send, sooner_ms
 from mai.agents.events import Event, MessageRefused, ReplyBreached
 from mai.agents.messages import Numbered, Result, Task
-from mai.daemon import cover, subjects
+from mai.daemon import cover, subjects, voice
 from mai.daemon.desk import CORRECTED, Amended, Holding, MaiState, Passage, Returned, first
 from mai.daemon.records import ContractEnded, PartAnswer, PartEnded
 
@@ -33,6 +33,8 @@ def screen(mai: "MaiDecider", peer: str, body: Numbered) -> Numbered:
     if not isinstance(body, Result):
         return body
     holding = mai.holding(body.task)
+    if holding is None:
+        holding = voice.awaited(mai, body.task)
     if holding is None or holding.process != peer:
         return msgspec.structs.replace(cut(body, UNAWAITED, Way(peer.partition("/")[2], "", "", {})), by=peer)
     way = way_of(mai, holding, first(body.task))
@@ -58,6 +60,8 @@ def way_of(mai: "MaiDecider", holding: Holding, task: str) -> Way:
         return Way(department, turn.now, turn.body.asker, turn.body.input)
     if passage := mai.state.passages.get(task):
         return Way(department, passage.contract, passage.asking, passage.body.input if passage.body else {})
+    if found := voice.missed(mai, task):
+        return Way(department, found.part.contract, f"{mai.mandate.client}/client", found.part.input)
     request = mai.state.requests[task.rpartition("/")[0]]
     part = mai.part(request, task)
     assert part is not None, "a part that nobody has"
@@ -69,7 +73,7 @@ def returned(mai: "MaiDecider", given: Returned, now_ms: int) -> list[Event | Se
     """A department answers a task of hers."""
     holding = mai.holding(given.body.task)
     if holding is None:
-        return []  # it has ended meanwhile
+        return voice.late(mai, given, now_ms)  # it has ended meanwhile
     if holding.process != given.peer:
         detail = f"{given.peer} answers {given.body.task[:80]!r}, which {holding.process} has"
         return [MessageRefused(peer=given.peer, why="out of place", detail=detail)]

@@ -50,6 +50,9 @@ AT_WATCHDOG: Final[Mapping[str, Need]] = {
 AT_MAI: Final[Mapping[str, Need]] = {
     "ask": Need("client", about=("request",), own=True),
     "history": Need("client", order=False),
+    "deliver": Need("deliverer", about=("channel", "reference"), own=True),
+    "thread": Need("client", order=False),
+    "threads": Need("auditor", about=("thread",), order=False),
     "effects": Need("auditor", about=("key",), order=False),
     "resolve": Need("operator", about=("key", "happened", "note")),
     "cancel": Need("operator", about=("request", "reason")),

@@ -76,9 +76,13 @@ class Roll:
         return Rights(peer.uid, user_of(peer.uid), held) if held else None
 
     def _fits(self, grant: Grant, peer: Peer) -> bool:
-        if any(self._number("user", name) == peer.uid for name in grant.users):
+        return self.named(grant.users, grant.groups, peer)
+
+    def named(self, users: Iterable[str], groups: Iterable[str], peer: Peer) -> bool:
+        """Is this peer one of these users, or in one of these groups?"""
+        if any(self._number("user", name) == peer.uid for name in users):
             return True
-        return any(self._number("group", name) in peer.groups for name in grant.groups)
+        return any(self._number("group", name) in peer.groups for name in groups)
 
     def _number(self, kind: str, name: str) -> int | None:
         until_s, number = self._known.get((kind, name), (0.0, None))

@@ -52,11 +52,18 @@ def hop(told: dict[str, Any]) -> None:
     click.secho(f"  {printable(told['sender'])} → {printable(told['receiver'])}  {printable(told['note'])[:60]}", dim=True)
 
 
+def notice(text: str) -> None:
+    """Show that it takes longer."""
+    click.secho(f"  {printable(text)}", dim=True)
+
+
 def answer(given: dict[str, Any], json_: bool) -> None:
     """Show an answer."""
     if json_:
         as_json(given)
         return
+    if on_terminal() and given.get("note"):
+        click.echo(printable(given["note"]))
     click.echo(printable(given["answer"]))
     if on_terminal():
         click.secho(f"{given['state']} in {given['elapsed_ms']} ms · mai trace {given['request']}", dim=True)

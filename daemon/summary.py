@@ -290,6 +290,11 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "watchdog.stands": lambda b: (
         f"at its record {b['seq']}; not to run: {', '.join(b['wanted']) or 'none'}; given up: {', '.join(b['failed']) or 'none'}"
     ),
+    "inbound.taken": lambda b: f"{b['thread']} (delivered by {whoever(b)}): {b.get('subject', '')} {b['text']}".replace(
+        ":  ", ": "
+    ),
+    "voice.said": lambda b: f"{b['thread']} {b['what']}: {b['text']}",
+    "voice.sent": lambda b: f"{b['what']} {b['n']} leaves to {b['thread']}: {b['text']}",
     "door.used": lambda b: f"{whoever(b)} as {b['role']}: {b['verb']} {b.get('what', '')}".rstrip() + times(b),
     "door.denied": lambda b: f"{whoever(b)}: {b['why']}{f' ({what})' if (what := b.get('what')) else ''}" + times(b),
     "door.refused": lambda b: f"{b['count']} requests were refused: {b['why']}",

@@ -14,6 +14,7 @@ from typing import Any
 import pysqlite3 as sqlite3
 import pytest
 
+from mai.agents.channels import CARRIER
 from mai.agents.check import load
 from mai.agents.context import Refusal
 from mai.agents.healing import MEDIC
@@ -201,7 +202,7 @@ def test_everybody_has_work_and_a_charter(organisation: Organisation) -> None:
             worker = agent.rank in ("specialist", "operator")
             assert agent.charter, agent.name
             assert bool(agent.kind) == worker, agent.name
-            assert agent.skills or agent.rank == "board" or agent.name == MEDIC, agent.name
+            assert agent.skills or agent.rank == "board" or agent.name in (MEDIC, CARRIER), agent.name
             assert bool(agent.tools) == worker, agent.name
             assert table.reports(department.name, agent.name) or agent.rank != "coordinator", agent.name
 

@@ -118,7 +118,9 @@ def test_roles_hold_what_they_say(table: dict[str, Need]) -> None:
             if role == "auditor" and granted:
                 assert verb == "read" or not need.order
             if role == "client" and granted:
-                assert verb in ("ask", "history")
+                assert verb in ("ask", "history", "thread")
+            if role == "deliverer" and granted:
+                assert verb == "deliver"
             if role == "operator" and granted:
                 assert verb not in ("ask", "history", "down", "reload", "follow", "remedy")
 
