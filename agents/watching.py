@@ -26,6 +26,7 @@ class Watching(Part, frozen=True, kw_only=True):
     cpu_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     stuck_s: Span = 300.0  # with work and no progress for so long: an incident
     sleep_s: Span = 0.0  # a process without work for so long is stopped, and started by the next message for it
+    starts: Annotated[int, Meta(ge=0, le=1024)] = 0  # at a time, while others are served; 0: one fewer than processors
     sign_s: Annotated[float, Meta(ge=0.05, le=60)] = 30.0  # so often the heads of the journals are signed, if they are new
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 State = Literal[
     "waiting",  # wanted, but what it depends on is not ready yet
+    "queued",  # to be started when it is its turn
     "starting",  # spawned, not heard of yet
     "replaying",  # folds its journal
     "ready",
@@ -21,7 +22,9 @@ Action = Literal["spawn", "terminate", "abort", "kill"]
 STATES: tuple[State, ...] = get_args(State)
 ALIVE: tuple[State, ...] = ("starting", "replaying", "ready", "draining")
 PHASES: tuple[Phase, ...] = ("replaying", "ready", "draining")
-SHOWN: dict[State, str] = {"waiting": "starting", "stopping": "draining", "aborted": "draining"}  # the rest as they are
+SHOWN: dict[State, str] = {  # the rest as they are
+    "waiting": "starting", "queued": "starting", "stopping": "draining", "aborted": "draining"
+}  # fmt: skip
 EX_CONFIG = 78  # sysexits.h; mai.sandbox.life has it too, but is not pure
 EX_TEMPFAIL = 75  # likewise
 
@@ -54,6 +57,7 @@ class Moment(NamedTuple):
     chance: float = 0.0  # in [0, 1)
     gate: bool = True  # what it depends on is ready
     rules: Rules = Rules()
+    turn: bool = True  # one more may start now, and it is the next one; see starts.py
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -63,6 +67,7 @@ class Case(msgspec.Struct, frozen=True):
     state: State = "waiting"
     pid: int = 0
     since_s: float = 0.0  # in this state
+    begun_s: float = 0.0  # when this life was asked for
     heard_s: float = 0.0
     ready_s: float = 0.0  # when it became ready; 0: not in this life
     deaths: tuple[float, ...] = ()  # within the period

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mai.daemon.watchdog import Watchdog
 
 BEATS: Final = 2  # of an idle process, until it is taken to be idle
-AT_REST: Final = ("stopped", "failed", "waiting", "backoff")
+AT_REST: Final = ("stopped", "failed", "waiting", "queued", "backoff")
 
 
 class Drains:

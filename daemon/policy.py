@@ -70,7 +70,20 @@ def spawn(case: Case, moment: Moment, **changes: object) -> Verdict:
     """Start it, unless it has to wait for another; Mai comes before her departments."""
     if not moment.gate:
         return Verdict(to(case, "waiting", moment, pid=0, asleep=False, **changes))
-    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0, why="", asleep=False, **changes), ("spawn",))
+    return launch(case, moment, asleep=False, **changes)
+
+
+def launch(case: Case, moment: Moment, **changes: object) -> Verdict:
+    """Start it if it is its turn, or when it is."""
+    if not moment.turn:
+        return Verdict(to(case, "queued", moment, pid=0, why="", **changes))
+    begun = to(case, "starting", moment, pid=0, begun_s=moment.now_s, ready_s=0.0, why="", **changes)
+    return Verdict(begun, ("spawn",))
+
+
+def go(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It waits for nothing but its turn."""
+    return launch(case, moment) if moment.turn else Verdict(case)
 
 
 def fresh(case: Case, event: Event, moment: Moment) -> Verdict:
@@ -85,7 +98,7 @@ def open_gate(case: Case, event: Event, moment: Moment) -> Verdict:
 def retry(case: Case, event: Event, moment: Moment) -> Verdict:
     if moment.now_s < case.retry_s:
         return Verdict(case)
-    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0, why=""), ("spawn",))
+    return launch(case, moment)
 
 
 def put_off(case: Case, event: Event, moment: Moment) -> Verdict:
@@ -140,7 +153,10 @@ def begin(case: Case, event: Event, moment: Moment) -> Verdict:
         return Verdict(case)
     known = event.age_s < moment.rules.start_s  # an older one should have spoken long ago: the shorter limit holds
     begun = to(case, "starting" if known else "replaying", moment, pid=event.pid, wanted=True, ready_s=0.0, warned=())
-    begun = msgspec.structs.replace(begun, since_s=moment.now_s - event.age_s if known else moment.now_s, heard_s=moment.now_s)
+    begun = msgspec.structs.replace(
+        begun, since_s=moment.now_s - event.age_s if known else moment.now_s, heard_s=moment.now_s,
+        begun_s=moment.now_s - event.age_s,
+    )  # fmt: skip
     external = case.state in ("stopped", "failed", "backoff")
     begun = msgspec.structs.replace(begun, asleep=case.asleep and not external)
     return Verdict(begun, (), (Note("external", f"process {event.pid} was started from outside"),) if external else ())
@@ -211,7 +227,7 @@ def died(case: Case, event: Event, moment: Moment) -> Verdict:
         why = f"{event.how}; again in {wait_s:.1f} s"
         changed = to(case, "backoff", moment, pid=0, attempt=case.attempt + 1, retry_s=moment.now_s + wait_s, why=why)
         return Verdict(changed, (), (note,))
-    return Verdict(to(case, "starting", moment, pid=0, ready_s=0.0, attempt=1), ("spawn",), (note,))
+    return launch(case, moment, attempt=1)._replace(notes=(note,))
 
 
 def _stale(case: Case, event: Event) -> bool:
@@ -249,6 +265,10 @@ TABLE: dict[tuple[State, type[Event]], Cell] = {
     ("waiting", Tick): open_gate,
     ("waiting", Spawned): begin,
     ("waiting", Stop): rest,
+    ("queued", Tick): go,
+    ("queued", Spawned): begin,
+    ("queued", Stop): rest,
+    ("queued", Reset): forgive,
     **{(state, Spawned): begin for state in ALIVE},
     **{(state, Beat): hear for state in ALIVE},
     **{(state, Ended): died for state in ALIVE},

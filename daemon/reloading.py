@@ -255,6 +255,7 @@ class Reloading:
             if name in runs.engines() or name in runs.processes():
                 book.revive(name)
                 continue
+            self._watchdog.starts.forget(name)
             if self._watchdog.wards.pop(name, None) and state == "done":
                 # before what was wanted is forgotten, or Mai would take it for free
                 book.give_up(name, "it is no part of the organisation any more", now.boot)

@@ -22,7 +22,7 @@ from mai.sandbox.errors import NotRunning
 if TYPE_CHECKING:
     from mai.daemon.watchdog import Watchdog
 
-RUNS: Final = (*ALIVE, "waiting", "stopping", "aborted", "backoff")
+RUNS: Final = (*ALIVE, "waiting", "queued", "stopping", "aborted", "backoff")
 
 
 class Rest(msgspec.Struct):

@@ -8,12 +8,12 @@
 `after` is the last record that the caller has; -1 asks for new ones only. A caller who has more than there is (the ledger was
 put back to an older copy, or made anew) is told what comes from now on. Records about a client's processes are for that
 client, those about the host's processes for all, without their words: there may stand something of another client.
-Signed heads, which name everybody's, and who was at the watchdog's door, are for nobody.
+Signed heads, which name everybody's, who was at the watchdog's door, and how many others start are for nobody.
 """
 
 from typing import TYPE_CHECKING, Final
 
-from mai.daemon import heads
+from mai.daemon import heads, starts
 from mai.daemon.door import Caller, Reply
 from mai.daemon.visits import KINDS as VISITS
 from mai.sandbox.errors import LedgerFault
@@ -21,7 +21,7 @@ from mai.sandbox.errors import LedgerFault
 if TYPE_CHECKING:
     from mai.daemon.book import Book
 
-UNTOLD: Final = (heads.KIND, *VISITS)
+UNTOLD: Final = (heads.KIND, starts.KIND, *VISITS)
 WORDS: Final = ("why", "text", "file", "task")  # of a record: what a process said last, or what was at work
 AT_ONCE: Final = 500  # records to one caller in one turn; the rest in the next ones
 

@@ -60,6 +60,14 @@ class Wards(dict[str, Ward]):
         """May it be started, as far as the others go?"""
         return all(other.case.state == "ready" for other in self.needs(ward))
 
+    def rank(self, name: str) -> int:
+        """Who starts first of those who wait: Mai and what all clients share, then who has work waiting, as is last known."""
+        if is_mai(name) or "/" not in name or (ward := self.get(name)) is None:
+            return 0
+        mai = self.get(f"{name.partition('/')[0]}/mai")
+        waited_for = mai is not None and mai.word is not None and name in mai.word.waits_for
+        return 1 if waited_for or (ward.word is not None and (ward.word.queue or ward.word.pending)) else 2
+
     def vain(self, ward: Ward) -> str:
         """What it waits for that will not become ready by itself; "" if there is no such thing."""
         if ward.case.state != "waiting":

@@ -37,6 +37,8 @@ from mai.daemon.quarters import furnish
 from mai.daemon.reloading import Reloading
 from mai.daemon.seals import client_of
 from mai.daemon.sleepers import Sleepers
+from mai.daemon.starts import KIND as START
+from mai.daemon.starts import Starts
 from mai.daemon.turnover import Turnover
 from mai.daemon.view import View, alive, ended
 from mai.daemon.ward import Ward
@@ -73,6 +75,7 @@ class Watchdog:
         furnish(place, organisation, self.keyring)
         self.room = Room(place.state, organisation.limits.free_bytes)
         self.wards = Wards(organisation, place, self.book.unwanted, self.book.asleep)
+        self.starts = Starts(1, self.wards.rank)
         self.porter, self.sleepers = Porter(place), Sleepers(self)
         self.view = View(self, Control(place.supervisor_socket))
         self.drains = Drains(self)
@@ -90,6 +93,8 @@ class Watchdog:
         self._turned_s = self.started_s = time.monotonic()
         self._reported = (False, "")
         self._behind = False  # who follows has not been told all
+        self._boots = False  # all starts for the first time: nobody is served yet
+        self._dead: list[tuple[Ward, str]] = []  # whose deaths are still to be told whole, each with the task that it had at work
         self._forgers: set[int] = set()
         self.erasing.forget = self.forget
 
@@ -122,7 +127,9 @@ class Watchdog:
                 self.wards[name].case = Case(state="failed", why=failure["why"])
             elif name in self.wards:
                 self.book.revive(name)  # all was started again
-        if (starts := next(fact.spawns for fact in facts.processes if fact.name == WATCHDOG)) > 1:
+        starts = next(fact.spawns for fact in facts.processes if fact.name == WATCHDOG)
+        self._boots = starts == 1
+        if starts > 1:
             self.book.incident(WATCHDOG, "death", f"this is start number {starts} under the same supervisor", pid=os.getpid())
         self.reloading.resume(facts.boot)
         self.view.take(facts, time.monotonic())
@@ -136,8 +143,10 @@ class Watchdog:
         self.signals.drain()
         for notice in self.ears.receive(now_s):
             self._hear(notice, now_s)
+        self._start_further(now_s)  # whoever has died is away until then
         self.orders.turn(now_s)
         self._tick(now_s)
+        self._start_further(now_s)
         self.book.flush(now_s)
         self._behind = self.orders.tell()
 
@@ -146,6 +155,7 @@ class Watchdog:
         if self._behind or self.erasing.at_work:
             return 0.0
         due = min((due_s(ward.case, ward.rules) for ward in self.wards.values()), default=now_s + TICK_S)
+        due = min(due, self.starts.due_s(now_s))
         return min(max(due - now_s, 0.0), TICK_S) + 0.001
 
     def _excuse(self, now_s: float) -> None:
@@ -184,6 +194,17 @@ class Watchdog:
             body = msgspec.structs.replace(heads, signature=self.signer.sign(heads.statement()))
             self.book.enter(KIND, msgspec.to_builtins(body), *((HEADS, process, head) for process, head in fresh.items()))
 
+    def _start_further(self, now_s: float) -> None:
+        """Those who wait for nothing but their turn, in order; then what there is to tell of the dead."""
+        most, cores = self.organisation.watchdog.starts, len(os.sched_getaffinity(0))
+        self._boots = self._boots and not self.summary()[0]
+        self.starts.most = cores if self._boots and not most else most or max(1, cores - 1)
+        for _ in range(len(self.wards)):
+            if ward := self.wards.get(self.starts.next(now_s)):
+                self.apply(ward, Tick(), now_s, turn=True)
+        while self._dead:
+            self.deaths.write(*self._dead.pop(0))
+
     # -- events in
     def _hear(self, notice: Notice, now_s: float) -> None:
         if ward := self.wards.of(notice.pid):
@@ -218,11 +239,11 @@ class Watchdog:
             text = f"process {notice.pid} of user {notice.uid} spoke as if it were one of ours; not heard"
             self.book.incident(WATCHDOG, "forged", text, pid=notice.pid)
 
-    def apply(self, ward: Ward, event: Event, now_s: float, by: str = "an operator") -> None:
-        """Decide, put it on record, act. `by`: who has ordered it, if it is an order."""
+    def apply(self, ward: Ward, event: Event, now_s: float, by: str = "an operator", *, turn: bool = False) -> None:
+        """Decide, put it on record, act. `by`: who has ordered it, if it is an order; `turn`: it may start in this moment."""
         before = ward.case
-        moment = Moment(now_s, random.random(), not self.halting and self.wards.gate(ward), ward.rules)
-        ward.case, actions, notes = decide(before, event, moment)
+        gate = not self.halting and self.wards.gate(ward)
+        ward.case, actions, notes = decide(before, event, Moment(now_s, random.random(), gate, ward.rules, turn))
         dead = any(note.what == "death" for note in notes)
         more = {"file": self.deaths.begin(ward, before, event, now_s)} if dead and isinstance(event, Ended) else {}
         for note in notes:
@@ -230,10 +251,13 @@ class Watchdog:
             self.book.incident(ward.name, note.what, note.text, pid=before.pid, **told)
         if ward.case != before and not self.halting:
             self._remember(ward, before, "supervisorctl" if isinstance(event, Spawned | Ended) else by)
+        if "spawn" in actions:
+            self.book.enter(START, {"process": ward.name, **self.starts.figures(now_s)})
+        self.starts.note(ward.name, ward.case)
         for action in actions:
             self.view.act(ward, action, now_s)
         if dead:
-            self.deaths.write(ward, self._at_work(ward).get("task", ""))
+            self._dead.append((ward, self._at_work(ward).get("task", "")))
         if ward.case.state in ("ready", "failed") and before.state != ward.case.state:
             self.deaths.over(ward, now_s)
         if dead and self.organisation.watchdog.strategy == "rest_for_one":

@@ -48,7 +48,8 @@ class Watched:
     def tell(self, event: Event) -> None:
         """The policy decides, and the supervisor is told."""
         before = self.case
-        verdict = decide(before, event, Moment(self.now_s, self.random.random(), self.gate, self.rules))
+        turn = not self.bad or self.random.random() < 0.8  # others start just now, at times
+        verdict = decide(before, event, Moment(self.now_s, self.random.random(), self.gate, self.rules, turn))
         self.case = verdict.case
         self.log.append((self.now_s, event, self.case.state))
         ended = event.pid if isinstance(event, Ended) else 0

@@ -36,9 +36,9 @@ RULES = Rules(sleep_s=60.0)
 T = 1000.0  # the clock of these tests
 
 
-def at(now_s: float = T, *, gate: bool = True, chance: float = 0.0) -> Moment:
+def at(now_s: float = T, *, gate: bool = True, chance: float = 0.0, turn: bool = True) -> Moment:
     """A moment."""
-    return Moment(now_s, chance, gate, RULES)
+    return Moment(now_s, chance, gate, RULES, turn)
 
 
 def running(state: State = "ready", **changes: object) -> Case:
@@ -245,6 +245,30 @@ def test_a_crash_does_not_wait_for_the_gate() -> None:
     assert decide(running(), crash(), at(gate=False)).actions == ("spawn",)
 
 
+@pytest.mark.parametrize(
+    ("case", "event"),
+    [
+        (Case(), Tick()),
+        (running(), crash()),
+        (running("aborted", why="hung"), crash()),
+        (running("stopping"), Ended(7, "exit status 0", 0, asked=True)),
+        (running("backoff", pid=0, retry_s=T, attempt=2), Tick()),
+        (running("failed", pid=0), Reset()),
+        (running("stopped", pid=0, wanted=False), Start()),
+        (running("stopped", pid=0, asleep=True), Wake()),
+    ],
+)
+def test_whoever_is_to_start_waits_for_its_turn(case: Case, event: Event) -> None:
+    """While it is not its turn nothing is spawned, however often time passes; when it is, one tick does it."""
+    waits, actions, _ = decide(case, event, at(turn=False))
+    assert (waits.state, actions, waits.wanted) == ("queued", (), True)
+    assert decide(waits, Tick(), at(T + 1e6, turn=False)) == (waits, (), ())
+    begun, actions, _ = decide(waits, Tick(), at(T + 9))
+    assert (begun.state, begun.begun_s, actions) == ("starting", T + 9, ("spawn",))
+    assert decide(waits, Stop(), at()).case.state == "stopped"
+    assert decide(waits, Spawned(9), at()).case.pid == 9
+
+
 def test_a_stop_is_final_until_a_start() -> None:
     """A stopped process is terminated, stays down through any tick, and comes back only when it is wanted."""
     verdict = decide(running(), Stop(), at())
@@ -349,17 +373,17 @@ EVENTS = st.sampled_from(
 )
 
 
-@given(st.lists(st.tuples(EVENTS, st.floats(0, 40), st.booleans()), max_size=80))
-def test_no_history_breaks_the_rules(history: list[tuple[Event, float, bool]]) -> None:
+@given(st.lists(st.tuples(EVENTS, st.floats(0, 40), st.booleans(), st.booleans()), max_size=80))
+def test_no_history_breaks_the_rules(history: list[tuple[Event, float, bool, bool]]) -> None:
     """Whatever happens in whatever order: one start at a time, none that is not wanted, a delay never beyond the cap."""
     case, now_s = Case(), T
-    for event, pause_s, gate in history:
+    for event, pause_s, gate, turn in history:
         now_s += pause_s
         before = case
-        case, actions, _ = decide(case, event, at(now_s, gate=gate, chance=0.5))
+        case, actions, _ = decide(case, event, at(now_s, gate=gate, chance=0.5, turn=turn))
         assert len(actions) <= 1
         if "spawn" in actions:
-            assert case.state == "starting" and case.pid == 0 and case.wanted
+            assert turn and case.state == "starting" and case.pid == 0 and case.wanted
         if actions and actions[0] in ("terminate", "abort", "kill"):
             assert before.state in (*ALIVE, "aborted")
         assert case.wanted is (case.state != "stopped" or case.asleep) or case.state in ("stopping", "aborted")
