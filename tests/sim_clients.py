@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 from mai.daemon.plan import Plan
 from mai.sandbox.peer import Peer
+from mai.sandbox.proof import NAME
 from tests import sim_company
 
 MOST_REPLIES = 1000
 PEER = Peer(1, 0, frozenset())  # all are root
+PROOF = "of this world"
 
 
 class Caller(Protocol):
@@ -139,7 +141,7 @@ class Knocking:
 
     def turn(self) -> list[tuple[Caller, dict[str, Any]]]:
         """The requests that came."""
-        found = list(self.clients.knocking)
+        found = [(line, {**given, NAME: PROOF}) for line, given in self.clients.knocking]
         self.clients.knocking.clear()
         return found
 

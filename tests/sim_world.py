@@ -20,8 +20,9 @@ from mai.daemon.case import Reset, Tick, due_s
 from mai.daemon.held import name_of
 from mai.daemon.policy import excuse
 from mai.sandbox.place import Place
+from mai.sandbox.proof import NAME, digest
 from tests import sim_company
-from tests.sim_clients import Clients, Knocking, Plans
+from tests.sim_clients import PROOF, Clients, Knocking, Plans
 from tests.sim_host import hosted
 from tests.sim_lives import MAI, RULES, Crash, Life, Lives, Violation
 from tests.sim_outside import Outside
@@ -48,6 +49,7 @@ class World(Lives):
         for name in self.names:
             home = self.place.home(name)
             home.mkdir(parents=True, exist_ok=True)
+            (home / NAME).write_text(digest(PROOF))
         self.random_of_code = Random(seed + 1)
         self.clients = Clients(self.random, self.told, self.look)
         self.network = Network(self.random, self.told, self.left, self.names[1:])
