@@ -34,6 +34,8 @@ SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTIN
 
 
 ELSEWHERE = {  # commands that lie beside what they show
+    "approvals": "mai.daemon.approvals_commands",
+    "approve": "mai.daemon.approvals_commands",
     "backup": "mai.daemon.backup_commands",
     "bench": "mai.daemon.bench_commands",
     "chart": "mai.daemon.file_commands",
@@ -41,6 +43,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "check": "mai.daemon.file_commands",
     "client": "mai.daemon.client_commands",
     "deliver": "mai.daemon.thread_commands",
+    "deny": "mai.daemon.approvals_commands",
     "doctor": "mai.daemon.doctor_commands",
     "drain": "mai.daemon.holding_commands",
     "effects": "mai.daemon.effects_commands",

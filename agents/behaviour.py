@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mai.agents import standby
+from mai.agents import approvals, standby
 from mai.agents.decider import Send
 from mai.agents.events import Event, Hopped
 from mai.agents.plain import readable
@@ -36,6 +36,8 @@ def consider(department: "DepartmentDecider", work: Work, now_ms: int) -> list[E
     """What the agent of this work does first. Where its own code does it nothing happens here: the runner starts that."""
     if department.coded(work.agent, work.contract):
         return []
+    if work.approves:
+        return department.end(work, approvals.by_rule(department, work))
     if work.contract and not department.owns(work.contract):
         up = above(department, work.agent)
         return department.ask_mai(work, now_ms) if up == "mai" else department.hand(work, up, now_ms)

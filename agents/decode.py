@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 import msgspec
 from msgspec import NODEFAULT, inspect
 
+from mai.agents.approval_scope import Approvals
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC
 from mai.agents.doors import Grant
@@ -28,8 +29,8 @@ from mai.agents.remedies import Operations
 from mai.agents.watching import Watching
 
 TABLES: Final = (
-    "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations", "doors",
-    "policies", "channels", "voice", "departments",
+    "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations",
+    "approvals", "doors", "policies", "channels", "voice", "departments",
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target",
@@ -58,6 +59,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     objectives = _decode(Objectives, _table(document, "objectives", findings), ("objectives",), "the objectives", findings)
     watching = _decode(Watching, _table(document, "watchdog", findings), ("watchdog",), "the watchdog", findings)
     metrics = _decode(Metrics, _table(document, "metrics", findings), ("metrics",), "the metrics", findings)
+    approvals = _decode(Approvals, _table(document, "approvals", findings), ("approvals",), "the approvals", findings)
     heals = None
     if "operations" in document:
         table = _table(document, "operations", findings)
@@ -82,6 +84,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         "metrics": metrics,
         "channels": channels,
         "voice": voice,
+        "approvals": approvals,
     }
     known = {"departments": departments, **tables, "operations": heals, "doors": doors, "policies": policies}
     later = {"offsets": UTC, "base": "", "digest": ""}

@@ -10,9 +10,11 @@ from collections.abc import Callable
 import msgspec
 
 from mai.agents import (
+    approvals,
     behaviour,
     effects,
     folding,
+    gates,
     guards,
     judging,
     leaving,
@@ -23,12 +25,13 @@ from mai.agents import (
     remembering,
     standby,
 )
+from mai.agents.approval_records import ApprovalAsked
 from mai.agents.body import Fields, Outcome
 from mai.agents.data_scope import Scopes
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
 from mai.agents.errand_messages import Thought, Used
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
-from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Report, Told
+from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Pleading, Report, Told
 from mai.agents.memory_messages import Recalled
 from mai.agents.messages import Numbered, Result, Task
 from mai.agents.order_messages import Remedied
@@ -82,6 +85,8 @@ class DepartmentDecider:
                 found = network.told(self, body)
             case Considered(body=body):
                 found = questions.told(self, body)
+            case Pleading():
+                found = approvals.decide(self, given)
             case Order():
                 found = orders.decide(self, given, now_ms)
             case Tick():
@@ -108,7 +113,7 @@ class DepartmentDecider:
         body, board = given.body, self.own.board
         if body.task in self.state.work:
             return []
-        if why := self._full() or self.scopes.untold(body.contract, body.input):
+        if why := self.full() or self.scopes.untold(body.contract, body.input):
             return [self._result(body.task, body.request, self._not_done(board.name, why))]
         if given.deadline_ms <= now_ms:
             return [self._result(body.task, body.request, self._not_done(board.name, "it came after its deadline", "expired"))]
@@ -142,7 +147,7 @@ class DepartmentDecider:
         given = self._link(work, asks, receiver)
         if stopped := guards.exhausted(self, work, given.name) or guards.hop(self, work, given):
             return [stopped, *self._refuse_hop(work, receiver, stopped.why, (), call)]
-        if why := self._full():
+        if why := self.full():
             return self._refuse_hop(work, receiver, why, (), call)
         limit_ms = standby.limit_ms(self, work, agent, now_ms)
         hopped = Hopped(
@@ -193,12 +198,19 @@ class DepartmentDecider:
             return questions.ask(self, work, call, now_ms)
         if call.call in remembering.CALLS:
             return recollection.decide(self, work, call, now_ms)
+        return self.asks(work, call, now_ms)
+
+    def asks(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
+        """A worker's code asks an agent or a contract, or hands its task on."""
         asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, given=call.given)
+        if call.call == "hand" and work.approves:
+            return [asked, *self._refuse_hop(work, call.to, "what a board is to decide about is not handed on", (), call)]
         if stopped := guards.repeated(self, work, call):
             return [asked, stopped, self._not_taken(work, call, stopped.why)]
         if call.call == "hand" or not call.contract:
             return [asked, *self.hand(work, call.to, now_ms, call=call)]
-        return [asked, *self._contract(work, call, now_ms)]
+        found = self._contract(work, call, now_ms)
+        return found if any(isinstance(one, ApprovalAsked) for one in found) else [asked, *found]
 
     def _contract(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
         """A worker's code asks for another department's contract: upwards, from rank to rank."""
@@ -210,12 +222,17 @@ class DepartmentDecider:
         if why := self.fault(call.to, "request", call.given["input"]):
             return [self._not_taken(work, call, readable(why))]
         act = judging.contract_act(self, work, call.to, call.given["input"], now_ms)
-        if not (ruling := judging.rule(self, act)).allowed:
-            return [judging.judged(work, call.n, act, ruling), *self._refuse_hop(work, call.to, ruling.why, (), call)]
-        up = behaviour.above(self, work.agent)
-        return self.ask_mai(work, now_ms, call=call) if up == "mai" else self.hand(work, up, now_ms, call=call)
+        gate, up = gates.at(self, work, call, act), behaviour.above(self, work.agent)
+        if gate.why:
+            return [*gate.events, *self._refuse_hop(work, call.to, gate.why, (), call)]
+        if gate.waits:
+            return gate.events
+        asked = self.ask_mai(work, now_ms, call=call) if up == "mai" else self.hand(work, up, now_ms, call=call)
+        return [*gate.events, *asked]
 
     def _back(self, work: Work, back: Back, now_ms: int) -> list[Event | Send]:
+        if back.approves:
+            return approvals.ruled(self, back)
         if not back.step:
             return behaviour.returned(self, work, back.agent, back.done, now_ms)
         done = back.done
@@ -258,9 +275,10 @@ class DepartmentDecider:
     def _expire(self, now_ms: int) -> list[Event | Send]:
         late = [work for work in self.state.work.values() if work.deadline_ms <= now_ms]
         late.sort(key=lambda work: work.deadline_ms)
-        events: list[Event | Send] = []
+        events: list[Event | Send] = approvals.due(self)
         for work in late:
-            reason = f"{self.address(work.agent)} did not answer before its deadline{effects.waits_for(self.state, work)}"
+            waits = approvals.waits_for(self.state, work) or effects.waits_for(self.state, work)
+            reason = f"{self.address(work.agent)} did not answer before its deadline{waits}"
             events += self.end(work, self._not_done(work.agent, reason, "expired"))
         return events
 
@@ -282,7 +300,7 @@ class DepartmentDecider:
             reason=done.reason, by=done.by, sources=done.sources, changed=done.changed, breach=done.breach,
         )  # fmt: skip
         noted = standby.noted(self, work, done, self.now_ms)
-        return [*effects.left(self, work), *noted, *breached, ended, *([back] if back else [])]
+        return [*approvals.left(self, work), *effects.left(self, work), *noted, *breached, ended, *([back] if back else [])]
 
     def _not_done(self, agent: str, reason: str, state: Outcome = "refused") -> Done:
         return Done(state, "", {}, readable(reason), self.address(agent), ())
@@ -324,7 +342,8 @@ class DepartmentDecider:
         found = self.own.agent(agent)
         return found is not None and bool(found.kind) and (not contract or self.owns(contract))
 
-    def _full(self) -> str:
+    def full(self) -> str:
+        """Why no further task can be open here; "" if one can."""
         if len(self.state.work) < self.limits.queue:
             return ""
         return f"{self.own.name} has {self.limits.queue} open tasks, which is its limit; ask again later"
@@ -354,5 +373,5 @@ class DepartmentDecider:
 
     def next_deadline_ms(self) -> int:
         """The first deadline of an open task, or when memory expires; 0 if there is none."""
-        expires_ms = self.state.fading.soonest_ms()
-        return min((*(work.deadline_ms for work in self.state.work.values()), *([expires_ms] if expires_ms else ())), default=0)
+        others = filter(None, (self.state.fading.soonest_ms(), self.state.approvals.soonest_ms()))
+        return min((*(work.deadline_ms for work in self.state.work.values()), *others), default=0)

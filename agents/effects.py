@@ -15,7 +15,7 @@ from mai.agents.decider import Send
 from mai.agents.events import EffectIntent, EffectQueried, EffectResolved, EffectUnknown, Event, Stepped
 from mai.agents.order_messages import Doubt, Resolve
 from mai.agents.plain import readable
-from mai.agents.state import State, Step, Work
+from mai.agents.state import Approving, State, Step, Work
 
 if TYPE_CHECKING:
     from mai.agents.department import DepartmentDecider
@@ -119,7 +119,7 @@ def fold(state: State, event: Event) -> None:
             touch(state, task)
             before = _step(state, task, n)
             step = Step(n, "tool", event.given, key=event.key, effect=event.effect, at_ms=event.at_ms)
-            step.count = (before.count if before else 0) + 1
+            step.count, step.approval = (before.count + 1, before.approval) if before else (1, None)
             keep(state, task, step)
         case EffectUnknown() | EffectQueried() | EffectResolved():
             if waiting := _step(state, event.task, event.n):
@@ -157,11 +157,11 @@ def touch(state: State, task: str) -> None:
         task = work.parent
 
 
-def intent(work: Work, n: int, effect: str, given: Fields, now_ms: int) -> EffectIntent:
+def intent(work: Work, n: int, effect: str, given: Fields, now_ms: int, *, approval: Approving | None = None) -> EffectIntent:
     """What is on the disk before the tool is called; the key is the same for each call of one step."""
     return EffectIntent(
         request=work.request, task=work.task, agent=work.agent, n=n, key=key_of(work, n),
-        tool=given["tool"], effect=effect, given=given, at_ms=now_ms,
+        tool=given["tool"], effect=effect, given=given, at_ms=now_ms, approval=approval.id if approval else "",
     )  # fmt: skip
 
 

@@ -113,6 +113,7 @@ class Hopped(Event, frozen=True, kw_only=True):
     step: int = 0  # the parent's step that waits for it; 0 for a hand-on by rank
     at_ms: int = 0  # when that was
     correction: str = ""  # why a reply to it came back
+    approves: str = ""  # to a board: the id of the approval that it is to decide about
 
 
 class HopRefused(Event, frozen=True, kw_only=True):
@@ -194,6 +195,7 @@ class EffectIntent(Event, frozen=True, kw_only=True):
     effect: str
     given: Any
     at_ms: int = 0
+    approval: str = ""  # the id of the one that allows it, where a policy wants one
 
 
 class EffectQueried(Event, frozen=True, kw_only=True):

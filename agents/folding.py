@@ -3,7 +3,8 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import effects, fallback, memory, orders, quarantine
+from mai.agents import effects, fallback, memory, orders, pleas, quarantine
+from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.inputs import Back, Consider
@@ -24,13 +25,17 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
             quarantine.interrupted(state.work[task], event.traceback)
             state.changed("task", task, state.work[task])
         case Asked() if event.task in state.work:
-            effects.keep(state, event.task, Step(event.n, event.call, event.given))
+            before = state.steps.get(event.task, {}).get(event.n)
+            step = Step(event.n, event.call, event.given, approval=before.approval if before else None)
+            effects.keep(state, event.task, step)
         case Stepped(task=task) if task in state.work:
             _stepped(state, event)
         case Ended(task=task) if task in state.work:
             return _ended(state, event, state.work[task])
         case fallback.FallbackSwitched():
             _switched(state, event)
+        case ApprovalAsked() | ApprovalReferred() | ApprovalDecided() | ApprovalUsed() | ApprovalExpired():
+            return pleas.fold(state, event)
         case _ if not (memory.fold(state, event) or fallback.fold(state, event)):
             orders.fold(state, event)
     return []
@@ -47,7 +52,7 @@ def _hopped(state: State, event: Hopped) -> list[Input]:
     work = Work(
         event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
         event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
-        since_ms=event.at_ms, correction=event.correction,
+        since_ms=event.at_ms, correction=event.correction, approves=event.approves,
     )  # fmt: skip
     quarantine.arrived(state, work)
     state.work[work.task] = work
@@ -83,9 +88,10 @@ def _ended(state: State, event: Ended, work: Work) -> list[Input]:
         effects.touch(state, work.task)
     del state.work[work.task]
     state.changed("task", work.task, None)
+    pleas.ended(state, work.task)
     for n in state.steps.pop(work.task, {}):
         state.changed("step", f"{work.task}/{n}", None)
     if not work.parent or work.released:
         return []
     done = Done(event.state, event.text, event.value, event.reason, event.by, event.sources, breach=event.breach)
-    return [Back(work.parent, work.step, work.agent, done)]
+    return [Back(work.parent, work.step, work.agent, done, work.approves)]

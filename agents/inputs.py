@@ -1,11 +1,13 @@
 """What a department decides about: the inputs of its decider. Pure."""
 
+from mai.agents.approval_messages import Decided
 from mai.agents.body import Fields
 from mai.agents.decider import Input
 from mai.agents.errand_messages import Thought, Used
 from mai.agents.memory_messages import Recalled
 from mai.agents.messages import Result, Task
 from mai.agents.order_messages import Cancel, Notice, Release, Remedied, Resolve
+from mai.agents.policies import Ruling
 from mai.agents.state import Done
 
 
@@ -111,6 +113,7 @@ class Back(Input, frozen=True):
     step: int
     agent: str
     done: Done
+    approves: str = ""  # a board has been asked about this approval
 
 
 class Call(Input, frozen=True):
@@ -135,6 +138,31 @@ class Call(Input, frozen=True):
     def contract(self) -> str:
         """The contract that it asks for, "" if it asks an agent."""
         return self.to if self.call == "ask" and "." in self.to else ""
+
+
+class Pleading(Input, frozen=True):
+    """What approvals.py decides about."""
+
+
+class Judged(Pleading, frozen=True):
+    """A policy wants the board or a person to approve this call."""
+
+    task: str
+    call: Call
+    ruling: Ruling
+
+
+class Outdated(Pleading, frozen=True):
+    """A step's approval was asked for, or given, under another organisation: its call is judged anew."""
+
+    task: str
+    n: int
+
+
+class Said(Pleading, frozen=True):
+    """Mai brings what persons have said of a call."""
+
+    body: Decided
 
 
 class Report(Input, frozen=True):

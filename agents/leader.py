@@ -2,7 +2,7 @@
 
 Where the organisation leaves no choice (who serves a contract) the model is not asked. What the rules forbid it cannot
 allow; where it is not to be had, the built-in behaviour of the rank decides, and the refused step says so. It is asked
-once for a choice and once for a ruling: that is its bound in turns.
+once for a choice and once for a ruling: that is its bound in turns. What a policy wants a board to approve is a task of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents import behaviour, standby, talk
+from mai.agents import approvals, behaviour, standby, talk
 from mai.agents.body import Fields, Outcome
-from mai.agents.context import Assignment, Context, Refusal, Reply
+from mai.agents.context import Answer, Assignment, Context, Refusal, Reply
 from mai.agents.data_scope import nameless
 from mai.agents.plain import readable
 from mai.agents.replies import ModelReply
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 CHOOSE: Final = "Choose who gets the task in the data: `to` is one of them."
 RULE: Final = "Rule on the question in the data. `ruling` is one of the choices; say why in one sentence."
+APPROVE: Final = (
+    "Decide about the call in the data, which waits for you: `decision` is approve, deny, or person, who decides then; "
+    "say why in one sentence."
+)
 NOBODY: Final = "nobody"
 MOST_HANDS: Final = 24  # that a model chooses among
 ABOUT_CHARS: Final = 200  # of what is said of each
@@ -42,9 +46,22 @@ async def rule(ctx: Context, brief: Brief, question: str, choices: Sequence[str]
     return chosen or choices[0], reason
 
 
-async def lead(ctx: Context, task: Assignment, brief: Brief, decider: "DepartmentDecider", work: Work) -> Reply:
+async def lead(ctx: Context, task: Assignment, brief: Brief, decider: "DepartmentDecider", work: Work) -> Reply | Answer:
     """Hand a task on to whom it fits, to the next one if that fails; a board signs the reply. Raises Refusal."""
+    if work.approves:
+        return await approve(ctx, task, brief)
     return await Leader(ctx, task, brief, decider, work).lead()
+
+
+async def approve(ctx: Context, task: Assignment, brief: Brief) -> Answer:
+    """A board's decision about a call that waits for it. Raises Refusal where the model gives none."""
+    call: Fields = {key: value for key, value in task.input[approvals.KEY].items() if key not in ("id", "expires_ms")}
+    lines = [talk.line(f"the call's {name}", **talk.shown(name, value)) for name, value in call.items()]
+    messages = [talk.system(brief, APPROVE), talk.user(*lines)]
+    chosen, reason, _ = await _chosen(ctx, brief, messages, "decision", [*approvals.WORDS])
+    if not chosen:
+        raise Refusal(reason, "failed")
+    return Answer(reason, {"decision": chosen, "note": reason})
 
 
 class Leader:

@@ -7,6 +7,7 @@ import hashlib
 
 import msgspec
 
+from mai.agents.approval_messages import Approval, Decided
 from mai.agents.body import Body, Fields, Outcome
 from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
@@ -96,6 +97,8 @@ Numbered = (  # over the link, journaled on both sides
     | Remedy
     | Remedied
     | Notice
+    | Approval
+    | Decided
 )
 Any_Body = Numbered | Hello | Ack | Hop | Complaint
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mai.agents import effects, judging
+from mai.agents import effects, gates, judging
 from mai.agents.body import Fields
 from mai.agents.decider import Send, sooner_ms, too_large
 from mai.agents.errand_messages import Use, Used
@@ -19,39 +19,33 @@ if TYPE_CHECKING:
 
 
 def ask(decider: "DepartmentDecider", work: Work, call: Call, now_ms: int) -> list[Event | Send]:
-    """A worker's code uses such a tool: the intent, if it has an effect, and what goes to Mai, in one commit."""
-    name = str(call.given["tool"])
+    """A worker's code uses such a tool: the intent, if it has an effect, and what goes to Mai, in one commit.
+
+    Of a step that is on record it is the use that was approved, or one more: then it did not happen before.
+    """
+    name, n = str(call.given["tool"]), call.n
     tool = next(one for one in decider.own.tools if one.name == name)
-    asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call="tool", given=call.given)
-    body = _use(decider, work, call.n, tool, call.given)
+    before = decider.state.steps.get(work.task, {}).get(n)
+    asked = Asked(request=work.request, task=work.task, agent=work.agent, n=n, call="tool", given=call.given)
+    first: list[Event] = [] if before else [asked]
+    body = _use(decider, work, n, tool, call.given, count=before.count + 1 if before else 1)
     if why := too_large(body, decider.limits.message_bytes):
-        return [asked, _stepped(work, call.n, None, f"the input of the tool {name} cannot be sent: {why}")]
-    ruled, why = _ruled(decider, work, call.n, tool, call.given)
-    if why:
-        return [asked, *ruled, _stepped(work, call.n, None, why, "")]
-    intent = effects.intent(work, call.n, tool.effect, call.given, now_ms)
-    begun: Event = asked if tool.effect == "none" else intent
-    return [*ruled, begun, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
-
-
-def _ruled(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fields) -> tuple[list[Event | Send], str]:
-    """What goes on record of the policies, and why they do not let it happen; "" if they do."""
-    act = judging.tool_act(decider, work, tool, given["input"], decider.now_ms)
-    ruling = judging.rule(decider, act)
-    return [judging.judged(work, n, act, ruling)] if judging.on_record(act, ruling) else [], ruling.why
+        return [*first, _stepped(work, n, None, f"the input of the tool {name} cannot be sent: {why}")]
+    gate = gates.at(decider, work, call, judging.tool_act(decider, work, tool, call.given["input"], now_ms))
+    if gate.waits:
+        return gate.events
+    if gate.why:
+        return [*first, *gate.events, _stepped(work, n, None, gate.why, "")]
+    effect = effects.stricter(before.effect if before else "", tool.effect)
+    intent = effects.intent(work, n, effect, call.given, now_ms, approval=before.approval if before else None)
+    begun: Event = asked if effect == "none" else intent
+    return [*gate.events, begun, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
 
 
 def again(decider: "DepartmentDecider", work: Work, n: int, step: Step, now_ms: int) -> list[Event | Send]:
     """It did not happen: such a tool is used once more, under a new intent. Others the runner calls again."""
-    tool = next((one for one in decider.own.tools if one.name == step.given["tool"] and one.far), None)
-    if tool is None:
-        return []
-    ruled, why = _ruled(decider, work, n, tool, step.given)
-    if why:
-        return [*ruled, _stepped(work, n, None, why, "")]
-    body = _use(decider, work, n, tool, step.given, count=step.count + 1)
-    intent = effects.intent(work, n, effects.stricter(step.effect, tool.effect), step.given, now_ms)
-    return [*ruled, intent, Send(decider.mai, body.id, sooner_ms(now_ms, work.deadline_ms), body)]
+    far = any(one.name == step.given["tool"] and one.far for one in decider.own.tools)
+    return ask(decider, work, Call(work.task, n, "tool", step.given), now_ms) if far else []
 
 
 def _use(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fields, *, count: int = 1) -> Use | Remedy:

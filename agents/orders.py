@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from mai.agents import cancelling, effects, noticed, quarantine
+from mai.agents.approval_messages import Decided
 from mai.agents.decider import Input, Send
 from mai.agents.events import Event
-from mai.agents.inputs import Free, Order, Poisoned, Settled, Stop, Unwound, Warned, Withheld
+from mai.agents.inputs import Free, Order, Poisoned, Said, Settled, Stop, Unwound, Warned, Withheld
 from mai.agents.messages import Numbered
 from mai.agents.order_messages import Cancel, Notice, Release, Resolve
 from mai.agents.state import State
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def taken(body: Numbered) -> list[Input]:
-    """The inputs that an operator's order brings, which Mai has passed on."""
+    """The inputs that an operator's word brings, which Mai has passed on."""
     match body:
         case Cancel():
             return [Stop(body)]
@@ -25,6 +26,8 @@ def taken(body: Numbered) -> list[Input]:
             return [Settled(body)]
         case Notice():
             return [Warned(body)]
+        case Decided():
+            return [Said(body)]
     return []
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from mai.agents.approval_scope import Approvals
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC, Offsets
 from mai.agents.doors import Grant, concerning
@@ -184,6 +185,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     policies: tuple[Policy, ...] = ()  # of all departments
     timezone: str = "UTC"  # of the times of day in policies
     offsets: Offsets = UTC  # the same as a table
+    approvals: Approvals = Approvals()  # what waits for the board, or for persons
     doors: tuple[Grant, ...] = ()  # who may do what, beside root and the daemon's own user
     channels: tuple[Channel, ...] = ()  # on which people outside write
     voice: Voice = Voice()

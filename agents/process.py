@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from mai.agents import fallback, withheld
+from mai.agents import fallback, pleas, withheld
 from mai.agents.contracts import Contracts
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Ended, Event, Hopped
@@ -39,6 +39,7 @@ def load(state: State, ledger: Ledger) -> None:
     for key, data in ledger.load("step").items():
         task, _, n = key.rpartition("/")
         state.steps.setdefault(task, {})[int(n)] = msgspec.json.decode(data, type=Step)
+    pleas.load(state)
     for key, data in ledger.load("cancel").items():
         state.cancels[key] = msgspec.json.decode(data, type=Cancelling)
     for key, data in ledger.load("undo").items():

@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from mai.agents import channels
+from mai.agents.approval_records import ApprovalDecided, ApprovalExpired
 from mai.agents.bounded import OURS, bounded
 from mai.agents.carrying import carry
 from mai.agents.cells import Cells
@@ -30,7 +31,7 @@ from mai.agents.department import ATTEMPTS, DepartmentDecider
 from mai.agents.ending import Endings
 from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.handlers import Broken, Handlers, run, show
-from mai.agents.inputs import Poisoned, Report
+from mai.agents.inputs import Outdated, Poisoned, Report
 from mai.agents.mark import Mark
 from mai.agents.medic import heal
 from mai.agents.organisation import Agent
@@ -93,7 +94,7 @@ class Runner:
         self._running: dict[str, Running] = {}
         self._freed: list[str] = []  # from quarantine; they begin when that is on the disk
         self._gone: list[Running] = []  # ended from outside
-        self._once_more: list[tuple[str, int]] = []  # steps whose effect, a person says, did not happen
+        self._once_more: list[tuple[str, int]] = []  # steps whose effect did not happen, says a person, or which are approved
         self._mark = Mark(home / "running")
         self._turn_of: Context | None = None
         self._turn_s = 0.0  # when it began
@@ -111,7 +112,7 @@ class Runner:
                 self._freed.append(task)
             case Ended(task=task) if task in self._running:
                 self._gone.append(self._running.pop(task))
-            case EffectResolved(happened=False):
+            case EffectResolved(happened=False) | ApprovalDecided(approved=True, late="") | ApprovalExpired(again=True):
                 self._once_more.append((event.task, event.n))
 
     def wake(self, task: str) -> None:
@@ -140,6 +141,8 @@ class Runner:
         self._mark.clear()
 
     def _resume(self, work: Work, died: bool, trace: str) -> None:
+        for n in [n for n, step in self.state.steps.get(work.task, {}).items() if step.approval]:
+            self.shell.feed(Outdated(work.task, n))
         if died:
             self.shell.apply(Interrupted(request=work.request, task=work.task, agent=work.agent, traceback=trace))
         self.wake(work.task)

@@ -10,10 +10,31 @@ import msgspec
 
 from mai.agents.body import Fields, Outcome
 from mai.agents.breaker import Breaker
+from mai.agents.deadlines import Deadlines
 from mai.agents.kept import Fadings, Memories, Noted
 from mai.agents.link import Link, Transit
 
 Change = tuple[str, str]  # noun and key of a row of state
+
+
+class Approving(msgspec.Struct, omit_defaults=True):
+    """An approval that a step waits for, or has."""
+
+    id: str  # the digest that binds it to one call
+    name: str
+    arguments: str
+    organisation: str
+    clause: str
+    policies: str
+    why: str
+    at_ms: int
+    expires_ms: int
+    persons: int = 1  # who have to approve, beside a board that has
+    approvers: str = "operator"
+    requester: str = ""
+    at: str = "board"  # where it is: board, person; then approved, used; or over
+    by: tuple[str, ...] = ()  # who has approved
+    count: int = 1  # how often this step was judged so
 
 
 class Step(msgspec.Struct, omit_defaults=True):
@@ -37,6 +58,7 @@ class Step(msgspec.Struct, omit_defaults=True):
     changed: bool = False  # hand: as its Stepped says
     breach: str = ""  # the same
     free: str = ""  # it did not happen and may be called again; who knows: "asked", "resolved"
+    approval: Approving | None = None
 
 
 class Work(msgspec.Struct, omit_defaults=True):
@@ -68,6 +90,7 @@ class Work(msgspec.Struct, omit_defaults=True):
     since_ms: int = 0  # when it was handed to this agent
     switched: tuple[str, ...] = ()  # what spoke against each agent that another stood in for here
     correction: str = ""  # why a reply to it came back
+    approves: str = ""  # a board's: the id of the approval that it decides about
 
 
 class Undo(msgspec.Struct, omit_defaults=True):
@@ -140,6 +163,7 @@ class State:
         self.suspects: dict[str, Suspect] = {}  # by task
         self.undos: dict[str, Undo] = {}  # by the effect's key
         self.breakers: dict[str, Breaker] = {}  # by what and name
+        self.approvals = Deadlines()  # steps that wait for one, TASK/N
         self.fading = Fadings()  # what of memory expires
         self.changes: dict[Change, msgspec.Struct | None] = {}
         self.memory: Memories = Noted(self.changes)  # the shell puts the ledger's in its place

@@ -7,13 +7,14 @@ called again; else it is in doubt, and the step stays open until a person has sa
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mai.agents import effects, guards, judging
+from mai.agents import approvals, effects, gates, guards, judging
 from mai.agents.body import Fields
 from mai.agents.events import EffectQueried, Stepped
 from mai.agents.handlers import Used
-from mai.agents.inputs import Call, Doubted
+from mai.agents.inputs import Call, Doubted, Judged
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
+from mai.agents.pleas import PENDING, Plea
 from mai.agents.policies import Ruling
 from mai.agents.shell import now_ms
 from mai.agents.state import Step, Work
@@ -65,23 +66,32 @@ class ToolSteps:
             self._record(n, given, refused=stopped.why, state="failed")
         elif tool.far:
             self._runner.shell.feed(Call(self._work.task, n, "tool", given))
-        elif why := self._barred(n, tool, given):
-            self._record(n, given, refused=why)
-        else:
+        elif self._may(n, tool, given):
             self._call(n, tool, given, fitting)
 
-    def _barred(self, n: int, tool: Tool, given: Fields) -> str:
-        """Why the policies do not let it happen, as they are at this moment; "" if they do. A new verdict goes on record."""
+    def _may(self, n: int, tool: Tool, given: Fields) -> bool:
+        """May it be called now? If not it is refused, or waits for its approval."""
+        ruling = self._ruling(n, tool, given)
+        if gates.passes(self._runner.decider, self._step(n), ruling):
+            return True
+        if ruling.verdict in gates.WAITS:
+            self._runner.shell.feed(Judged(self._work.task, Call(self._work.task, n, "tool", given), ruling))
+        else:
+            self._record(n, None if self._step(n) else given, refused=ruling.why)
+        return False
+
+    def _ruling(self, n: int, tool: Tool, given: Fields) -> Ruling:
+        """What the policies say, as they are at this moment. A new verdict goes on record."""
         decider = self._runner.decider
         act = judging.tool_act(decider, self._work, tool, given["input"], now_ms())
         ruling = judging.rule(decider, act)
         if judging.on_record(act, ruling) and self._ruled.get(n) != ruling:
             self._runner.shell.apply(judging.judged(self._work, n, act, ruling))
             self._ruled[n] = ruling
-        return ruling.why
+        return ruling
 
     def again(self, n: int) -> None:
-        """A person has said that the effect of this step did not happen."""
+        """A person has said that the effect of this step did not happen, or it is approved."""
         step = self._step(n)
         if step is not None and n in self._awaited:  # else the code will come to it
             self._go_on(n, step)
@@ -93,10 +103,17 @@ class ToolSteps:
     # -- a step that had begun
     def _go_on(self, n: int, step: Step) -> None:
         tool = self._runner.toolbox.tool(self._work.agent, step.given["tool"])
-        if step.done or step.doubt or not step.key:
+        if step.approval and not step.done and step.approval.at != "used":
+            self._approved(n, step, tool, step.approval.at)
+            return
+        if step.done or step.doubt or not (step.key or (step.approval and tool and not tool.far)):
             return  # a person has to say; or, without a key, it is with Mai since the same commit
         effect = effects.stricter(step.effect, tool.effect if tool else "none")
-        if step.free:
+        if not step.key and effect != "none":
+            self._record(
+                n, None, refused=f"{step.given['tool']} changes something now, which nobody has approved", state="failed"
+            )
+        elif step.free:
             self._once_more(n, step, tool, effect)
         elif tool and tool.far:
             return  # it is with Mai, too
@@ -107,10 +124,21 @@ class ToolSteps:
         else:
             self._fit(n, tool, step)
 
+    def _approved(self, n: int, step: Step, tool: Tool | None, at: str) -> None:
+        """It waits for its approval, or has it; or that is over, and it is judged anew."""
+        if at in PENDING:
+            return
+        if tool and tool.far and not self._misfit(tool, step):
+            self._runner.shell.feed(Call(self._work.task, n, "tool", step.given))
+        elif tool is None or self._misfit(tool, step) or self._may(n, tool, step.given):
+            self._fit(n, tool, step)
+
     def _once_more(self, n: int, step: Step, tool: Tool | None, effect: str) -> None:
         """It did not happen. What keeps it from being called again is the outcome of a new intent, too."""
         if tool is None or self._misfit(tool, step):
             self._intend(n, effect, step.given)
+        elif not tool.far and not self._may(n, tool, step.given):
+            return
         self._fit(n, tool, step)
 
     def _fit(self, n: int, tool: Tool | None, step: Step) -> None:
@@ -133,13 +161,16 @@ class ToolSteps:
     def _call(self, n: int, tool: Tool, given: Fields, fitting: Fields) -> None:
         def begin() -> str:
             step = self._step(n)
-            effect = effects.stricter(step.effect if step else "", tool.effect)
-            if effect == "none" or (step is not None and not step.free):
+            effect, fresh = effects.stricter(step.effect if step else "", tool.effect), step is None or step.free or not step.key
+            if not fresh or (effect == "none" and step is None):
                 return ""  # what has begun goes on under the verdict that is on record
-            why = self._barred(n, tool, given)
-            if not why:
+            ruling = self._ruling(n, tool, given)
+            if not gates.passes(self._runner.decider, step, ruling):
+                return ruling.why
+            self._use(n, given)
+            if effect != "none":
                 self._intend(n, effect, given)
-            return why
+            return ""
 
         used = self._runner.toolbox.use((self._work.task, n), tool, fitting, self.key(n), begin)
         if used is None:
@@ -147,8 +178,16 @@ class ToolSteps:
         else:
             self._took(n, tool, given, used)
 
+    def _use(self, n: int, given: Fields) -> None:
+        """That it is called goes on record of its approval, if it needed one."""
+        step = self._step(n)
+        if step and step.approval and step.approval.at == "approved":
+            self._runner.shell.apply(approvals.used(Plea(self._work, n, "tool", given, step.approval)))
+
     def _intend(self, n: int, effect: str, given: Fields) -> None:
-        self._runner.shell.apply(effects.intent(self._work, n, effect, given, now_ms()))
+        step = self._step(n)
+        approval = step.approval if step else None
+        self._runner.shell.apply(effects.intent(self._work, n, effect, given, now_ms(), approval=approval))
         self._runner.shell.commit()  # an intent is durable before its effect
         reach("effect.intended")
 

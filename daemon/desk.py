@@ -15,6 +15,7 @@ from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.cases import Healing
 from mai.daemon.keyed import Keyed
+from mai.daemon.pending import Approvals
 from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.threads import Carry, Rows
@@ -40,6 +41,8 @@ class Request(msgspec.Struct):
     thread: str = ""  # the conversation that it belongs to
     notice_ms: int = 0  # when the person is told that it takes longer
     notices: int = 0  # how often he was
+    by: str = ""  # the user who made it; "" if none did
+    uid: int = -1
 
 
 class Passage(msgspec.Struct):
@@ -193,6 +196,7 @@ class MaiState(State):
         self.errands: dict[str, Errand] = {}
         self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
         self.doubts: dict[str, Doubtful] = {}  # by key
+        self.approving = Approvals()  # what waits for persons
         self.releases: dict[str, ReleaseOrder] = {}  # the last ones, by order
         self.watched = Watched()  # what the watchdog has told
         self.healing = Healing()  # and what is done about it

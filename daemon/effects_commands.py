@@ -96,7 +96,8 @@ def _ask(context: click.Context, client: str, request: dict[str, Any]) -> dict[s
     return Door(place.sockets(client_of(place, client)) / "door.sock", DOOR_S).call(request)
 
 
-def _clients(context: click.Context) -> list[str]:
+def clients_of(context: click.Context) -> list[str]:
+    """All clients that there are, as far as the caller may know. Raises NotRunning."""
     from mai.daemon import afar
     from mai.daemon.door import Door
     from mai.sandbox.errors import NotRunning
@@ -117,7 +118,7 @@ def _effects(
 ) -> tuple[list[dict[str, Any]], int]:
     """What the clients' Mais know, and how many more there are."""
     replies = [
-        _ask(context, one, {"do": "effects", "all": all_, "key": key}) for one in ([client] if client else _clients(context))
+        _ask(context, one, {"do": "effects", "all": all_, "key": key}) for one in ([client] if client else clients_of(context))
     ]
     return [one for reply in replies for one in reply["effects"]], sum(reply["older"] for reply in replies)
 
@@ -128,7 +129,7 @@ def _owner(context: click.Context, key: str) -> str:
 
     found, _ = _effects(context, None, key=key, all_=True)
     owners: set[str] = {one["process"].split("/")[0] for one in found if one["state"] == "in doubt"}
-    owners = owners or {one["process"].split("/")[0] for one in found} or set(_clients(context)[:1])
+    owners = owners or {one["process"].split("/")[0] for one in found} or set(clients_of(context)[:1])
     if len(owners) > 1:
         raise UsageFault(f"{' and '.join(sorted(owners))} have an effect with the key {key}", "say whose: --client")
     return owners.pop()
@@ -161,10 +162,11 @@ def line(one: dict[str, Any], *, colour: bool = False) -> str:
     """One effect on one line."""
     state = click.style(one["state"], fg="red") if colour and one["state"] == "in doubt" else one["state"]
     ended = " (its task has ended)" if one["ended"] and one["state"] == "in doubt" else ""
-    return f"{one['key']}  {state}{ended}  {one['agent']}: {one['tool']} {_short(one['given'])}, {when(one['at_ms'])}"
+    return f"{one['key']}  {state}{ended}  {one['agent']}: {one['tool']} {short_json(one['given'])}, {when(one['at_ms'])}"
 
 
-def _short(value: Any, most: int = 120) -> str:
+def short_json(value: Any, most: int = 120) -> str:
+    """A value as JSON, cut."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= most else text[:most] + "…"
 
@@ -177,14 +179,14 @@ def told(one: dict[str, Any]) -> str:
         f"  request   {one['request']}",
         f"  class     {one['effect']}, called {one['count']} time{'s' * (one['count'] != 1)} with this key",
         f"  called    {when(one['at_ms'])}, known since {when(one['since_ms'])}",
-        f"  with      {_short(one['given'], 4000)}",
+        f"  with      {short_json(one['given'], 4000)}",
         f"  why       {one['why']}",
         f"  its task  {'has ended' if one['ended'] else 'waits until ' + when(one['deadline_ms'])}",
     ]
     if one["state"] == "in doubt":
         return "\n".join([*lines, f"say what happened: mai effects resolve {one['key']} --happened [--value JSON] | --did-not"])
     said = f"  said by   {one['by']}, {when(one['resolved_ms'])}" + f": {one['note']}" * bool(one["note"])
-    return "\n".join([*lines, said, *([f"  value     {_short(one['value'], 4000)}"] if one["state"] == "happened" else [])])
+    return "\n".join([*lines, said, *([f"  value     {short_json(one['value'], 4000)}"] if one["state"] == "happened" else [])])
 
 
 def verdict(one: dict[str, Any]) -> str:
@@ -192,7 +194,7 @@ def verdict(one: dict[str, Any]) -> str:
     if one["ended"]:
         then = "its task had ended: this is on record, and nothing follows"
     elif one["state"] == "happened":
-        then = f"its task goes on with {_short(one['value'])}"
+        then = f"its task goes on with {short_json(one['value'])}"
     else:
         then = "the tool is called again with the same key"
     return f"{one['tool']} {one['state']}, says {one['by']}; {then}"

@@ -19,6 +19,7 @@ from mai.agents.messages import Complaint, Hop, Result, Task
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.daemon import breach, cancel, compose, cover, healing, held, keyed, releasing, returning, subjects, told, voice
+from mai.daemon.approval_orders import Onlookers
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
@@ -29,6 +30,7 @@ from mai.daemon.intake import Intake
 from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
 from mai.daemon.operating import Operating
+from mai.daemon.pending import NOUN, ApprovalRaised
 from mai.daemon.planning import Planning
 from mai.daemon.reception import Reception
 from mai.daemon.records import RequestEnded
@@ -87,6 +89,7 @@ class Gateway(Loop):
         self.followers: list[Follower] = []  # who reads conversations as they grow
         self.intake = Intake(self)
         self.operating = Operating(self)
+        self.onlookers = Onlookers(self)  # who stays to hear of new approvals
         self.keykeeper = Keykeeper(self)
         self._restore()
         self.bridge = Bridge(place.door, self.client, self.decider.state.watched.seq)
@@ -108,6 +111,7 @@ class Gateway(Loop):
         cancel.load(state, self.ledger.load("cancel"))
         for key, data in self.ledger.load("doubt").items():
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
+        state.approving.load(self.ledger.load(NOUN))
         releasing.load(state, self.ledger.load("release"))
         told.load(state, self.ledger.load("watched"))
         healing.load(state, self.ledger.load("case"), self.ledger.load("remedy"))
@@ -155,6 +159,8 @@ class Gateway(Loop):
                 self._answer(event)
             case VoiceSaid(what="notice") if event.request in self.watchers:
                 self._replies += [(caller, {"notice": event.text}, True) for caller, _ in self.watchers[event.request]]
+            case ApprovalRaised():
+                self.onlookers.note(event.approval.id)
             case Sent(body=Task() as task) if event.request in self.watchers:
                 to = event.to.split("/")[1]
                 self._look(event.request, event.task, "mai", to, returning.begun(self.decider, to, task))
@@ -295,6 +301,7 @@ class Gateway(Loop):
         self._replies.clear()
         self.operating.after()
         self.followers = [one for one in self.followers if one.step(self)]
+        self.onlookers.after()
         self.courier.carry(self.decider.state.healing.orders.values(), time.monotonic())
         for request, waiting in list(self.watchers.items()):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
@@ -312,7 +319,8 @@ class Gateway(Loop):
         """Also what is being cancelled, released and healed, and who is at her door; not what waits for those who do not run."""
         state = self.decider.state
         waiting = sum(len(transit.waiting) for transit in state.transits.values() if transit.connected)
-        open_ = len(state.cancellations) + len(state.releases) + len(state.doubts) + len(state.healing.orders)
+        asked = len(state.doubts) + len(state.approving)
+        open_ = len(state.cancellations) + len(state.releases) + asked + len(state.healing.orders)
         return self.queue() + waiting + open_ + self.reception.door.count
 
     def waits_for(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ A task from Mai is taken up by one hop or refused by one result; each hop has on
 Mai is told to her in one result, in the same commit. Nothing is done for a task that has ended.
 """
 
+from mai.agents.approval_records import ApprovalAsked
 from mai.agents.decider import VIA_MAI
 from mai.agents.effects import AGAIN
 from mai.agents.errand_messages import Think, Thought, Use, Used
@@ -31,10 +32,12 @@ UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state d
 class OpenTask:
     """A task between its hop and its end."""
 
-    __slots__ = ("asked", "awaited", "deadline_ms", "done", "parent", "released", "seq", "step")
+    __slots__ = ("approves", "asked", "awaited", "deadline_ms", "done", "parent", "pleads", "released", "seq", "step")
 
     def __init__(self, seq: int, hop: Hopped) -> None:
         self.seq, self.parent, self.step, self.deadline_ms = seq, hop.parent, hop.step, hop.deadline_ms
+        self.approves = hop.approves  # a board's, about an approval: what follows from it is another law's
+        self.pleads: set[int] = set()  # steps that wait for an approval, or have it, and were not begun since
         self.released = 0  # the record that let it out of quarantine: who asked has had an answer then
         self.asked: dict[int, tuple[int, str]] = {}  # step -> its record and call, without an outcome
         self.awaited: dict[int, str] = {}  # step -> the id of what was asked of Mai for it last; 0: for the task itself
@@ -64,6 +67,7 @@ class Tasks(Invariant):
             EffectUnknown.kind: self._doubted,
             Stepped.kind: self._stepped,
             "task.released": self._released,
+            ApprovalAsked.kind: self._pleads,
             **dict.fromkeys(OF_OPEN_TASKS, self._of_open),
             **dict.fromkeys(ENDING, self._ending),
         }
@@ -153,7 +157,7 @@ class Tasks(Invariant):
             pass  # what it gives goes to nobody
         elif not task.parent:
             self.dues.owe(("result", event.task), seq, f"{event.task} has ended, and Mai is not told that it was {event.state}")
-        elif parent := self.open.get(task.parent):
+        elif (parent := self.open.get(task.parent)) and not task.approves:
             self._back(seq, event, task, parent)
         if event.state == "answered":
             self._whole(seq, event.task, task)
@@ -187,10 +191,25 @@ class Tasks(Invariant):
             self.found(
                 seq, f"record {seq} begins step {event.n} of {event.task} again, whose outcome is on record", task.done[event.n]
             )
-        elif isinstance(event, Asked) and event.n in task.asked:
+        elif isinstance(event, Asked) and event.n in task.asked and event.n not in task.pleads:
             self.found(seq, f"record {seq} asks again for step {event.n} of {event.task}", task.asked[event.n][0])
         else:
+            task.pleads.discard(event.n)
             task.asked[event.n] = (seq, event.call if isinstance(event, Asked) else "tool")
+
+    def _pleads(self, seq: int, event: Event) -> None:
+        """A step waits for an approval before it begins, or before it begins again; what came of it was settled with that."""
+        assert isinstance(event, ApprovalAsked)
+        task = self.open.get(event.task)
+        if task is None:
+            self._over(seq, event.task, f"wants an approval for step {event.n}")
+        elif event.n in task.done:
+            self.found(
+                seq, f"record {seq} wants an approval for step {event.n} of {event.task}, which is done", task.done[event.n]
+            )
+        else:
+            task.asked[event.n] = (seq, event.call)
+            task.pleads.add(event.n)
 
     def _doubted(self, seq: int, event: Event) -> None:
         """What comes of it now is too late: a person has to say."""

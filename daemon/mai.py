@@ -18,6 +18,7 @@ from mai.agents.order_messages import Remedy
 from mai.agents.organisation import Mandate
 from mai.agents.table import Table
 from mai.daemon import (
+    approving,
     breach,
     cancel,
     client_memory,
@@ -60,6 +61,7 @@ from mai.daemon.desk import (
     first,
     tasks,
 )
+from mai.daemon.pending import Announced, Pleaded, Voting
 from mai.daemon.records import (
     ContractEnded,
     PartAnswer,
@@ -137,6 +139,8 @@ class MaiDecider:
                 found = doubts.raised(self, given, now_ms)
             case Resolving():
                 found = doubts.resolved(self, given, now_ms)
+            case Pleaded() | Voting() | Announced():
+                found = approving.decide(self, given, now_ms)
             case Releases() | Freed():
                 found = releasing.decide(self, given)
             case Delivered() | Next():
@@ -277,6 +281,7 @@ class MaiDecider:
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
         events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms), *healing.expire(self, now_ms)]
+        events += approving.expire(self, now_ms)
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
                 waits = held.reason(self.state, passage.task)
@@ -298,7 +303,8 @@ class MaiDecider:
 
     def _late(self, request: Request, task: str) -> str:
         """Why a part has no answer in time."""
-        return held.reason(self.state, task) or doubts.late(self.state, request.request)
+        waits = approving.late(self.state, request.request) or doubts.late(self.state, request.request)
+        return held.reason(self.state, task) or waits
 
     # -- evolve
     def evolve(self, event: Event, seq: int) -> list[Input]:
@@ -329,4 +335,6 @@ class MaiDecider:
         turns = (one.until_ms for one in self.state.turns.values() if one.ident not in self.overdue)
         deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
         others = (*breach.due_ms(self.state.pulse), *voice.due_ms(self), *filter(None, (self.state.fading.soonest_ms(),)))
+        soonest = filter(None, (self.state.fading.soonest_ms(), self.state.approving.deadlines.soonest_ms()))
+        others = (*breach.due_ms(self.state.pulse), *soonest)
         return min((*deadlines, *turns, *others), default=0)

@@ -7,6 +7,7 @@ from mai.agents import fallback, memory
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, ReplyBreached
 from mai.daemon import (
+    approving,
     breach,
     cancel,
     cases,
@@ -17,6 +18,7 @@ from mai.daemon import (
     held,
     inbound,
     keyed,
+    pending,
     releasing,
     returning,
     subjects,
@@ -50,6 +52,8 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
                 event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch,
                 thread=event.thread, notice_ms=event.notice_ms,
             )  # fmt: skip
+            open_ = Request(event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch)
+            open_.by, open_.uid = event.by, event.uid
             state.requests[event.request] = open_
             state.changed("request", event.request, open_)
             voice.accepted(state, event)
@@ -77,6 +81,8 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("errand", event.task, errands.fold(state.errands, event))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
             doubts.fold(state, event, seq)
+        case pending.ApprovalRaised() | pending.ApprovalVoted() | pending.ApprovalClosed() | pending.ApprovalAnnounced():
+            approving.fold(state, event, seq)
         case told.WatchdogTold() | told.WatchdogStands() | cancel.RequestCancelled():
             following += _heard(state, event)
         case _:
@@ -85,7 +91,7 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
 
 
 def _fold_aside(state: MaiState, event: Event) -> list[Input]:
-    """What is no step of a request's way."""
+    """What is no step of a request's way; nothing follows from it."""
     match event:
         case InboundTaken():
             return inbound.fold(state, event)

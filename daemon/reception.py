@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from mai.agents.doors import Role
 from mai.agents.shell import now_ms
-from mai.daemon import doubt_orders, thread_orders
+from mai.daemon import approval_orders, doubt_orders, thread_orders
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.guard import Guard
 from mai.daemon.rights import AT_MAI
@@ -39,6 +39,17 @@ def _resolve(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> 
     gateway.later(caller, doubt_orders.resolve(gateway, caller, request))
 
 
+def _approvals(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    if request.get("follow"):
+        caller.answer(gateway.onlookers.add(caller), True)
+    else:
+        caller.answer(approval_orders.shown(gateway, request))
+
+
+def _say(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    gateway.later(caller, approval_orders.say(gateway, caller, request))
+
+
 SERVED: Final[dict[str, Serve]] = {
     "ask": _ask,
     "history": _history,
@@ -49,6 +60,9 @@ SERVED: Final[dict[str, Serve]] = {
     "deliver": thread_orders.deliver,
     "thread": thread_orders.own,
     "threads": thread_orders.any_,
+    "approvals": _approvals,
+    "approve": _say,
+    "deny": _say,
 }
 
 

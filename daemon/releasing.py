@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
+from mai.agents.approval_messages import Approval
 from mai.agents.decider import Input, Send
 from mai.agents.events import Event, MessageRefused, Received, register
 from mai.agents.order_messages import Cancelled, Doubt, Release, Released
 from mai.daemon.desk import Freed, MaiState, Raised, ReleaseOrder, Releases, Stopped
+from mai.daemon.pending import Pleaded
 
 if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
@@ -82,4 +84,6 @@ def taken(received: Received) -> list[Input]:
             return [Freed(received.sender, received.body)]
         case Doubt():
             return [Raised(received.sender, received.id, received.body)]
+        case Approval():
+            return [Pleaded(received.sender, received.id, received.body)]
     return []

@@ -55,6 +55,9 @@ AT_MAI: Final[Mapping[str, Need]] = {
     "threads": Need("auditor", about=("thread",), order=False),
     "effects": Need("auditor", about=("key",), order=False),
     "resolve": Need("operator", about=("key", "happened", "note")),
+    "approvals": Need("auditor", about=("id",), order=False),
+    "approve": Need("operator", about=("id", "note")),
+    "deny": Need("operator", about=("id", "reason")),
     "cancel": Need("operator", about=("request", "reason")),
     "release": Need("operator", about=("task", "how")),
 }

@@ -87,14 +87,27 @@ def _message(body: Body) -> str:
             what = f"{inner.get('how', '')} {inner['task']} {inner.get('refused', '')}".strip()
         case "use":
             what = f"{short(inner['agent'])} uses {inner['tool']} {inputs(inner['input'])}"
-        case "doubt":
-            what = f"{short(inner['agent'])} {inner['tool']} (key {inner['key']}): {inner['why']}"
-        case "resolve":
-            what = f"{inner['by']} says that it {happened(inner['happened'])} (key {inner['key']})"
+        case "doubt" | "resolve" | "approval" | "decided" as kind:
+            what = ASKED_AND_SAID[kind](inner)
         case _:
             said = plain(inner["value"]) if "value" in inner else inputs(inner.get("given"))
             what = f"{inner.get('key', inner.get('call'))} {said}"
     return f"{inner['is']} #{body['lseq']}: {what}"
+
+
+ASKED_AND_SAID: dict[str, Callable[[Body], str]] = {  # of persons, and by them
+    "doubt": lambda b: f"{short(b['agent'])} {b['tool']} (key {b['key']}): {b['why']}",
+    "resolve": lambda b: f"{b['by']} says that it {happened(b['happened'])} (key {b['key']})",
+    "approval": lambda b: f"{short(b['agent'])} {b['name']} ({b['id'][:16]}): {b['over'] or b['why']}",
+    "decided": lambda b: f"{verdict(b)} ({b['id'][:16]})",
+}
+
+
+def verdict(body: Body) -> str:
+    """`ann (1000) and bob (1001) approve it: as agreed`."""
+    by = " and ".join(body["by"]) or "nobody"
+    note = f": {body['note']}" if body.get("note") else ""
+    return f"{'approved' if body['approved'] else 'denied'} by {by}{note}"
 
 
 def happened(it: bool) -> str:
@@ -236,6 +249,22 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
         f"{short(b['agent'])} does not know whether {b['doubt']['tool']} happened (key {b['doubt']['key']})"
     ),
     "doubt.resolved": lambda b: f"{b['by']} says that it {happened(b['happened'])} (key {b['key']})",
+    "approval.asked": lambda b: (
+        f"{b['agent']} waits with {b['name']} {inputs(b['given'].get('input'))} ({b['id'][:16]}): {b['why']}"
+    ),
+    "approval.referred": lambda b: f"{b['by']}: {b['how']}: {b['why']}; {b.get('persons', 1)} to approve ({b['id'][:16]})",
+    "approval.decided": lambda b: f"{b['agent']}: {verdict(b)} ({b['id'][:16]}){': ' * bool(b.get('late'))}{b.get('late', '')}",
+    "approval.used": lambda b: f"{b['agent']}: {b['name']} is called ({b['id'][:16]})",
+    "approval.expired": lambda b: f"{b['agent']}: {b['why']} ({b['id'][:16]})",
+    "approval.raised": lambda b: (
+        f"{short(b['agent'])} waits with {b['approval']['name']} ({b['approval']['id'][:16]}): {b['approval']['why']}"
+    ),
+    "approval.voted": lambda b: (
+        f"{'approved' if b['approved'] else 'denied'} by {whoever(b)} as {b['role']} ({b['approval'][:16]})"
+        f"{': ' * bool(b.get('note'))}{b.get('note', '')}"
+    ),
+    "approval.closed": lambda b: f"{b['approval'][:16]}: {b['why']}",
+    "approval.announced": lambda b: f"{b['approval'][:16]}: {b['text']}",
     "memory.written": lambda b: f"{b['level']} {b['agent']} {b['key']} = {plain(b['value'])}",
     "memory.forgotten": lambda b: f"{b['level']} {b['agent']} {b['key']}, by {b.get('by', '')}",
     "memory.expired": lambda b: f"{b['level']} {b['agent']} {b['key']}, version {b['n']}",

@@ -59,10 +59,10 @@ WATCHDOG = {  # who -> what he may at the watchdog's door, of a process of acme
     CLIENT: set(), BETA: SHOWS,
     BY_GROUP: SHOWS, NOBODY: set(),
 }  # fmt: skip
-RESOLVES = {"resolve", "cancel", "release", "effects"}
+RESOLVES = {"resolve", "cancel", "release", "effects", "approvals", "approve", "deny"}
 MAI = {  # at the door of acme's Mai
-    ADMINISTRATOR: RESOLVES | {"ask", "history"}, OPERATOR: RESOLVES, AUDITOR: {"effects"}, CLIENT: {"ask", "history"},
-    BETA: set(), BY_GROUP: {"effects"}, NOBODY: set(),
+    ADMINISTRATOR: RESOLVES | {"ask", "history"}, OPERATOR: RESOLVES, AUDITOR: {"effects", "approvals"},
+    CLIENT: {"ask", "history"}, BETA: set(), BY_GROUP: {"effects", "approvals"}, NOBODY: set(),
 }  # fmt: skip
 DENIED = ("needs the role", "has no role at this door")
 

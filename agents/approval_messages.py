@@ -1,0 +1,43 @@
+"""Messages about calls that wait for an approval: a department asks its Mai for a person, and hears what was said. Pure."""
+
+from typing import Any
+
+from mai.agents.body import Body
+
+
+class Approval(Body, frozen=True, tag="approval"):
+    """A call waits for persons, with all that is known of it; or, with `over`, it waits no more."""
+
+    id: str  # the digest that binds what is said to this one call
+    request: str
+    task: str
+    n: int  # the step
+    agent: str  # an address
+    call: str  # tool, ask
+    name: str  # "support.refund", "sales.order"
+    given: Any  # what it is called with; cut if it is long
+    arguments: str  # the digest of the whole of it
+    organisation: str  # the digest of the organisation that it was judged under
+    clause: str  # the policy that wants it
+    policies: str  # the digest of the policies
+    at_ms: int  # when it was asked for
+    expires_ms: int
+    persons: int = 1  # how many different ones have to approve
+    approvers: str = "operator"  # the least role that may approve
+    requester: str = ""  # for whom the task is done
+    why: str = ""  # what the policy says, and what the board said
+    over: str = ""  # why nobody has to say anything any more
+
+
+class Decided(Body, frozen=True, tag="decided"):
+    """What persons have said of one call."""
+
+    id: str
+    request: str
+    task: str
+    n: int
+    agent: str  # an address
+    approved: bool
+    by: tuple[str, ...]  # users, each with its number
+    note: str
+    at_ms: int

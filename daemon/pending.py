@@ -1,0 +1,175 @@
+"""Approvals as Mai keeps them: a row for each that waits for persons, and one for what became of it. Pure."""
+
+from typing import ClassVar
+
+import msgspec
+
+from mai.agents.approval_messages import Approval
+from mai.agents.deadlines import Deadlines
+from mai.agents.decider import Input
+from mai.agents.events import Event, register
+
+NOUN, SETTLED = "approval", "settled"  # of the rows
+
+
+class Vote(msgspec.Struct, frozen=True):
+    """What one person has said."""
+
+    user: str
+    uid: int
+    role: str
+    approved: bool
+    note: str
+    at_ms: int
+
+    @property
+    def who(self) -> str:
+        """As it stands on record."""
+        return self.user if self.user == f"uid {self.uid}" else f"{self.user} (uid {self.uid})"
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A call that waits for persons."""
+
+    process: str  # the department that has it
+    message: str  # the id of what told of it
+    seq: int  # of its record: the order in which they came
+    by: str  # the user who made the client's request; "" if none did
+    uid: int  # -1 if none did
+    approval: Approval
+    votes: tuple[Vote, ...] = ()
+    announced: str = ""  # how its announcing has ended
+
+    @property
+    def left(self) -> int:
+        """How many still have to approve."""
+        return self.approval.persons - sum(vote.approved for vote in self.votes)
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What became of one."""
+
+    pending: Pending
+    state: str  # approved, denied, over
+    at_ms: int
+    why: str = ""  # it is over
+
+
+class ApprovalRaised(Event, frozen=True, kw_only=True):
+    """A call waits for persons; `uid` made the client's request, and may not approve it."""
+
+    kind: ClassVar[str] = "approval.raised"
+    request: str
+    task: str
+    agent: str
+    process: str
+    id: str  # of the message that told of it
+    by: str = ""
+    uid: int = -1
+    approval: Approval
+
+
+class ApprovalVoted(Event, frozen=True, kw_only=True):
+    """A person has said something of a call; with `last` it is decided, and its department is told."""
+
+    kind: ClassVar[str] = "approval.voted"
+    request: str
+    task: str
+    agent: str
+    approval: str  # its id
+    approved: bool
+    user: str
+    uid: int
+    role: str
+    note: str = ""
+    last: bool
+    at_ms: int
+
+
+class ApprovalClosed(Event, frozen=True, kw_only=True):
+    """Nobody has to say anything of a call any more."""
+
+    kind: ClassVar[str] = "approval.closed"
+    request: str
+    task: str
+    agent: str
+    approval: str
+    why: str
+    at_ms: int
+
+
+class ApprovalAnnounced(Event, frozen=True, kw_only=True):
+    """The command that tells persons of new approvals has ended, or is given up."""
+
+    kind: ClassVar[str] = "approval.announced"
+    request: str
+    task: str
+    approval: str
+    well: bool
+    text: str
+    tries: int
+
+
+register(ApprovalRaised, ApprovalVoted, ApprovalClosed, ApprovalAnnounced)
+EVENTS = (ApprovalRaised, ApprovalVoted, ApprovalClosed, ApprovalAnnounced)
+
+
+class Pleaded(Input, frozen=True):
+    """A department asks for persons, or says that it needs them no more."""
+
+    peer: str
+    id: str
+    body: Approval
+
+
+class Voting(Input, frozen=True):
+    """A person approves or denies a call."""
+
+    id: str
+    vote: Vote
+
+
+class Announced(Input, frozen=True):
+    """How the announcing of one has ended."""
+
+    id: str
+    well: bool
+    text: str
+    tries: int
+
+
+class Approvals:
+    """All that wait, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Pending] = {}  # by id
+        self.of_request: dict[str, set[str]] = {}
+        self.deadlines = Deadlines()
+
+    def put(self, one: Pending) -> None:
+        """This waits."""
+        ident = one.approval.id
+        if ident not in self.rows:
+            self.of_request.setdefault(one.approval.request, set()).add(ident)
+            self.deadlines.put(ident, one.approval.expires_ms)
+        self.rows[ident] = one
+
+    def drop(self, ident: str) -> Pending | None:
+        """This waits no more."""
+        one = self.rows.pop(ident, None)
+        if one is not None:
+            self.deadlines.drop(ident)
+            others = self.of_request[one.approval.request]
+            others.discard(ident)
+            if not others:
+                del self.of_request[one.approval.request]
+        return one
+
+    def load(self, rows: dict[str, bytes]) -> None:
+        """Take up what is kept."""
+        found = [msgspec.json.decode(data, type=Pending) for data in rows.values()]
+        for one in sorted(found, key=lambda one: one.seq):
+            self.put(one)
+
+    def __len__(self) -> int:
+        return len(self.rows)
