@@ -234,14 +234,15 @@ def trace(context: click.Context, request: str, json_: bool) -> None:
 @json_option
 @click.pass_context
 def budgets(context: click.Context, client: str | None, json_: bool) -> None:
-    """Show what clients, departments and agents have spent on models, and what they may spend."""
+    """Show what clients, departments and agents have spent on models, and taken of their other limits."""
     from mai.daemon import budgets as spending
+    from mai.daemon.taken import taken
 
-    lines = spending.budgets(place_of(context), client)
+    lines, also = spending.budgets(place_of(context), client), taken(place_of(context), client)
     if json_:
-        as_json(spending.fields(lines))
+        as_json(spending.fields(lines, also))
     else:
-        click.echo(spending.render(lines, colour=on_terminal()))
+        click.echo(spending.render(lines, also, colour=on_terminal()))
 
 
 # -- models without cost

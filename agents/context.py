@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents import differing, judging, leaving
+from mai.agents import allowance, differing, judging, leaving
 from mai.agents.body import Fields
 from mai.agents.bounded import lets_in
 from mai.agents.events import Claimed, Stepped
@@ -303,6 +303,9 @@ class Context(MemoryCalls):
             raise Divergence(self.diverged)  # also of code that has caught the first one
         if self._n >= MOST_STEPS:
             raise Refusal(f"the task has made {MOST_STEPS} steps, which is the limit", "failed")
+        if self.recorded(self._n + 1) is None and (spent := allowance.step(self._runner.decider, self._work)):
+            self._runner.shell.apply(spent)
+            raise Refusal(spent.why, "failed")
         self._n += 1
         step = self.recorded(self._n)
         if step is not None and (step.call, step.given) != (call, given):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from mai.agents import (
+    allowance,
     approvals,
     behaviour,
     effects,
@@ -73,6 +74,9 @@ class DepartmentDecider:
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends."""
         self.now_ms = now_ms
+        return allowance.turned(self, self._decide(given, now_ms), now_ms)
+
+    def _decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         found: list[Event | Send] = []
         match given:
             case Arrived():
@@ -119,11 +123,14 @@ class DepartmentDecider:
             return [self._result(body.task, body.request, self._not_done(board.name, "it came after its deadline", "expired"))]
         verdict = self.table.hop(self.own.name, "mai", board.name)
         task_ms = int((board.task_s or self.limits.task_s) * 1000)
+        admitted = allowance.admit(self, body, min(given.deadline_ms, now_ms + task_ms), now_ms)
+        if stopped := admitted.stopped:
+            return [stopped, self._result(body.task, body.request, self._not_done(board.name, stopped.why, "escalated"))]
         hopped = Hopped(
             request=body.request, task=body.task, parent="", sender="mai", agent=board.name, asker=body.asker,
             contract=body.contract, text=body.text, input=body.input,
-            deadline_ms=min(given.deadline_ms, now_ms + task_ms), hops=body.hops - 1, rule=verdict.rule, watch=body.watch,
-            ranked=body.ranked, at_ms=now_ms, correction=body.correction,
+            deadline_ms=admitted.until_ms, hops=body.hops - 1, rule=verdict.rule, watch=body.watch,
+            ranked=body.ranked, at_ms=now_ms, correction=body.correction, allow=body.allow,
         )  # fmt: skip
         return [hopped]
 
@@ -147,6 +154,8 @@ class DepartmentDecider:
         given = self._link(work, asks, receiver)
         if stopped := guards.exhausted(self, work, given.name) or guards.hop(self, work, given):
             return [stopped, *self._refuse_hop(work, receiver, stopped.why, (), call)]
+        if spent := allowance.hop(self, work, given.name):
+            return [spent, *self._refuse_hop(work, receiver, spent.why, (), call, spent=True)]
         if why := self.full():
             return self._refuse_hop(work, receiver, why, (), call)
         limit_ms = standby.limit_ms(self, work, agent, now_ms)
@@ -175,7 +184,9 @@ class DepartmentDecider:
             return [*([stopped] if stopped else []), *self._refuse_hop(work, contract, why, verdict.instead, call)]
         return [Send(self.mai, task, sooner_ms(now_ms, work.deadline_ms), body)]
 
-    def _refuse_hop(self, work: Work, receiver: str, why: str, instead: tuple[str, ...], call: Call | None) -> list[Event | Send]:
+    def _refuse_hop(
+        self, work: Work, receiver: str, why: str, instead: tuple[str, ...], call: Call | None, *, spent: bool = False
+    ) -> list[Event | Send]:
         """A hand-on that does not happen ends the step that asked for it, or else the work."""
         why = readable(why)
         refusal = HopRefused(
@@ -183,6 +194,8 @@ class DepartmentDecider:
         )
         if call:
             return [refusal, self._not_taken(work, call, why)]
+        if spent:  # nobody here can do anything about that
+            return [refusal, *standby.escalated(self, work, self._not_done(work.agent, why, "escalated"))]
         return [refusal, *self.end(work, self._not_done(work.agent, why))]
 
     def _link(self, work: Work, asks: Call | None, receiver: str) -> guards.Link:
@@ -289,15 +302,16 @@ class DepartmentDecider:
         breached: list[Event] = []
         if not stays:
             breached, done = leaving.outward(self, work, done)
-        back = None if stays else self._result(work.task, work.request, done, work.changed or done.changed)
+        back = None if stays else self._result(work.task, work.request, done, work)
         if back and (why := too_large(back.body, self.limits.message_bytes)):
             changed = done.changed
             done = self._not_done(work.agent, f"the answer cannot be sent: {why}", "failed")
             done.changed = changed
-            back = self._result(work.task, work.request, done, work.changed or done.changed)
+            back = self._result(work.task, work.request, done, work)
         ended = Ended(
             request=work.request, task=work.task, agent=work.agent, state=done.state, text=done.text, value=done.value,
             reason=done.reason, by=done.by, sources=done.sources, changed=done.changed, breach=done.breach,
+            took_ms=allowance.took_ms(self, work),
         )  # fmt: skip
         noted = standby.noted(self, work, done, self.now_ms)
         return [*approvals.left(self, work), *effects.left(self, work), *noted, *breached, ended, *([back] if back else [])]
@@ -305,8 +319,13 @@ class DepartmentDecider:
     def _not_done(self, agent: str, reason: str, state: Outcome = "refused") -> Done:
         return Done(state, "", {}, readable(reason), self.address(agent), ())
 
-    def _result(self, task: str, request: str, done: Done, changed: bool = False) -> Send:
-        body = Result(task, request, done.state, done.text, done.value, done.reason, done.by, done.sources, changed, done.breach)
+    def _result(self, task: str, request: str, done: Done, work: Work | None = None) -> Send:
+        """The result of a task from Mai; `work`: it was taken up."""
+        changed, used = done.changed or (work is not None and work.changed), work.used if work and work.allow else None
+        body = Result(
+            task, request, done.state, done.text, done.value, done.reason, done.by, done.sources, changed and work is not None,
+            done.breach, used,
+        )  # fmt: skip
         return Send(self.mai, f"{task}=", 0, body)
 
     def _not_taken(self, work: Work, call: Call, why: str) -> Stepped:

@@ -39,6 +39,7 @@ class Think(Body, frozen=True, tag="think"):
     agent: str  # an address
     model: str  # a name in the organisation
     inquiry: Inquiry
+    until_ms: int = 0  # the deadline of its request; Mai says so where tokens are counted by request
 
 
 class Thought(Body, frozen=True, tag="thought"):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from mai.agents.amounts import Amounts
 from mai.agents.body import Fields, Outcome
 from mai.agents.messages import Numbered
 
@@ -114,6 +115,7 @@ class Hopped(Event, frozen=True, kw_only=True):
     at_ms: int = 0  # when that was
     correction: str = ""  # why a reply to it came back
     approves: str = ""  # to a board: the id of the approval that it is to decide about
+    allow: Amounts | None = None  # what Mai has granted with it
 
 
 class HopRefused(Event, frozen=True, kw_only=True):
@@ -299,6 +301,7 @@ class Ended(Event, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     changed: bool = False  # something was changed for it elsewhere, or may have been
     breach: str = ""  # there was an answer, and this rule keeps it from leaving
+    took_ms: int = 0  # of its department's day
 
 
 class ReplyBreached(Event, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import effects, fallback, memory, orders, pleas, quarantine
+from mai.agents import allowance, effects, fallback, memory, orders, pleas, quarantine
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Stepped
@@ -15,6 +15,7 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
     """Fold one fact; returns what has to be decided because of it."""
     if fold_link(state, event, seq):
         return []
+    allowance.fold(state, event)
     match event:
         case Hopped():
             return _hopped(state, event)
@@ -52,7 +53,7 @@ def _hopped(state: State, event: Hopped) -> list[Input]:
     work = Work(
         event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
         event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
-        since_ms=event.at_ms, correction=event.correction, approves=event.approves,
+        since_ms=event.at_ms, correction=event.correction, approves=event.approves, allow=event.allow,
     )  # fmt: skip
     quarantine.arrived(state, work)
     state.work[work.task] = work

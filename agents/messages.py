@@ -7,6 +7,7 @@ import hashlib
 
 import msgspec
 
+from mai.agents.amounts import Amounts
 from mai.agents.approval_messages import Approval, Decided
 from mai.agents.body import Body, Fields, Outcome
 from mai.agents.errand_messages import Think, Thought, Use, Used
@@ -41,6 +42,7 @@ class Task(Body, frozen=True, tag="task"):
     watch: bool = False  # somebody looks on: tell Mai of each hop
     ranked: tuple[str, ...] = ()  # agents of the receiver that a free text seems to be for, best first; a hint
     correction: str = ""  # a reply to it was sent back: why, and what would be allowed
+    allow: Amounts | None = None  # what the receiver may take for it of the request's budget; None: no limit
 
 
 class Result(Body, frozen=True, tag="result"):
@@ -56,6 +58,7 @@ class Result(Body, frozen=True, tag="result"):
     sources: tuple[str, ...] = ()  # departments that the answer rests on
     changed: bool = False  # something was changed for it, or may have been: not to be tried elsewhere
     breach: str = ""  # there was an answer, and this rule keeps it from leaving its department (data_scope.py)
+    used: Amounts | None = None  # of what was granted with the task
 
 
 class Hop(Body, frozen=True, tag="hop"):

@@ -16,7 +16,7 @@ Money = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 class Budget(Part, frozen=True, kw_only=True):
-    """What may be spent in one calendar period (UTC). 0 is no limit."""
+    """What may be spent in one calendar period of the organisation's time zone. 0 is no limit."""
 
     tokens: Tokens = 0  # input and output together
     money: Money = 0.0

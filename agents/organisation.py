@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, field
 
 from mai.agents.approval_scope import Approvals
+from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC, Offsets
 from mai.agents.doors import Grant, concerning
@@ -41,6 +42,7 @@ class Limits(Part, frozen=True, kw_only=True):
     request_s: Seconds = 30.0  # a client's request, unless it names a deadline of its own
     task_s: Seconds = 30.0  # one agent's part in it
     hops: Count = 24  # how often one request may be handed on
+    request: RequestLimits = RequestLimits()  # what one request may take
     queue: Count = 1000  # open tasks in a department, and open requests at Mai
     running: Count = 64  # handlers at work at once in a department
     message_bytes: Annotated[int, Meta(ge=1 << 14, le=1 << 26)] = 1 << 20  # one envelope
@@ -146,6 +148,7 @@ class Department(Part, frozen=True, kw_only=True):
     leaves: Leaves = Leaves()
     shows: Shows = "result"  # what others see of a finished task; who asked under a contract gets what that names
     budget: Budget = Budget()  # of what its agents ask models
+    day: DayLimits = DayLimits()  # what it may take in a day
     memory: MemoryScope = MemoryScope()  # what all of its agents may
     objectives: OwnObjectives = OwnObjectives()
     watchdog: OwnWatching = OwnWatching()
@@ -183,7 +186,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     metrics: Metrics = Metrics()
     operations: Operations | None = None  # who heals; None: nobody
     policies: tuple[Policy, ...] = ()  # of all departments
-    timezone: str = "UTC"  # of the times of day in policies
+    timezone: str = "UTC"  # of the times of day in policies, of the days and months of budgets
     offsets: Offsets = UTC  # the same as a table
     approvals: Approvals = Approvals()  # what waits for the board, or for persons
     doors: tuple[Grant, ...] = ()  # who may do what, beside root and the daemon's own user
@@ -271,4 +274,4 @@ def _for_service(department: Department) -> Department:
         Agent(name=a.name, rank=a.rank, tools=a.tools, model=a.model, kind=a.kind, budget=a.budget) for a in department.agents
     )
     tools = tuple(tool for tool in department.tools if tool.hosts)
-    return Department(name=department.name, charter="", agents=agents, tools=tools, budget=department.budget)
+    return Department(name=department.name, charter="", agents=agents, tools=tools, budget=department.budget, day=department.day)

@@ -18,7 +18,7 @@ from mai.agents.messages import Hop
 from mai.agents.organisation import Department
 from mai.agents.runner import Runner
 from mai.agents.shell import Shell, now_ms
-from mai.agents.state import Cancelling, Quarantined, State, Step, Suspect, Undo, Work
+from mai.agents.state import Cancelling, Day, Quarantined, State, Step, Suspect, Undo, Work
 from mai.agents.table import Table
 from mai.sandbox import keys
 from mai.sandbox.ledger import Ledger
@@ -48,6 +48,8 @@ def load(state: State, ledger: Ledger) -> None:
         state.quarantine[key] = msgspec.json.decode(data, type=Quarantined)
     for key, data in ledger.load("suspect").items():
         state.suspects[key] = msgspec.json.decode(data, type=Suspect)
+    for data in ledger.load("day").values():
+        state.day = msgspec.json.decode(data, type=Day)
     fallback.load(state, ledger.load("breaker"))
 
 

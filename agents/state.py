@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.amounts import Amounts
 from mai.agents.body import Fields, Outcome
 from mai.agents.breaker import Breaker
 from mai.agents.deadlines import Deadlines
@@ -91,6 +92,18 @@ class Work(msgspec.Struct, omit_defaults=True):
     switched: tuple[str, ...] = ()  # what spoke against each agent that another stood in for here
     correction: str = ""  # why a reply to it came back
     approves: str = ""  # a board's: the id of the approval that it decides about
+    allow: Amounts | None = None  # what Mai has granted with it, for all that derives from it here; None: no limit
+    used: Amounts = Amounts()  # of that
+
+
+class Day(msgspec.Struct, omit_defaults=True):
+    """What a department has taken in one day."""
+
+    day: str = ""  # 2026-11-28; "" before the first that is counted
+    tasks: int = 0
+    hops: int = 0
+    tool_calls: int = 0
+    ms: int = 0  # that its tasks were open
 
 
 class Undo(msgspec.Struct, omit_defaults=True):
@@ -162,6 +175,7 @@ class State:
         self.quarantine: dict[str, Quarantined] = {}  # by task
         self.suspects: dict[str, Suspect] = {}  # by task
         self.undos: dict[str, Undo] = {}  # by the effect's key
+        self.day = Day()
         self.breakers: dict[str, Breaker] = {}  # by what and name
         self.approvals = Deadlines()  # steps that wait for one, TASK/N
         self.fading = Fadings()  # what of memory expires

@@ -7,7 +7,7 @@ called again; else it is in doubt, and the step stays open until a person has sa
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mai.agents import approvals, effects, gates, guards, judging
+from mai.agents import allowance, approvals, effects, gates, guards, judging
 from mai.agents.body import Fields
 from mai.agents.events import EffectQueried, Stepped
 from mai.agents.handlers import Used
@@ -64,10 +64,27 @@ class ToolSteps:
         if stopped := guards.called(self._runner.decider, self._work, n, given):
             self._runner.shell.apply(stopped)
             self._record(n, given, refused=stopped.why, state="failed")
+        elif not self._counted(n, name, given):
+            return
         elif tool.far:
             self._runner.shell.feed(Call(self._work.task, n, "tool", given))
         elif self._may(n, tool, given):
             self._call(n, tool, given, fitting)
+
+    def _counted(self, n: int, name: str, given: Fields) -> bool:
+        """May it be called, as far as the budgets say? On the disk before it is, where it is counted."""
+        decider, shell, work = self._runner.decider, self._runner.shell, self._work
+        if not allowance.counts_tools(decider, work):
+            return True
+        if spent := allowance.tool(decider, work, name, now_ms()):
+            shell.apply(spent)
+            self._record(n, given, refused=spent.why, state="failed")
+            return False
+        counted = allowance.ToolCounted(request=work.request, task=work.task, agent=work.agent, n=n)
+        for event in allowance.turned(decider, [counted], now_ms()):
+            shell.apply(event)
+        shell.commit()
+        return True
 
     def _may(self, n: int, tool: Tool, given: Fields) -> bool:
         """May it be called now? If not it is refused, or waits for its approval."""

@@ -15,7 +15,7 @@ from mai.agents.models import Period
 from mai.agents.order_messages import Cancel
 from mai.agents.state import State
 from mai.daemon.pace import Pace
-from mai.daemon.spending import Account
+from mai.daemon.spending import Account, Spent
 
 
 class Attempt(msgspec.Struct):
@@ -52,6 +52,14 @@ class Call(msgspec.Struct, omit_defaults=True):
     usage: Usage = Usage()
     left: tuple[str, ...] = ()  # why targets of the chain were given up
     notes: tuple[str, ...] = ()  # what else the asker should know
+    until_ms: int = 0  # as CallTaken
+
+
+class OfRequest(msgspec.Struct):
+    """What was spent for one request."""
+
+    until_ms: int  # after that nothing is asked for it any more
+    spent: Spent = msgspec.field(default_factory=Spent)
 
 
 class CallTaken(Event, frozen=True, kw_only=True):
@@ -67,6 +75,7 @@ class CallTaken(Event, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     deadline_ms: int
+    until_ms: int = 0  # the deadline of its request, if that has a budget of its own
 
 
 class AttemptBegun(Event, frozen=True, kw_only=True):
@@ -100,6 +109,7 @@ class AttemptEnded(Event, frozen=True, kw_only=True):
     slow: bool = False  # it took most of the time that a call has
     usage: Usage = Usage()
     at_ms: int
+    periods: tuple[str, ...] = ()  # of the organisation's time zone, in which it is booked; () for UTC
 
 
 class TargetLeft(Event, frozen=True, kw_only=True):
@@ -199,6 +209,7 @@ class CallsState(State):
         super().__init__()
         self.calls: dict[str, Call] = {}
         self.accounts: dict[str, Account] = {}  # by scope
+        self.of_requests: dict[str, OfRequest] = {}  # by request, where it has a budget of its own; the first to end first
         self.paces: dict[str, Pace] = {}  # by provider
         self.turns: dict[str, int] = {}  # agent -> the last of all attempts that was begun for it
 

@@ -13,13 +13,14 @@ import msgspec
 from mai.agents import breaker, fallback
 from mai.agents.body import Outcome
 from mai.agents.cancelling import fitting, said
+from mai.agents.clock import UTC
 from mai.agents.decider import Input, Send, Tick, fold_link
 from mai.agents.errand_messages import Think, Thought, Usage
 from mai.agents.events import Event, Received
 from mai.agents.models import Model, Target
 from mai.agents.order_messages import Cancel, Cancelled
 from mai.agents.organisation import Mandate
-from mai.daemon import spending, targets
+from mai.daemon import accounts, spending, targets
 from mai.daemon.calling import (
     Asked,
     Attempt,
@@ -33,6 +34,7 @@ from mai.daemon.calling import (
     Dispatch,
     Dropped,
     Follow,
+    OfRequest,
     Over,
     Resume,
     Settle,
@@ -56,6 +58,7 @@ class CallsDecider:
     def __init__(self, mandate: Mandate, size_of: Callable[[str], int]) -> None:
         self.state = CallsState()
         self.client, self.organisation, self.size_of = mandate.client, mandate.organisation, size_of
+        self.offsets = mandate.organisation.offsets
         self.models, self.limits = mandate.organisation.models, mandate.organisation.limits
         self.stirred = False  # something has changed for those that wait: a Dispatch is due
         self.wake_ms = 0  # when the last Dispatch found that the next one is due, if nothing happens before
@@ -101,6 +104,7 @@ class CallsDecider:
             request=body.request, task=body.id, agent=body.agent, peer=asked.peer, model=model.name, inquiry=inquiry,
             input_tokens=spending.input_bound(len(inquiry.messages), inquiry.size, twice),
             output_tokens=min(inquiry.output_tokens or model.output_tokens, model.output_tokens), deadline_ms=until_ms,
+            until_ms=body.until_ms,
         )  # fmt: skip
         return [taken]
 
@@ -125,6 +129,7 @@ class CallsDecider:
             request=call.request, task=call.id, agent=call.agent, n=over.n, answer=over.answer, size=over.size,
             why=over.why[:LONGEST_NOTE], again_ms=again_ms, counts=over.counts, sick=over.sick and bool(over.why), usage=usage,
             slow=targets.slow(self.models.model(call.model), call.attempt, now_ms), at_ms=now_ms,
+            periods=self._periods(now_ms),
         )  # fmt: skip
         return [ended, *targets.returned(self.state, call.attempt, ended)]
 
@@ -133,13 +138,15 @@ class CallsDecider:
         assert call.attempt is not None, "no attempt is under way"
         return AttemptEnded(
             request=call.request, task=call.id, agent=call.agent, n=call.attempt.n, why=why, again_ms=now_ms, counts=False,
-            sick=why == LATE, usage=call.attempt.bound, at_ms=now_ms,
+            sick=why == LATE, usage=call.attempt.bound, at_ms=now_ms, periods=self._periods(now_ms),
         )  # fmt: skip
 
     def _warnings(self, id_: str, now_ms: int) -> Iterator[BudgetNearlySpent]:
         call = self.state.calls.get(id_)
-        for whose in self._budgets(call.agent) if call else ():
-            spent = self.account(whose.scope).of(whose.budget.per, now_ms)
+        for whose in self._budgets(call) if call else ():
+            if whose.noun == "request":
+                continue  # it is soon over
+            spent = self.account(whose.scope).of(whose.budget.per, now_ms, self.offsets)
             if call and not spent.warned and spending.nearly(whose.budget, spent):
                 text = spending.warning(whose, spent)
                 yield BudgetNearlySpent(
@@ -216,7 +223,7 @@ class CallsDecider:
     # -- who may begin
     def _dispatch(self, now_ms: int) -> list[Event | Send]:
         """The first of those that wait that can go on, each agent in its turn; the decider is asked again after it."""
-        desk = Desk(self.state, now_ms)
+        desk = Desk(self.state, now_ms, self.offsets)
         for call in desk.waiting():
             if found := self._next(call, desk):
                 return found
@@ -241,11 +248,11 @@ class CallsDecider:
     def _afford(self, call: Call, target: Target, desk: Desk) -> list[Event | Send]:
         """Begin if it fits the budgets; refuse it if it cannot, whatever others do; else it waits for them."""
         bound = spending.bound(target, call.input_tokens, call.output_tokens)
-        budgets = self._budgets(call.agent)
+        budgets = self._budgets(call)
         for whose in budgets:
-            spent = self.account(whose.scope).of(whose.budget.per, desk.now_ms)
+            spent = self.account(whose.scope).of(whose.budget.per, desk.now_ms, self.offsets)
             if spending.exceeds(whose.budget, spent, bound):
-                return self._ended(call, "refused", spending.refusal(whose, spent, bound, desk.now_ms))
+                return self._ended(call, "refused", spending.refusal(whose, spent, bound, desk.now_ms, self.offsets))
         return [self._begin(call, target, bound, desk.now_ms)] if desk.fits(budgets, bound, self.account) else []
 
     def _shut(self, call: Call, desk: Desk, key: str) -> list[Event | Send]:
@@ -273,18 +280,16 @@ class CallsDecider:
         model: Model | None = self.models.model(call.model)
         return model.chain[call.target] if model and call.target < len(model.chain) else None
 
-    def _budgets(self, agent: str) -> list[Scoped]:
-        """The budgets that an agent's call is held against."""
-        scopes = [*spending.scopes(agent), "", ""]
-        found = [Scoped(scopes[0], "client", self.models.budget)]
-        if department := self.organisation.department(scopes[1].rpartition("/")[2]):
-            found.append(Scoped(scopes[1], "department", department.budget))
-            found += [Scoped(agent, "agent", one.budget) for one in department.agents if f"{scopes[1]}/{one.name}" == agent]
-        return [one for one in found if one.budget.tokens or one.budget.money]
+    def _budgets(self, call: Call) -> list[Scoped]:
+        return accounts.budgets(self.organisation, call)
 
     def account(self, scope: str) -> Account:
         """What a scope has spent."""
-        return self.state.accounts.get(scope) or Account()
+        return accounts.account(self.state, scope)
+
+    def _periods(self, now_ms: int) -> tuple[str, ...]:
+        """Where it is booked what an attempt has cost, if that is not by UTC."""
+        return () if self.offsets == UTC else spending.periods(now_ms, self.offsets)
 
     # -- evolve
     def evolve(self, event: Event, seq: int) -> list[Input]:
@@ -296,8 +301,9 @@ class CallsDecider:
             case CallTaken():
                 taken = Call(
                     event.task, event.request, event.agent, event.peer, event.model, event.inquiry, event.input_tokens,
-                    event.output_tokens, event.deadline_ms, seq,
+                    event.output_tokens, event.deadline_ms, seq, until_ms=event.until_ms,
                 )  # fmt: skip
+                accounts.begin(state, event)
                 state.calls[event.task] = taken
                 state.changed("call", event.task, taken)
                 self.stirred = True
@@ -318,6 +324,7 @@ class CallsDecider:
         state = self.state
         call.n, call.attempt = event.n, Attempt(event.n, event.provider, event.model, event.bound, event.at_ms)
         state.turns[event.agent] = seq
+        accounts.close(state, event.at_ms)
         targets.begun(state, event)
         state.paces[event.provider] = state.paces.get(event.provider, Pace()).begun(event.at_ms)
         state.changed("pace", event.provider, state.paces[event.provider])
@@ -327,10 +334,7 @@ class CallsDecider:
     def _fold_ended(self, event: AttemptEnded, call: Call, attempt: Attempt) -> list[Input]:
         state = self.state
         targets.ended(state, attempt, event)
-        for scope in spending.scopes(call.agent):
-            account = state.accounts.setdefault(scope, Account())
-            account.book(event.usage, event.at_ms)
-            state.changed("spent", scope, account)
+        accounts.book(state, call, event)
         call.attempt, call.usage = None, spending.together((call.usage, event.usage))
         if event.answer:
             call.answer, call.by = event.answer, by(attempt.provider, attempt.model)
@@ -377,4 +381,5 @@ def restore(state: CallsState, load: Callable[[str], dict[str, bytes]]) -> None:
     state.calls.update({key: msgspec.json.decode(data, type=Call) for key, data in load("call").items()})
     state.accounts.update({key: msgspec.json.decode(data, type=Account) for key, data in load("spent").items()})
     state.paces.update({key: msgspec.json.decode(data, type=Pace) for key, data in load("pace").items()})
+    state.of_requests.update({key: msgspec.json.decode(data, type=OfRequest) for key, data in load("spent_request").items()})
     fallback.load(state, load("breaker"))

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mai.agents.allowance import BudgetStopped
 from mai.agents.decider import VIA_MAI, Send, sooner_ms
 from mai.agents.events import Event
+from mai.agents.guards import GuardStopped
 from mai.agents.messages import Task
-from mai.daemon import cover, loops, policing, subjects
+from mai.daemon import cover, granting, loops, policing, subjects
 from mai.daemon.desk import Crossing, Holding, origin
 from mai.daemon.records import ContractChecked
 
@@ -24,13 +26,13 @@ def decide(mai: "MaiDecider", crossing: Crossing, now_ms: int) -> list[Event | S
     until_ms = min(crossing.deadline_ms, holding.deadline_ms if holding else crossing.deadline_ms)
     verdict = mai.table.contract(crossing.peer.split("/")[1], body.contract)
     why = _why_not(mai, crossing, holding) if verdict.allowed else verdict.rule
-    stopped = None if why else loops.exhausted(mai, body) if _hops(mai, body) <= 0 else loops.judge(mai, body)
+    stopped = None if why else _stopped(mai, body)
     noted: list[Event] = [stopped] if stopped else []
     why = stopped.why if stopped else why
     if not why:
         noted, why = policing.ask(mai, body, now_ms)
     late = not why and until_ms <= now_ms
-    passed = msgspec.structs.replace(body, hops=_hops(mai, body), ranked=())  # whom it is for she says alone
+    passed = msgspec.structs.replace(body, hops=_hops(mai, body), ranked=(), allow=None)  # whom it is for she says alone
     checked = ContractChecked(
         request=body.request, task=body.task, asking=crossing.peer, contract=body.contract, allowed=not why and not late,
         rule=why or ("it came after its deadline" if late else verdict.rule), deadline_ms=until_ms,
@@ -41,6 +43,13 @@ def decide(mai: "MaiDecider", crossing: Crossing, now_ms: int) -> list[Event | S
     if cover.backed(mai, body.contract):
         return [checked, *cover.give(mai, passed, crossing.peer.split("/")[1], until_ms, now_ms)]
     return [checked, Send(mai.server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]
+
+
+def _stopped(mai: "MaiDecider", body: Task) -> GuardStopped | BudgetStopped | None:
+    """What goes round in circles, or beyond what the request may take; None if nothing does."""
+    if _hops(mai, body) <= 0:
+        return loops.exhausted(mai, body)
+    return loops.judge(mai, body) or granting.asks(mai, body)
 
 
 def _why_not(mai: "MaiDecider", crossing: Crossing, holding: Holding | None) -> str:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mai.agents.amounts import Amounts
 from mai.agents.decider import VIA_MAI, Input
 from mai.agents.effects import AGAIN
 from mai.agents.errand_messages import Think, Thought, Use, Used
@@ -43,6 +44,8 @@ class Request(msgspec.Struct):
     notices: int = 0  # how often he was
     by: str = ""  # the user who made it; "" if none did
     uid: int = -1
+    asks: int = 0  # contracts that were asked for it, by departments
+    turns: int = 0  # questions to models
 
 
 class Passage(msgspec.Struct):
@@ -54,6 +57,21 @@ class Passage(msgspec.Struct):
     contract: str
     deadline_ms: int
     body: Task | None = None  # what went on
+
+
+class Grant(msgspec.Struct):
+    """What a department may take for a task."""
+
+    to: str  # the process
+    allow: Amounts
+
+
+class Granted(msgspec.Struct):
+    """What departments have of an open request's budget."""
+
+    request: str
+    used: Amounts = Amounts()  # for tasks that have ended
+    open: dict[str, Grant] = {}  # by task
 
 
 class Amended(msgspec.Struct):
@@ -194,6 +212,7 @@ class MaiState(State):
         self.amended: dict[str, Amended] = {}  # by the task's first id
         self.subjects: dict[str, tuple[str, ...]] = {}  # by the task's first id: of whom it was told in replies
         self.errands: dict[str, Errand] = {}
+        self.granted: dict[str, Granted] = {}  # by request
         self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
         self.doubts: dict[str, Doubtful] = {}  # by key
         self.approving = Approvals()  # what waits for persons

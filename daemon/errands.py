@@ -7,12 +7,14 @@ themselves only pass through.
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mai.agents.body import Outcome
 from mai.agents.decider import Send, crowded, sooner_ms
 from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.events import Event, MessageRefused
 from mai.agents.organisation import Agent, Service
-from mai.daemon import policing, wording
+from mai.daemon import granting, policing, wording
 from mai.daemon.desk import Errand, Errands, origin
 from mai.daemon.records import ErrandChecked, ErrandEnded
 
@@ -62,6 +64,8 @@ def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: in
     judged: list[Event] = []
     if not why and isinstance(body, Use):
         judged, why = policing.use(mai, peer, body, now_ms)
+    elif not why and isinstance(body, Think) and (stopped := granting.turns(mai, body)):
+        judged, why = [stopped], stopped.why
     late = not why and until_ms <= now_ms
     checked = ErrandChecked(
         request=body.request, task=body.id, agent=body.agent, asking=peer, service=service, what=wanted(body),
@@ -70,7 +74,15 @@ def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: in
     )  # fmt: skip
     if not checked.allowed:
         return [*judged, checked, Send(peer, f"{body.id}=", 0, refusal(body, "expired" if late else "refused", checked.rule))]
-    return [checked, Send(f"{mai.mandate.client}/{service}", body.id, sooner_ms(now_ms, until_ms), body)]
+    return [checked, Send(f"{mai.mandate.client}/{service}", body.id, sooner_ms(now_ms, until_ms), _lasting(mai, body))]
+
+
+def _lasting(mai: "MaiDecider", body: Asking) -> Asking:
+    """A question with the deadline of its request, until which its tokens are counted together with those of others."""
+    limits, request = mai.limits.request, mai.state.requests.get(body.request)
+    if isinstance(body, Think) and request and (limits.tokens or limits.money):
+        return msgspec.structs.replace(body, until_ms=request.deadline_ms)
+    return body
 
 
 def _why_not(mai: "MaiDecider", peer: str, body: Asking) -> str:

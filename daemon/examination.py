@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from mai.agents.events import Event, ProcessStarted, Sent
+from mai.daemon.invariant_budgets import Budgeted
 from mai.daemon.invariant_effects import Effects
 from mai.daemon.invariant_guards import Guarded
 from mai.daemon.invariant_holds import Holds
@@ -32,10 +33,10 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai, Guarded, Voices),
+    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai, Guarded, Budgeted, Voices),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside, Guarded),  # a department
+    "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside, Guarded, Budgeted),  # a department
 }
 
 

@@ -18,7 +18,7 @@ from mai.agents.loop import Loop, Ready, run_process
 from mai.agents.messages import Complaint, Hop, Result, Task
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, healing, held, keyed, releasing, returning, subjects, told, voice
+from mai.daemon import breach, cancel, compose, cover, granting, healing, held, keyed, releasing, returning, subjects, told, voice
 from mai.daemon.approval_orders import Onlookers
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
@@ -107,6 +107,7 @@ class Gateway(Loop):
             state.errands[key] = msgspec.json.decode(data, type=Errand)
         cover.load(state, self.ledger.load("turn"), self.ledger.load("breaker"))
         returning.load(state, self.ledger.load("amended"))
+        granting.load(state, self.ledger.load("granted"))
         subjects.load(state, self.ledger.load("subjects"))
         cancel.load(state, self.ledger.load("cancel"))
         for key, data in self.ledger.load("doubt").items():

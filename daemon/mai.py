@@ -27,6 +27,7 @@ from mai.daemon import (
     crossing,
     doubts,
     errands,
+    granting,
     healing,
     held,
     inbound,
@@ -104,7 +105,8 @@ class MaiDecider:
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends; tasks for a department that takes none now are held."""
-        found = voice.speak(self, self._decide(given, now_ms), now_ms)
+        found = voice.speak(self, self._decide(granting.unburdened(given), now_ms), now_ms)
+        found = granting.account(self, given, found)
         return found if isinstance(given, held.Heed) else held.divert(self, found)
 
     def _decide(self, given: Input, now_ms: int) -> list[Event | Send]:

@@ -14,6 +14,7 @@ from mai.daemon import (
     cover,
     doubts,
     errands,
+    granting,
     healing,
     held,
     inbound,
@@ -46,13 +47,13 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
     if fold_link(state, event, seq):
         return []
     following = breach.fold(state, event)
+    granting.fold(state, event)
     match event:
         case RequestAccepted():
             open_ = Request(
                 event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch,
                 thread=event.thread, notice_ms=event.notice_ms,
             )  # fmt: skip
-            open_ = Request(event.request, event.asker, event.text, event.accepted_ms, event.deadline_ms, event.watch)
             open_.by, open_.uid = event.by, event.uid
             state.requests[event.request] = open_
             state.changed("request", event.request, open_)
@@ -158,6 +159,7 @@ def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) 
     )
     for task in tasks(request.request, request.parts):
         _end(state, task)
+    granting.end(state, request.request)
     state.changed("request", request.request, None)
     state.changed("answer", request.request, answered)
     if not request.asker.endswith("/mai") and not channel_of(request.thread):  # her own are no part of the client's history

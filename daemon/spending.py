@@ -6,17 +6,17 @@ a period begins with nothing spent, and what is still reserved then counts in it
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from math import ceil, floor
 from typing import Final, NamedTuple
 
 import msgspec
 
+from mai.agents.clock import UTC, Offsets, wall
 from mai.agents.errand_messages import Usage
 from mai.agents.models import Budget, Period, Target
 
 PERIODS: Final[tuple[Period, ...]] = ("hour", "day", "month", "ever")
-FORMS: Final[dict[Period, str]] = {"hour": "%Y-%m-%d %H h", "day": "%Y-%m-%d", "month": "%Y-%m", "ever": ""}
 NEARLY = 0.8  # of a limit: from here on it is said that it is nearly spent
 MESSAGE_TOKENS = 64  # what a provider's chat template puts around a message, at most
 TALK_TOKENS = 1024  # and around the whole: a default system text, the explanation of how to call tools
@@ -40,15 +40,18 @@ class Account(msgspec.Struct):
     month: Spent = msgspec.field(default_factory=Spent)
     ever: Spent = msgspec.field(default_factory=Spent)
 
-    def of(self, per: Period, now_ms: int) -> Spent:
+    def of(self, per: Period, now_ms: int, offsets: Offsets = UTC) -> Spent:
         """What was spent in the period that it is now. A clock that was set back opens no period that is over."""
-        spent: Spent = getattr(self, per)
-        return spent if period(per, now_ms) <= spent.period else Spent(period(per, now_ms))
+        return self._in(per, period(per, now_ms, offsets))
 
-    def book(self, usage: Usage, now_ms: int) -> None:
-        """Add what an attempt has cost."""
-        for per in PERIODS:
-            spent = self.of(per, now_ms)
+    def _in(self, per: Period, name: str) -> Spent:
+        spent: Spent = getattr(self, per)
+        return spent if name <= spent.period else Spent(name)
+
+    def book(self, usage: Usage, now_ms: int, names: tuple[str, ...] = ()) -> None:
+        """Add what an attempt has cost, in the periods of those names; by default those of UTC."""
+        for per, name in zip(PERIODS, names or periods(now_ms), strict=True):
+            spent = self._in(per, name)
             spent.tokens += usage.tokens
             spent.cost_nano += usage.cost_nano
             setattr(self, per, spent)
@@ -63,8 +66,13 @@ class Scoped(NamedTuple):
     """A budget, and whose it is."""
 
     scope: str  # "acme", "acme/support", "acme/support/desk"
-    noun: str  # client, department, agent
+    noun: str  # client, department, agent, request
     budget: Budget
+
+    @property
+    def who(self) -> str:
+        """For sentences: "department acme/support", "request 19a2"."""
+        return self.scope if self.noun == "request" else f"{self.noun} {self.scope}"
 
 
 def scopes(agent: str) -> list[str]:
@@ -73,24 +81,35 @@ def scopes(agent: str) -> list[str]:
     return ["/".join(parts[: length + 1]) for length in range(len(parts))]
 
 
-def period(per: Period, at_ms: int) -> str:
-    """The name of the calendar period (UTC) in which a time lies; later ones are greater."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime(FORMS[per])
+def of_request(request: str) -> str:
+    """The account of a request, which is no address."""
+    return f"request {request}"
 
 
-def renews(per: Period, now_ms: int) -> str:
+def period(per: Period, at_ms: int, offsets: Offsets = UTC) -> str:
+    """The name of the calendar period of a time zone in which a time lies; later ones are greater."""
+    at = wall(offsets, at_ms)
+    return {"hour": f"{at.date} {at.time[:2]} h", "day": at.date, "month": at.date[:7], "ever": ""}[per]
+
+
+def periods(at_ms: int, offsets: Offsets = UTC) -> tuple[str, ...]:
+    """The names of all periods in which a time lies."""
+    return tuple(period(per, at_ms, offsets) for per in PERIODS)
+
+
+def renews(per: Period, now_ms: int, offsets: Offsets = UTC) -> str:
     """When the period after this one begins, in words."""
-    now = datetime.fromtimestamp(now_ms / 1000, UTC).replace(minute=0, second=0, microsecond=0)
+    at, zone = wall(offsets, now_ms), "UTC" if offsets == UTC else "by the organisation's clock"
+    day = date.fromisoformat(at.date)
     match per:
         case "hour":
-            at = now + timedelta(hours=1)
+            hour = int(at.time[:2]) + 1
+            return f"it is renewed on {day + timedelta(days=hour // 24)} at {hour % 24:02}:00 {zone}"
         case "day":
-            at = now.replace(hour=0) + timedelta(days=1)
+            return f"it is renewed on {day + timedelta(days=1)} at 00:00 {zone}"
         case "month":
-            at = (now.replace(day=1, hour=0) + timedelta(days=32)).replace(day=1)
-        case "ever":
-            return "it is not renewed"
-    return f"it is renewed on {at:%Y-%m-%d at %H:%M} UTC"
+            return f"it is renewed on {(day.replace(day=1) + timedelta(days=32)).replace(day=1)} at 00:00 {zone}"
+    return "it is not renewed"
 
 
 def input_bound(messages: int, size: int, twice: int) -> int:
@@ -141,7 +160,7 @@ def nearly(budget: Budget, spent: Spent) -> bool:
     return bool((tokens and spent.tokens >= NEARLY * tokens) or (money and spent.cost_nano >= NEARLY * money * NANO))
 
 
-def refusal(whose: Scoped, spent: Spent, more: Usage, now_ms: int) -> str:
+def refusal(whose: Scoped, spent: Spent, more: Usage, now_ms: int, offsets: Offsets = UTC) -> str:
     """Why a call is refused: whose budget, how much of it is spent, and when there is a new one."""
     budget = whose.budget
     if exceeds(budget, spent, more) == "tokens":
@@ -150,8 +169,8 @@ def refusal(whose: Scoped, spent: Spent, more: Usage, now_ms: int) -> str:
         limit, has, takes = money(budget.money * NANO), money(spent.cost_nano), money(more.cost_nano)
     span = "in all" if budget.per == "ever" else f"of this {budget.per}"
     return (
-        f"the budget of the {whose.noun} {whose.scope} is {limit} {span}: {has} are spent, and this call could take {takes}; "
-        f"{renews(budget.per, now_ms)}"
+        f"the budget of the {whose.who} is {limit} {span}: {has} are spent, and this call could take {takes}; "
+        f"{renews(budget.per, now_ms, offsets)}"
     )
 
 
@@ -161,7 +180,7 @@ def warning(whose: Scoped, spent: Spent) -> str:
     of = [f"{spent.tokens} of {budget.tokens} tokens"] if budget.tokens else []
     of += [f"{money(spent.cost_nano)} of {money(budget.money * NANO)}"] if budget.money else []
     span = "" if budget.per == "ever" else f" of this {budget.per}"
-    return f"the budget{span} of the {whose.noun} {whose.scope} is nearly spent: {', '.join(of)}"
+    return f"the budget{span} of the {whose.who} is nearly spent: {', '.join(of)}"
 
 
 def money(nano: float) -> str:

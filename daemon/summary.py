@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.amounts import UNBOUNDED
+
 LONGEST = 160  # characters of a summary
 
 WANTED = {
@@ -113,6 +115,12 @@ def verdict(body: Body) -> str:
 def happened(it: bool) -> str:
     """What is said of an effect that was in doubt."""
     return "happened" if it else "did not happen"
+
+
+def _amounts(amounts: Body) -> str:
+    """`5 hops, 20 steps`, where there is a limit."""
+    said = [f"{count} {name.replace('_', ' ')}" for name, count in amounts.items() if count < UNBOUNDED]
+    return ", ".join(said) or "nothing"
 
 
 def _step(body: Body) -> str:
@@ -224,6 +232,11 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "policy.judged": lambda b: f"{short(b['agent'])}: {b['name']}: {b['verdict']}{_clause(b)}",
     "hop.refused": lambda b: f"{b['sender']} ↛ {b['receiver']}: {b['rule']}",
     "guard.stopped": lambda b: b["why"],
+    "budget.stopped": lambda b: b["why"],
+    "budget.granted": lambda b: f"{short(b['to'])} may take {_amounts(b['allow'])} for {b['task']}",
+    "budget.returned": lambda b: f"{b['task']} has taken {_amounts(b['used'])}",
+    "tool.counted": lambda b: f"{b['agent']} may call one more tool, in step {b['n']}",
+    "day.begun": lambda b: f"{b['day']} begins",
     "task.begun": lambda b: f"{b['agent']} begins, attempt {b['attempt']}",
     "task.interrupted": lambda b: f"the process died while {b['agent']} worked",
     "task.ended": lambda b: f"{b['agent']} {outcome(b)}",

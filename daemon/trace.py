@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mai.agents import events
+from mai.agents.allowance import BudgetStopped
 from mai.agents.cancelling import CancelTaken, TaskCancelled, UndoDone, UndoIntent, UndoPlanned, UndoUnknown
 from mai.agents.events import (
     Asked,
@@ -244,7 +245,7 @@ class _Fold:
                 self._node(event.task, at_ms).notes.append(Note(at_ms, f"stopped by {event.by}"))
             case UndoPlanned() | UndoIntent() | UndoDone() | UndoUnknown():
                 self._undo(event, at_ms)
-            case FallbackSwitched() | BreakerProbed() | GuardStopped():
+            case FallbackSwitched() | BreakerProbed() | GuardStopped() | BudgetStopped():
                 self._node(event.task, at_ms).notes.append(Note(at_ms, summary(event.kind, msgspec.to_builtins(event))))
             case ReplyBreached():
                 said = "comes back to its board" if event.again else "does not leave"

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
+from mai.agents.clock import UTC, Offsets
 from mai.agents.errand_messages import Usage
 from mai.agents.models import Provider
 from mai.daemon.calling import Call, CallsState
 from mai.daemon.pace import Pace
-from mai.daemon.spending import Account, Scoped, Spent, exceeds, scopes, together
+from mai.daemon.spending import Account, Scoped, Spent, exceeds, of_request, scopes, together
 
 PAUSE_MS, LONGEST_PAUSE_MS = 500, 8_000  # before the second attempt, and at most, unless the provider asks for more
 TIMES = ("", "", " twice", " three times", " four times")
@@ -17,7 +18,8 @@ TIMES = ("", "", " twice", " three times", " four times")
 class Desk:
     """One look at all that wait, at one moment. `wake_ms`: when the next one is due, if nothing happens before; 0 for never."""
 
-    def __init__(self, state: CallsState, now_ms: int) -> None:
+    def __init__(self, state: CallsState, now_ms: int, offsets: Offsets = UTC) -> None:
+        self._offsets = offsets
         self.now_ms, self.wake_ms = now_ms, 0
         self._state = state
         self._at_work = [call for call in state.calls.values() if call.attempt]
@@ -53,8 +55,9 @@ class Desk:
     def _beside(self, whose: Scoped, bound: Usage, account: Account) -> bool:
         if whose.scope in self._held:
             return False
-        reserved = together(call.attempt.bound for call in self._at_work if call.attempt and whose.scope in scopes(call.agent))
-        spent = account.of(whose.budget.per, self.now_ms)
+        beside = (call for call in self._at_work if whose.scope in (*scopes(call.agent), of_request(call.request)))
+        reserved = together(call.attempt.bound for call in beside if call.attempt)
+        spent = account.of(whose.budget.per, self.now_ms, self._offsets)
         taken = Spent("", spent.tokens + reserved.tokens, spent.cost_nano + reserved.cost_nano)
         return not exceeds(whose.budget, taken, bound)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.decider import Input, Send, Tick
 from mai.agents.errand_messages import Inquiry, Think, Thought, Usage
 from mai.agents.events import Event, Received, Sent
@@ -18,6 +19,8 @@ from mai.daemon.spending import scopes
 
 MAI = "acme/mai"
 START_MS = round(datetime(2026, 11, 30, 22, 0, tzinfo=UTC).timestamp() * 1000)
+REQUEST_MS = 10**12  # how long the one request lasts
+FREE, FREE_DAY = RequestLimits(), DayLimits()
 MOST_TURNS = 20_000
 Row = tuple[str, str]
 
@@ -28,6 +31,8 @@ def organisation(
     per_minute: int = 1000,
     budgets: tuple[Budget, Budget, Budget] = (Budget(), Budget(), Budget()),
     queue: int = 1000,
+    request: RequestLimits = FREE,
+    day: DayLimits = FREE_DAY,
     **of_the_model: Any,
 ) -> Organisation:
     """Two departments with two agents each, whose model is asked at `main`, then at `backup`."""
@@ -36,10 +41,12 @@ def organisation(
     )
     model = Model(name="clever", chain=chain or (Target(provider="main", model="gpt"),), **of_the_model)
     agents = tuple(Agent(name=name, rank="operator", model="clever", budget=budgets[2]) for name in ("one", "two"))
-    departments = tuple(Department(name=name, charter="", agents=agents, budget=budgets[1]) for name in ("support", "sales"))
+    departments = tuple(
+        Department(name=name, charter="", agents=agents, budget=budgets[1], day=day) for name in ("support", "sales")
+    )
     models = Models(providers=providers, models=(model,), budget=budgets[0])
     whole = Organisation(name="x", clients=("acme",), departments=departments, models=models, digest="d")
-    return msgspec.structs.replace(whole, limits=msgspec.structs.replace(whole.limits, queue=queue))
+    return msgspec.structs.replace(whole, limits=msgspec.structs.replace(whole.limits, queue=queue, request=request))
 
 
 class World:
@@ -95,7 +102,7 @@ class World:
     ) -> str:
         """A question."""
         id_ = id_ or f"r/1.m{len(self.asked) + 1}"
-        body = Think(id_, "r", agent, inquiry.pop("model", "clever"), Inquiry(("a",), size, **inquiry))
+        body = Think(id_, "r", agent, inquiry.pop("model", "clever"), Inquiry(("a",), size, **inquiry), START_MS + REQUEST_MS)
         lseq, until_ms = self.decider.state.link(MAI).received + 1, self.now_ms + limit_ms
         received = Received(
             sender=MAI, lseq=lseq, id=id_, request="r", task="", organisation="d", deadline_ms=until_ms, head_seq=1, head="",
@@ -134,7 +141,7 @@ class World:
             if (one.provider, one.model) == (call.attempt.provider, call.attempt.model)
         )
         usage: Usage = spending.used(target, given, got)
-        for scope in scopes(call.agent):
+        for scope in (*scopes(call.agent), spending.of_request(call.request)):
             for per in spending.PERIODS:
                 name = spending.period(per, self.now_ms)
                 self.truth[scope, f"{per} {name}", "tokens"] += usage.tokens
@@ -201,13 +208,17 @@ class World:
             assert at_work[name] <= provider.running
             begun = [one.at_ms for one in self.begun if one.provider == name]
             assert sum(at > self.now_ms - 60_000 for at in begun) <= provider.per_minute
-        budgets = {"acme": self.organisation.models.budget}
+        limits, of = self.organisation.limits.request, spending.of_request("r")
+        budgets = [("acme", self.organisation.models.budget), (of, Budget(tokens=limits.tokens, money=limits.money, per="ever"))]
         for department in self.organisation.departments:
-            budgets[f"acme/{department.name}"] = department.budget
-            budgets.update({f"acme/{department.name}/{agent.name}": agent.budget for agent in department.agents})
-        for scope, budget in budgets.items():
+            day = Budget(tokens=department.day.tokens, money=department.day.money, per="day")
+            budgets += [(f"acme/{department.name}", department.budget), (f"acme/{department.name}", day)]
+            budgets += [(f"acme/{department.name}/{agent.name}", agent.budget) for agent in department.agents]
+        for scope, budget in budgets:
+            if scope == of and self.now_ms > START_MS + REQUEST_MS:
+                continue  # it is over, and its account may be closed
             held = spending.together(
-                call.attempt.bound for call in self.running() if call.attempt and scope in scopes(call.agent)
+                call.attempt.bound for call in self.running() if call.attempt and scope in (*scopes(call.agent), of)
             )
             key = f"{budget.per} {spending.period(budget.per, self.now_ms)}"
             booked = self.decider.account(scope).of(budget.per, self.now_ms)

@@ -67,7 +67,7 @@ class Node:
     def apply(self, event: Event) -> list[Input]:
         """Onto the journal, and into the state."""
         self.journal.append(event)
-        self.realm.law.look(self.name, event)
+        self.realm.law.look(self.name, event, self.realm.now_ms)
         return self.decider.evolve(event, len(self.journal))
 
     def _sent(self, send: Send) -> Sent:

@@ -20,6 +20,7 @@ from mai.agents.messages import Numbered, Result, Task
 from mai.agents.organisation import Contract, Department, Organisation
 from mai.agents.state import Work
 from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestEnded
+from tests.realm_budgets import Budgets
 from tests.realm_loops import Loops
 from tests.realm_organisations import secret
 from tests.test_table import ALLOWED
@@ -48,16 +49,16 @@ class Law:
         self._before: dict[str, tuple[str, str, str]] = {}
         self.inputs: dict[str, Fields] = {}  # of Mai's tasks
         self.given: dict[str, set[Any]] = {}  # request -> subjects that were spoken of
-        self.loops = Loops(organisation)
+        self.loops, self.budgets = Loops(organisation), Budgets(organisation, hostile)
 
     # -- each record
-    def look(self, process: str, event: Event) -> None:
+    def look(self, process: str, event: Event, now_ms: int = 0) -> None:
         """No secret of another in it; hops as the ranks allow; what Mai has open."""
         own = process.partition("/")[2]
         for name, number in self.secrets.items():
             if name != own and number in json.dumps(msgspec.to_builtins(event)) and not self._may_hold(process, event, name):
                 raise Violation(f"{process} has the secret of {name} in a {event.kind}: {event}")
-        if why := self.loops.look(process, event):
+        if why := self.loops.look(process, event) or self.budgets.look(process, event, now_ms):
             raise Violation(f"{process}: {why}: {event}")
         if isinstance(event, Hopped):
             ranks = {"mai": "mai", **{agent.name: agent.rank for agent in self.departments[own].agents}}

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from mai.agents import data_scope, department, guards, leaves, leaving, scopes, table
+import msgspec
+
+from mai.agents import allowance, data_scope, department, guards, leaves, leaving, scopes, table
 from mai.agents.events import MessageRefused, ReplyBreached
 from mai.agents.memory import MemoryRefused
 from mai.agents.organisation import Contract
 from mai.agents.scopes import Verdict
-from mai.daemon import client_memory, crossing, loops, returning, subjects
+from mai.daemon import client_memory, crossing, granting, loops, returning, subjects
 from tests.sim_mutation import Mutant, Put
 
 MUTANTS: dict[str, Mutant] = {}
@@ -174,3 +176,42 @@ def a_stop_leaves_no_record(put: Put) -> None:
 
 def _unsaid(found: list[Any]) -> list[Any]:
     return [one for one in found if not isinstance(one, guards.GuardStopped)]
+
+
+# -- budgets
+@mutant
+def days_have_no_end(put: Put) -> None:
+    """A department takes up whatever comes, however much it has had today."""
+    put(allowance, "admit", lambda department, body, until_ms, now_ms: allowance.Admitted(until_ms))
+
+
+@mutant
+def hops_are_not_counted(put: Put) -> None:
+    """What Mai has granted is used twice as often."""
+    put(allowance, "hop", lambda *given: None)
+
+
+@mutant
+def each_department_has_the_whole(put: Put) -> None:
+    """Mai grants each department all of the request's budget."""
+    left = granting.left
+    put(granting, "left", lambda mai, request: left(mai, "nobody's"))
+
+
+@mutant
+def what_is_used_is_given_back(put: Put) -> None:
+    """A result says nothing of what was used."""
+    returned = granting._returned
+    put(granting, "_returned", lambda *given: [msgspec.structs.replace(one, used=granting.NOTHING) for one in returned(*given)])
+
+
+@mutant
+def asks_are_not_counted(put: Put) -> None:
+    """A request may ask for as many contracts as it will."""
+    put(granting, "asks", lambda *given: None)
+
+
+@mutant
+def time_is_not_reserved(put: Put) -> None:
+    """What open tasks may still take is not looked at."""
+    put(allowance, "reserved_ms", lambda state: 0)

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from mai.agents.body import Fields
+from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.guard_scope import Guards
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import ClientMemory, MemoryScope
@@ -35,7 +36,23 @@ def organisation(chance: Random) -> Organisation:
     guards = Guards(same=chance.randrange(2, 4), returns=chance.randrange(2, 5), repeats=chance.randrange(2, 4))
     return Organisation(
         name="Realm", clients=("acme",), digest="0123456789abcdef", departments=departments, guards=guards,
-        limits=Limits(hops=12, queue=40),
+        limits=Limits(hops=12, queue=40, request=_request(chance)),
+    )  # fmt: skip
+
+
+def _request(chance: Random) -> RequestLimits:
+    """A third of them let a request do little."""
+    if chance.random() < 0.85:
+        return RequestLimits()
+    return RequestLimits(hops=chance.choice([0, 3, 6, 20]), asks=chance.choice([0, 1, 3]))
+
+
+def _day(chance: Random) -> DayLimits:
+    """Some departments may do little in a day."""
+    if chance.random() < 0.9:
+        return DayLimits()
+    return DayLimits(
+        tasks=chance.choice([0, 2, 5]), hops=chance.choice([0, 5, 12]), seconds=chance.choice([0, 15, 40, 100])
     )  # fmt: skip
 
 
@@ -56,6 +73,7 @@ def _department(chance: Random, name: str, names: tuple[str, ...]) -> Department
     told = any(one.subject for one in contracts)
     return Department(
         name=name, charter=name, agents=agents, contracts=contracts, shows=chance.choice(shows), memory=_memory(chance),
+        day=_day(chance),
         leaves=leaves if told else Leaves(withheld=leaves.withheld, text=leaves.text, fields=leaves.fields),
     )  # fmt: skip
 

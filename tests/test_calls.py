@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mai.agents.breaker import FAILURES, FIRST_MS
+from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.errand_messages import Thought
 from mai.agents.models import Budget, Target
 from mai.daemon.calling import BudgetNearlySpent, Over, TargetLeft
@@ -316,6 +317,31 @@ def test_a_call_waits_for_what_others_have_reserved() -> None:
     assert [call.id for call in w.running()] == [small]
 
 
+def test_a_request_has_a_budget_over_all_departments() -> None:
+    """Whoever asks for it: beyond its tokens the call is refused, and a new life of the process knows what was spent."""
+    w = world(GPT, request=RequestLimits(tokens=3000), output_tokens=100)
+    w.ask(agent="acme/support/one")
+    w.answer(only(w), 1500, 100)
+    w.crash()
+    id_ = w.ask(agent="acme/sales/two", size=1000)
+    said = thought(w, id_)
+    assert said.state == "refused"
+    assert "the budget of the request r is 3000 tokens in all: 1600 are spent" in said.reason
+
+
+def test_a_department_has_a_budget_for_the_day_beside_that_for_the_month() -> None:
+    """The narrower of the two counts, and the day's is new on the next."""
+    w = world(GPT, day=DayLimits(tokens=2500), budgets=(NO_BUDGET, Budget(tokens=10**6), NO_BUDGET), output_tokens=100)
+    w.ask()
+    w.answer(only(w), 1100, 100)
+    id_ = w.ask(size=1000)
+    assert "the budget of the department acme/support is 2500 tokens of this day: 1200 are spent" in thought(w, id_).reason
+    w.wait(86_400_000)
+    id_ = w.ask()
+    w.answer(only(w), 10, 10)
+    assert thought(w, id_).state == "answered"
+
+
 def test_money() -> None:
     """A budget of money is a hard stop too."""
     w = world(GPT, budgets=(NO_BUDGET, NO_BUDGET, Budget(money=0.002)), output_tokens=100)
@@ -382,14 +408,36 @@ class Calls(RuleBasedStateMachine):
         per_minute=st.sampled_from([2, 10, 1000]),
         two=st.booleans(),
         queue=st.sampled_from([3, 1000]),
+        of_request=st.sampled_from([0, 0, 20_000]),
+        of_day=st.sampled_from([0, 0, 9000]),
     )
-    def begin(self, *, tokens: int, money: float, level: int, running: int, per_minute: int, two: bool, queue: int) -> None:
+    def begin(
+        self,
+        *,
+        tokens: int,
+        money: float,
+        level: int,
+        running: int,
+        per_minute: int,
+        two: bool,
+        queue: int,
+        of_request: int,
+        of_day: int,
+    ) -> None:
         """An organisation with some limits."""
         budgets = [NO_BUDGET, Budget(tokens=60_000, per="day"), NO_BUDGET]
         budgets[level] = Budget(tokens=tokens, money=money, per="hour")
         chain = (GPT, SMALL) if two else (GPT,)
         self.world = world(
-            *chain, running=running, per_minute=per_minute, budgets=tuple(budgets), attempts=3, output_tokens=200, queue=queue
+            *chain,
+            running=running,
+            per_minute=per_minute,
+            budgets=tuple(budgets),
+            attempts=3,
+            output_tokens=200,
+            queue=queue,
+            request=RequestLimits(tokens=of_request),
+            day=DayLimits(tokens=of_day),
         )
 
     @rule(agent=st.sampled_from(AGENTS), size=st.integers(1, 3000), limit_ms=st.sampled_from([500, 30_000, 60_000]))
