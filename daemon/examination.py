@@ -14,6 +14,7 @@ import msgspec
 
 from mai.agents.events import Event, ProcessStarted, Sent
 from mai.daemon.invariant_budgets import Budgeted
+from mai.daemon.invariant_approvals import Pleas, Votes
 from mai.daemon.invariant_effects import Effects
 from mai.daemon.invariant_guards import Guarded
 from mai.daemon.invariant_holds import Holds
@@ -33,10 +34,10 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai, Guarded, Budgeted, Voices),
+    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai, Guarded, Budgeted, Voices, Votes),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside, Guarded, Budgeted),  # a department
+    "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside, Guarded, Budgeted, Pleas),  # a department
 }
 
 
