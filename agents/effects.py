@@ -159,9 +159,10 @@ def touch(state: State, task: str) -> None:
 
 def intent(work: Work, n: int, effect: str, given: Fields, now_ms: int, *, approval: Approving | None = None) -> EffectIntent:
     """What is on the disk before the tool is called; the key is the same for each call of one step."""
+    given_by = approval.id if approval and approval.at in ("approved", "used") else ""
     return EffectIntent(
         request=work.request, task=work.task, agent=work.agent, n=n, key=key_of(work, n),
-        tool=given["tool"], effect=effect, given=given, at_ms=now_ms, approval=approval.id if approval and approval.at in ("approved", "used") else "",
+        tool=given["tool"], effect=effect, given=given, at_ms=now_ms, approval=given_by,
     )  # fmt: skip
 
 

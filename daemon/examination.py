@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from mai.agents.events import Event, ProcessStarted, Sent
-from mai.daemon.invariant_budgets import Budgeted
 from mai.daemon.invariant_approvals import Pleas, Votes
+from mai.daemon.invariant_budgets import Budgeted
 from mai.daemon.invariant_effects import Effects
 from mai.daemon.invariant_guards import Guarded
 from mai.daemon.invariant_holds import Holds

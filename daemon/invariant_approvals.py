@@ -1,4 +1,4 @@
-"""Approvals: what a policy wants approved is done with one alone, given for just that call by whom it may be, and used once. Pure.
+"""Approvals: what a policy wants approved is done with one alone, given for that call by whom it may be, and used once. Pure.
 
 department   asked → referred* → decided, once | over          decided (approved) → used, once → the effect's intent
 Mai          raised → voted … the last word and its message | closed
@@ -89,8 +89,8 @@ class Pleas(Invariant):
         assert isinstance(event, Ended)
         self.judged.pop(event.task, None)
         for ident in self.of_task.pop(event.task, ()):
-            if (one := self.asked.pop(ident)).at in STILL:
-                self.found(seq, f"record {seq} ends {event.task}, and its approval {ident[:16]} is not over", one.seq)
+            if (left := self.asked.pop(ident)).at in STILL:
+                self.found(seq, f"record {seq} ends {event.task}, and its approval {ident[:16]} is not over", left.seq)
         ident = self.boards.pop(event.task, "")
         if ident and (one := self.asked.get(ident)) and one.at == "board":
             self.dues.owe(("board", ident), seq, f"the board has said what it says of {ident[:16]}, and nothing follows")
