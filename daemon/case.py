@@ -41,6 +41,7 @@ class Rules(msgspec.Struct, frozen=True):
     early_deaths: int = 5  # in a row before READY
     deaths: int = 30  # within …
     period_s: float = 60.0
+    patience: float = 6.0  # times the limit may be silent who only lacks a processor
     put_off_s: float = 0.5  # when the supervisor does not answer
     memory_bytes: int = 0  # resident, with its children; 0: no bound, as for the next two
     descriptors: int = 0
@@ -48,6 +49,16 @@ class Rules(msgspec.Struct, frozen=True):
     cpu_s: float = 10.0  # over which these are counted
     stuck_s: float = 0.0  # with work and without progress for longer: stuck
     sleep_s: float = 0.0  # without work for so long: it may sleep; 0: it may not
+
+
+class Lack(NamedTuple):
+    """What a silent process did with the time, as far as the kernel tells; see lack.py."""
+
+    waited_s: float = 0.0  # for a processor
+    ran_s: float = 0.0
+
+
+NO_LACK = Lack()
 
 
 class Moment(NamedTuple):
@@ -58,6 +69,7 @@ class Moment(NamedTuple):
     gate: bool = True  # what it depends on is ready
     rules: Rules = Rules()
     turn: bool = True  # one more may start now, and it is the next one; see starts.py
+    lack: Lack = NO_LACK
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -77,6 +89,8 @@ class Case(msgspec.Struct, frozen=True):
     asleep: bool = False  # stopped, or being stopped, until the next message for it; it is wanted all the same
     why: str = ""  # it is in this state, if that needs a reason
     warned: tuple[str, ...] = ()  # of what there was a word of warning: memory, descriptors, cpu, stuck
+    spared_s: float = 0.0  # it lacked a processor: its silence is judged again then
+    starved_s: float = float("-inf")  # when that was last put on record
 
 
 # -- events
@@ -150,7 +164,7 @@ Event = Tick | Spawned | Unspawned | Beat | Ended | Start | Stop | Restart | Res
 
 
 class Note(NamedTuple):
-    """For the record: `what` is death, hung, near, stuck, bloated, failed or external (by supervisorctl)."""
+    """For the record: `what` is death, hung, starved, near, stuck, bloated, failed or external (by supervisorctl)."""
 
     what: str
     text: str
@@ -172,9 +186,17 @@ def due_s(case: Case, rules: Rules) -> float:
             return case.retry_s
         case "aborted":
             return case.since_s + rules.abort_s
-        case "starting":
-            return case.since_s + rules.start_s
-        case "replaying" | "ready" | "draining":
-            return case.heard_s + rules.heartbeat_s
+        case "starting" | "replaying" | "ready" | "draining":
+            return max(silent_since_s(case) + limit_s(case, rules), case.spared_s)
         case _:
             return float("inf")
+
+
+def silent_since_s(case: Case) -> float:
+    """Its last word; before the first one, its start."""
+    return case.since_s if case.state == "starting" else case.heard_s
+
+
+def limit_s(case: Case, rules: Rules) -> float:
+    """For how long it may be silent."""
+    return rules.start_s if case.state == "starting" else rules.heartbeat_s

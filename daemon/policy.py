@@ -35,8 +35,12 @@ from mai.daemon.case import (
     Verdict,
     Wake,
     due_s,
+    limit_s,
+    silent_since_s,
 )
 from mai.daemon.weighing import weigh
+
+SPARED_S = 0.5  # until the silence of who lacks a processor is judged again
 
 Cell = Callable[[Case, Event, Moment], Verdict]
 
@@ -152,7 +156,9 @@ def begin(case: Case, event: Event, moment: Moment) -> Verdict:
     if case.pid == event.pid:
         return Verdict(case)
     known = event.age_s < moment.rules.start_s  # an older one should have spoken long ago: the shorter limit holds
-    begun = to(case, "starting" if known else "replaying", moment, pid=event.pid, wanted=True, ready_s=0.0, warned=())
+    begun = to(
+        case, "starting" if known else "replaying", moment, pid=event.pid, wanted=True, ready_s=0.0, warned=(), spared_s=0.0
+    )
     begun = msgspec.structs.replace(
         begun, since_s=moment.now_s - event.age_s if known else moment.now_s, heard_s=moment.now_s,
         begun_s=moment.now_s - event.age_s,
@@ -173,12 +179,30 @@ def hear(case: Case, event: Event, moment: Moment) -> Verdict:
 
 
 def listen(case: Case, event: Event, moment: Moment) -> Verdict:
-    """Nobody may be silent for longer than the limit of its state: first SIGABRT, which leaves a traceback."""
+    """Nobody may be silent for longer than the limit of its state: SIGABRT, which leaves a traceback. Who only lacks a processor
+    is given time: to end it, and start it again, would take even more of what there is too little of.
+    """
     if not case.pid or moment.now_s <= due_s(case, moment.rules):
         return Verdict(case)
-    silent_s = moment.now_s - (case.since_s if case.state == "starting" else case.heard_s)
+    silent_s = moment.now_s - silent_since_s(case)
     text = f"process {case.pid} was silent for {silent_s:.1f} s while {case.state}"
+    if is_starved(silent_s, limit_s(case, moment.rules), moment):
+        return _spare(case, moment, f"{text}, and waited for a processor for {moment.lack.waited_s:.1f} s of that")
     return Verdict(to(case, "aborted", moment, why="hung"), ("abort",), (Note("hung", text),))
+
+
+def is_starved(silent_s: float, most_s: float, moment: Moment) -> bool:
+    """Did it wait for a processor for most of its silence? Who has had one for a fifth of what it may be silent is at something
+    else than it should: on a busy machine it waits as well.
+    """
+    waited_s, ran_s = moment.lack
+    return waited_s >= silent_s / 2 and ran_s < most_s / 5 and silent_s < most_s * moment.rules.patience
+
+
+def _spare(case: Case, moment: Moment, text: str) -> Verdict:
+    known = moment.now_s < case.starved_s + moment.rules.period_s
+    spared = msgspec.structs.replace(case, spared_s=moment.now_s + SPARED_S, starved_s=case.starved_s if known else moment.now_s)
+    return Verdict(spared, (), () if known else (Note("starved", text),))
 
 
 def weighed(case: Case, event: Event, moment: Moment) -> Verdict:

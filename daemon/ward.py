@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from mai.daemon.case import PHASES, SHOWN, Case, Measured, Phase, Rules
+from mai.daemon.case import NO_LACK, PHASES, SHOWN, Case, Lack, Measured, Phase, Rules, limit_s, silent_since_s
 from mai.daemon.gauge import Gauge
+from mai.daemon.lack import Share
 from mai.daemon.notices import Notice
 
 TAIL_BYTES = 8192
+LATE = 0.3  # of the limit: from then on it is looked at closely
 WORDS = 300  # of a last line that are kept
 
 
@@ -46,6 +48,7 @@ class Ward:
         self.spawns = 0
         self.beats = 0  # heard, in all its lives
         self.spawned_s = 0.0
+        self._share: Share | None = None  # of the processors, while it is silent
         self._printed = 0  # bytes in its log before this life
 
     def spawned(self, now_s: float, age_s: float = 0.0) -> None:
@@ -74,6 +77,15 @@ class Ward:
         idle_s = time.time() - self.word.progress_ms / 1000 if self.word and self.word.queue and self.word.progress_ms else 0.0
         files = self.word.files if self.word else 0
         return self.gauge.look(self.case.pid, self.rules, min(idle_s, now_s - self.spawned_s), now_s, files)
+
+    def lack(self, now_s: float) -> Lack:
+        """What it did with the time, if it has been silent for longer than it should."""
+        if not self.case.pid or now_s < silent_since_s(self.case) + limit_s(self.case, self.rules) * LATE:
+            self._share = None
+            return NO_LACK
+        if self._share is None or self._share.pid != self.case.pid:
+            self._share = Share(self.case.pid, now_s)
+        return self._share.look(now_s)
 
     def last_words(self) -> str:
         """The last line that it printed in this life; hints are skipped."""

@@ -20,7 +20,7 @@ from mai.agents.organisation import Organisation
 from mai.daemon import allotment
 from mai.daemon.adopting import decided
 from mai.daemon.book import Book
-from mai.daemon.case import Beat, Case, Ended, Event, Moment, Restart, Spawned, Stop, Tick, due_s
+from mai.daemon.case import NO_LACK, Beat, Case, Ended, Event, Moment, Restart, Spawned, Stop, Tick, due_s
 from mai.daemon.control import Control
 from mai.daemon.deaths import Deaths
 from mai.daemon.draining import AT_REST, Drains
@@ -243,7 +243,8 @@ class Watchdog:
         """Decide, put it on record, act. `by`: who has ordered it, if it is an order; `turn`: it may start in this moment."""
         before = ward.case
         gate = not self.halting and self.wards.gate(ward)
-        ward.case, actions, notes = decide(before, event, Moment(now_s, random.random(), gate, ward.rules, turn))
+        lack = ward.lack(now_s) if isinstance(event, Tick) else NO_LACK
+        ward.case, actions, notes = decide(before, event, Moment(now_s, random.random(), gate, ward.rules, turn, lack))
         dead = any(note.what == "death" for note in notes)
         more = {"file": self.deaths.begin(ward, before, event, now_s)} if dead and isinstance(event, Ended) else {}
         for note in notes:

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from mai.daemon.case import (
     ALIVE,
+    NO_LACK,
     STATES,
     Beat,
     Case,
     Ended,
     Event,
     Idle,
+    Lack,
     Measured,
     Moment,
     Reset,
@@ -36,9 +38,9 @@ RULES = Rules(sleep_s=60.0)
 T = 1000.0  # the clock of these tests
 
 
-def at(now_s: float = T, *, gate: bool = True, chance: float = 0.0, turn: bool = True) -> Moment:
+def at(now_s: float = T, *, gate: bool = True, chance: float = 0.0, turn: bool = True, lack: Lack = NO_LACK) -> Moment:
     """A moment."""
-    return Moment(now_s, chance, gate, RULES, turn)
+    return Moment(now_s, chance, gate, RULES, turn, lack)
 
 
 def running(state: State = "ready", **changes: object) -> Case:
@@ -169,6 +171,69 @@ def test_silence_is_answered_with_abort_then_kill(state: State) -> None:
     assert decide(aborted, Tick(), at(limit_s + 0.5)).actions == ()
     assert decide(aborted, Tick(), at(limit_s + 0.01 + RULES.abort_s)).actions == ("kill",)
     assert decide(aborted, crash(), at(limit_s + 1.1)).actions == ("spawn",)
+
+
+@pytest.mark.parametrize(
+    ("lack", "what"),
+    [
+        (NO_LACK, "hung"),  # it sleeps, is stopped, or the kernel does not tell
+        (Lack(0.0, 5.0), "hung"),  # a loop without end
+        (Lack(2.0, 3.0), "hung"),  # the same with something else on the machine
+        (Lack(3.9, 1.1), "hung"),  # with three others on its processor
+        (Lack(2.4, 0.0), "hung"),  # it waited, and then it did not
+        (Lack(2.6, 0.0), "starved"),
+        (Lack(4.9, 0.1), "starved"),
+        (Lack(4.0, 0.9), "starved"),
+    ],
+)
+@pytest.mark.parametrize("state", ["replaying", "ready", "draining"])
+def test_who_only_lacks_a_processor_is_not_aborted(lack: Lack, what: str, state: State) -> None:
+    """Silent a moment beyond its limit: what it did with the time decides, and it is on record in either case."""
+    case = running(state, heard_s=T)
+    verdict = decide(case, Tick(), at(T + RULES.heartbeat_s + 0.01, lack=lack))
+    assert [note.what for note in verdict.notes] == [what]
+    assert verdict.actions == (("abort",) if what == "hung" else ())
+    assert verdict.case.state == ("aborted" if what == "hung" else state)
+
+
+def silent(lack: Lack, heard_s: float = T) -> tuple[float, list[str]]:
+    """After how long a silent process that does this with each five seconds is aborted, and what was put on record."""
+    case, now_s, said = running(heard_s=heard_s), heard_s, list[str]()
+    while case.state == "ready":
+        now_s = max(now_s + 0.1, due_s(case, RULES))
+        share = (now_s - heard_s) / RULES.heartbeat_s
+        case, _, notes = decide(case, Tick(), at(now_s, lack=Lack(lack.waited_s * share, lack.ran_s * share)))
+        said += [note.what for note in notes]
+    return now_s - heard_s, said
+
+
+def test_patience_with_who_lacks_a_processor_has_an_end() -> None:
+    """Some times the limit; earlier if it has had a fifth of its limit by then, which is enough for a heartbeat."""
+    after_s, said = silent(Lack(5.0, 0.0))
+    assert RULES.patience * RULES.heartbeat_s <= after_s <= RULES.patience * RULES.heartbeat_s + 1 and said == ["starved", "hung"]
+    after_s, said = silent(Lack(4.75, 0.25))
+    assert 20.0 <= after_s <= 21.0 and said == ["starved", "hung"]
+    assert silent(NO_LACK)[0] <= RULES.heartbeat_s + 0.11
+
+
+def test_a_word_ends_it_and_it_is_on_record_once_in_a_while() -> None:
+    """A machine that is too busy for long does not fill the journal, and the next silence is measured anew."""
+    case, said = running(heard_s=T), []
+    for second in range(0, 120, 6):
+        case, actions, notes = decide(case, Tick(), at(T + second + 5.5, lack=Lack(5.0, 0.1)))
+        assert not actions
+        said += [note.what for note in notes]
+        case = decide(case, Beat("ready"), at(T + second + 6)).case
+    assert said == ["starved", "starved"]
+    assert decide(case, Tick(), at(T + 120 + 5.5)).actions == ("abort",)
+
+
+def test_a_start_may_lack_a_processor_too() -> None:
+    """The limit of a start is as patient as that of a heartbeat."""
+    case = running("starting", since_s=T, ready_s=0.0)
+    late = at(T + RULES.start_s + 0.01, lack=Lack(RULES.start_s * 0.9, 1.0))
+    assert decide(case, Tick(), late).actions == ()
+    assert decide(case, Tick(), late._replace(lack=NO_LACK)).actions == ("abort",)
 
 
 BOUNDS = Rules(memory_bytes=1000, descriptors=10, cpu_cores=2.0, stuck_s=30.0)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +160,39 @@ def test_a_stopped_process_is_found_within_its_limit_and_a_tick(tmp_path: Path) 
         until(lambda: daemon.pids().get("acme/finance", [pid]) != [pid], "a new life")
         until(daemon.ready, "ready")
         assert [one["process"] for one in incidents(daemon, "death")] == ["acme/finance"]
+
+
+def burning(processor: int) -> subprocess.Popen[bytes]:
+    """A loop without end on one processor."""
+    code = f"import os\nos.sched_setaffinity(0, {{{processor}}})\nwhile True: pass"
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def test_who_lacks_a_processor_is_not_taken_for_hung(tmp_path: Path) -> None:
+    """Behind loops that leave it next to nothing it is silent beyond its limit: that is on record, it lives on, and answers."""
+    daemon = Daemon(tmp_path)
+    supervisor = daemon.supervisor()  # in our session: whether processors are shared by session depends on the kernel
+    loops: list[subprocess.Popen[bytes]] = []
+    try:
+        until(daemon.ready, "ready")
+        (pid,), processor = daemon.pids()["acme/finance"], min(os.sched_getaffinity(0))
+        loops += [burning(processor) for _ in range(12)]
+        for thread in map(int, os.listdir(f"/proc/{pid}/task")):
+            os.sched_setaffinity(thread, {processor})
+            os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+        (starved,) = until(lambda: incidents(daemon, "starved", "hung"), "it is seen")
+        assert (starved["process"], starved["what"]) == ("acme/finance", "starved"), starved
+        for loop in loops:
+            loop.kill()
+        until(daemon.ready, "well")
+        assert daemon.ask("Refund order 7", "r1")["state"] == "answered"
+        assert daemon.pids()["acme/finance"] == [pid] and not incidents(daemon, "hung", "death")
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+        daemon.mai("down")
+        supervisor.wait()
 
 
 def test_a_crash_every_1_5_s_is_given_up_within_its_intensity(tmp_path: Path) -> None:
