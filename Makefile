@@ -9,6 +9,10 @@ KILLS   ?= 1000
 SEED    ?= 1
 # What `make install` installs besides: EXTRAS=models,mcp
 EXTRAS  ?=
+# How many tests run at a time: they wait as much as they compute, so more than there are cores
+JOBS    ?= 4
+# Not empty: `make test` plays its campaigns to their end
+LONG    ?=
 # How many worlds `make simulate` plays, from which seed on.
 SEEDS   ?= 2000
 FIRST   ?= 0
@@ -65,8 +69,8 @@ $(STAMP): $(THINK)
 	@$(PIP) --editable '.[test,lint]'
 	@touch $@
 
-test: $(STAMP)  ## run the tests; ARGS='-k word' are passed on
-	@$(RUN) -m pytest -q -n 2 $(ARGS)
+test: $(STAMP)  ## run the tests; ARGS='-k word' are passed on, LONG=1 plays their campaigns to the end
+	@LONG='$(LONG)' $(RUN) -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(STAMP)  ## check types, rules and format
 	@mkdir -p $(VENV)/lint && ln -sfn ../.. $(VENV)/lint/mai

@@ -12,7 +12,7 @@ import pytest
 
 from mai.daemon.scripted import running
 from tests.small import ORGANISATION, Daemon, until
-from tests.test_watching import bounded, incidents
+from tests.test_watching import awaited, bounded, incidents
 
 FINANCE = "acme/finance"
 PAGE = 'cat >> "$(dirname "$0")/pages"; echo >> "$(dirname "$0")/pages"\n'
@@ -112,7 +112,7 @@ def test_a_bound_is_raised(tmp_path: Path) -> None:
         until(daemon.ready, "ready again")
         deaths = len(incidents(daemon, "bloated"))
         assert daemon.ask("leak 110", "r3")["state"] == "answered"
-        until(lambda: incidents(daemon, "near"), "it is near its new bound, and lives")
+        awaited(daemon, "near")  # its new bound, and lives
         assert len(incidents(daemon, "bloated")) == deaths
 
 

@@ -1,4 +1,4 @@
-"""`kill -9` of any one process, twenty times, during a stream of requests: each is answered, once, and paid once.
+"""`kill -9` of any one process, again and again, during a stream of requests: each is answered, once, and paid once.
 
 Four clients ask without a pause, each request under its own id; a seeded hand kills the same process again and again, now
 as soon as its successor is there, now when some answers have come. What is counted stands in the journals and in the
@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from mai.sandbox.errors import MaiError, NotRunning
+from tests.rounds import rounds
 from tests.small import PATIENCE_S, PROCESSES, Daemon, until
 
-KILLS = 20
+KILLS = rounds(10, 20)
 ASKERS = 4
 BURST = 4  # kills in a row before the process may settle: policy.py lets those wait who die too fast
 SETTLED_S = 2.0  # old enough that the next death is a new story, policy.py and duties.py
@@ -114,7 +115,7 @@ def check(daemon: Daemon, stream: Stream) -> None:
 
 @pytest.mark.parametrize("victim", ["acme/support", "acme/mai", "watchdog"])
 def test_a_process_that_is_killed_costs_no_answer(daemon: Daemon, victim: str) -> None:
-    """A department, Mai, the watchdog: twenty deaths, every request answered once, one process of each name at the end."""
+    """A department, Mai, the watchdog: ten deaths or twenty, every request answered once, one process of each name at the end."""
     chance = random.Random(victim)
     supervisor = daemon.supervisor()
     until(daemon.ready, "everything")

@@ -1,6 +1,7 @@
 """Ledgers that were deleted, exchanged, or put back from an older copy, under a real daemon: named, given up, healed."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,18 +13,32 @@ from tests.small import Daemon, until
 MAI, SUPPORT, FINANCE, WATCHDOG = "acme/mai", "acme/support", "acme/finance", "watchdog"
 
 
-@pytest.fixture
-def daemon(state: Path) -> Iterator[Daemon]:
+@pytest.fixture(scope="module")
+def worked(module_state: Path) -> Daemon:
     """One that has worked twice, and is down; what its ledgers were after the first time lies beside them."""
-    made = Daemon(state)
+    made = Daemon(module_state)
     for order in (1, 2):
         made.up()
         assert made.ask(f"refund order {order}", f"r{order}")["state"] == "answered"
         made.down()
         for process in (MAI, SUPPORT, FINANCE, WATCHDOG):
             shutil.copy(made.place.ledger(process), made.place.home(process) / f"copy{order}")
-    yield made
-    made.mai("down")
+    copied(made.place.state, module_state / "kept")
+    return made
+
+
+@pytest.fixture
+def daemon(worked: Daemon) -> Iterator[Daemon]:
+    """The same again, whatever was done to it."""
+    shutil.rmtree(worked.place.state)
+    copied(worked.place.state.parent / "kept", worked.place.state)
+    yield worked
+    worked.mai("down")
+
+
+def copied(source: Path, target: Path) -> None:
+    """All of it, with its owners and times."""
+    subprocess.run(["cp", "-a", source, target], check=True)
 
 
 def deleted(daemon: Daemon, process: str) -> None:

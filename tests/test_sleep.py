@@ -16,6 +16,7 @@ import pytest
 from mai.daemon.asking import ask
 from mai.daemon.door import Door
 from mai.daemon.verify import verify
+from tests.rounds import rounds
 from tests.small import ORGANISATION, PROCESSES, Daemon, until
 
 SLEEP_S = 0.5
@@ -179,7 +180,7 @@ def test_sleep_outlives_the_watchdog_and_the_daemon(daemon: Daemon) -> None:
 def test_deaths_while_falling_asleep_and_waking_lose_nothing(daemon: Daemon) -> None:
     """Watchdog, Mai and departments die at any moment of it, again and again: each request is answered once, none is refused."""
     wanted: list[int] = []
-    for number in range(16):
+    for number in range(rounds(8, 24)):
         end_s = time.monotonic() + (number % 8) * 0.35
         victims = ("watchdog", "acme/mai", "acme/support", "acme/finance")
         wanted.append(number)

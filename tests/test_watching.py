@@ -25,7 +25,7 @@ held = []
 
 
 def grow(files, mib):
-    held.append(bytearray(os.urandom(1 << 20) * mib))
+    held.append(os.urandom(1 << 20) * mib)  # one copy: none is twice there for a moment
     return 1
 
 
@@ -100,6 +100,12 @@ def incidents(daemon: Daemon, *what: str) -> list[dict[str, Any]]:
     return [one for one in map(json.loads, ran.stdout.splitlines()) if one["what"] in what]
 
 
+def awaited(daemon: Daemon, what: str) -> list[dict[str, Any]]:
+    """The same, as soon as there is one on record."""
+    until(lambda: [body for _, body in daemon.journal("watchdog", "incident") if body["what"] == what], f"an incident: {what}")
+    return incidents(daemon, what)
+
+
 @pytest.mark.parametrize(
     ("bounds", "some", "more", "word"),
     [
@@ -114,12 +120,12 @@ def test_who_takes_too_much_is_warned_then_ended(tmp_path: Path, bounds: str, so
         before = daemon.pids()
         if some:
             assert daemon.ask(some, "r1")["state"] == "answered"
-            (near,) = until(lambda: incidents(daemon, "near"), "the warning")
+            (near,) = awaited(daemon, "near")
             assert word in near["text"] and daemon.pids() == before
             assert "nearly all" in daemon.mai("status").stdout
         told = daemon.ask(more, "r2")
         assert told["state"] == "answered", told
-        (bloated,) = until(lambda: incidents(daemon, "bloated"), "it is ended")
+        (bloated,) = awaited(daemon, "bloated")
         assert word in bloated["text"]
         until(lambda: daemon.pids().get("acme/taking", before["acme/taking"]) != before["acme/taking"], "a new life")
         until(daemon.ready, "ready")
@@ -141,7 +147,7 @@ def test_waiting_work_without_progress_is_an_incident(tmp_path: Path) -> None:
             daemon.command("ask", "acme", "Open the gate", "--json"), stdout=-1, stderr=-1, env=environment()
         )
         before = daemon.pids()
-        (stuck,) = until(lambda: incidents(daemon, "stuck"), "it is seen")
+        (stuck,) = awaited(daemon, "stuck")
         assert stuck["process"] == "acme/support" and daemon.pids() == before
         assert "acme/support: has work, and makes no progress" in daemon.mai("status").stdout
         (daemon.place.home("acme/support") / "files" / "gate").write_text("sesame\n")
@@ -154,7 +160,7 @@ def test_a_stopped_process_is_found_within_its_limit_and_a_tick(tmp_path: Path) 
     with bounded(tmp_path, "stuck_s = 0") as daemon:
         (pid,) = daemon.pids()["acme/finance"]
         os.kill(pid, signal.SIGSTOP)
-        (hung,) = until(lambda: incidents(daemon, "hung"), "it is found")
+        (hung,) = awaited(daemon, "hung")
         silent_s = float(hung["text"].partition("silent for ")[2].split()[0])
         assert 5.0 <= silent_s <= 6.1, hung
         until(lambda: daemon.pids().get("acme/finance", [pid]) != [pid], "a new life")
