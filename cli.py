@@ -47,6 +47,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "doctor": "mai.daemon.doctor_commands",
     "drain": "mai.daemon.holding_commands",
     "effects": "mai.daemon.effects_commands",
+    "escalations": "mai.daemon.escalation_commands",
     "verify": "mai.daemon.verify_commands",
     "cancel": "mai.daemon.cancel_commands",
     "rebuild": "mai.daemon.rebuild_commands",

@@ -198,7 +198,7 @@ def fold(state: State, event: Event) -> None:
         case Hopped():
             if event.sender == "mai":
                 _day(state, tasks=1)
-            else:
+            elif not event.up:
                 _day(state, hops=1)
                 _use(state, event.parent, Amounts(hops=1))
         case ToolCounted():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mai.agents import approvals, standby
+from mai.agents import approvals, escalating, standby
 from mai.agents.decider import Send
 from mai.agents.events import Event, Hopped
 from mai.agents.plain import readable
@@ -34,10 +34,12 @@ def above(department: "DepartmentDecider", agent: str) -> str:
 
 def consider(department: "DepartmentDecider", work: Work, now_ms: int) -> list[Event | Send]:
     """What the agent of this work does first. Where its own code does it nothing happens here: the runner starts that."""
-    if department.coded(work.agent, work.contract):
+    if department.coded(work.agent, work.contract, work.plea):
         return []
     if work.approves:
         return department.end(work, approvals.by_rule(department, work))
+    if work.plea:
+        return escalating.consider(department, work, now_ms)
     if work.contract and not department.owns(work.contract):
         up = above(department, work.agent)
         return department.ask_mai(work, now_ms) if up == "mai" else department.hand(work, up, now_ms)
@@ -95,6 +97,8 @@ def with_backups(department: "DepartmentDecider", names: list[str]) -> list[str]
 
 def returned(department: "DepartmentDecider", work: Work, child: str, done: Done, now_ms: int) -> list[Event | Send]:
     """What a board or coordinator does with the result of what it handed on."""
+    if work.given_up or work.plea:
+        return escalating.returned(department, work, child, done, now_ms)
     if done.state == "answered":
         return department.end(work, signed(department, work, done))
     name = next(iter(successors(department, work, done)), "")
@@ -102,8 +106,8 @@ def returned(department: "DepartmentDecider", work: Work, child: str, done: Done
         return department.end(work, kept(work, done))
     if name:
         return taken_over(department, work, child, name, done=done, now_ms=now_ms)
-    if work.switched and done.state in ("failed", "expired", "escalated"):
-        return department.end(work, done) if work.agent == department.own.board.name else spent(department, work, child, done)
+    if work.agent != department.own.board.name and work.switched and done.state in ("failed", "expired", "escalated"):
+        return spent(department, work, child, done)
     return department.end(work, done)
 
 
@@ -119,9 +123,10 @@ def taken_over(
 
 def spent(department: "DepartmentDecider", work: Work, child: str, done: Done) -> list[Event | Send]:
     """The chain of those who could do it is used up: those above are told what became of each."""
-    said = "; ".join((*work.switched, f"{child}: {done.reason or done.state}"))
-    reason = readable(standby.USED_UP.format(said))
-    return standby.escalated(department, work, msgspec.structs.replace(done, state="escalated", reason=reason))
+    last = f"{child}: {done.reason or done.state}"
+    reason = readable(standby.USED_UP.format("; ".join((*work.switched, last))))
+    tried = escalating.tried(department, child, done)
+    return escalating.escalate(department, work, 0, reason, "fallback", tried=(tried,))
 
 
 def successors(department: "DepartmentDecider", work: Work, done: Done) -> list[str]:

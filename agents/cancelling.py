@@ -130,8 +130,10 @@ def stop(decider: "DepartmentDecider", body: Cancel) -> list[Event | Send]:
         CancelTaken(request=body.request, by=body.by, reason=body.reason, stopped=tuple(work.task for work in works))
     ]
     found += quarantine.dropped(decider, body.request, body.by)
+    found += [
+        TaskCancelled(request=work.request, task=work.task, agent=work.agent, by=body.by, reason=body.reason) for work in works
+    ]
     for work in works:
-        found.append(TaskCancelled(request=work.request, task=work.task, agent=work.agent, by=body.by, reason=body.reason))
         reason = said(body.by, body.reason)
         found += decider.end(work, Done("refused", "", {}, reason, decider.address(work.agent), ()))
     return found

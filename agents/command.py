@@ -11,11 +11,12 @@ We write a line {"task", "text", "contract", "input", "asker"}, with "correction
     {"call": "search", "text": "late payment", "limit": 10}                  -> {"value": [...], "more": false}
     {"call": "versions", "key": "k"}                                         -> {"value": [...], "more": false}
     {"call": "conclude", "subject": "s", "attribute": "a", "value": ...}     -> {"value": null}
+    {"call": "escalate", "reason": "why"}                                    -> {"value": {...}, "text": "...", "by": "..."}
     {"text": "...", "value": {...}}      the answer        {"refused": "why"}   or   {"escalate": "why"}
 
-A refused call is answered {"refused": "why"}. The program lives on for the next task; it has one at a time, and says
-nothing that it is not asked for. A line may name its `task`: one that names another than the present is a fault, and
-not taken for the present one's.
+A refused call is answered {"refused": "why"}. After its last word `escalate` the answer of those above is the task's. The
+program lives on for the next task; it has one at a time, and says nothing that it is not asked for. A line may name its `task`:
+one that names another than the present is a fault, and not taken for the present one's.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ from mai.agents.pipes import Pipe
 from mai.agents.plain import readable
 from mai.agents.program import Program, located
 
-CALLS = "ask, tool, recall, remember, forget, recall_all, search, versions, conclude"
+CALLS = "ask, tool, recall, remember, forget, recall_all, search, versions, conclude, escalate"
 
 MEMORY = {  # calls, and what each may be given
     "recall": ("key", "level", "version"),
@@ -121,7 +122,7 @@ class Programs:
             self._seeking.append(task)
         return False
 
-    async def work(self, agent: Agent, context: Context, given: Assignment) -> Answer:
+    async def work(self, agent: Agent, context: Context, given: Assignment) -> Answer | None:
         """The coroutine of a command agent's task."""
         await Seat(self, given.task)
         program = self._take(agent, given.task)
@@ -134,8 +135,11 @@ class Programs:
                     f"the command of {agent.name} spoke of the task {readable(str(meant), 80)!r}, which it has not", "failed"
                 )
             if "call" not in message:
-                program.free = bool(message.keys() & {"refused", "escalate"})  # what is no answer may not have been its last word
-                answer = await _answer(context, message)
+                if "escalate" in message:
+                    await self._escalate(context, message, given.task)
+                    return None
+                program.free = bool(message.keys() & {"refused"})  # what is no answer may not have been its last word
+                answer = _answer(message)
                 program.free = True
                 return answer
             self._asking.add(given.task)
@@ -146,6 +150,12 @@ class Programs:
                 program.write({"refused": refusal.reason})
             finally:
                 self._asking.discard(given.task)
+
+    async def _escalate(self, context: Context, message: dict[str, Any], task: str) -> None:
+        """Its last word: it has nothing more to do with the task, which ends with the answer of those above."""
+        self._busy[task].free = True
+        self.release(task)
+        await context.escalate(readable(str(message["escalate"])))
 
     def digest(self, agent: Agent) -> str:
         """Of a command: its words, and the files below the base that they name."""
@@ -222,11 +232,9 @@ def decode(agent: str, line: bytes) -> dict[str, Any]:
         raise Refusal(f"the command of {agent} wrote a line that is no JSON object: {shown!r}", "failed") from None
 
 
-async def _answer(context: Context, message: dict[str, Any]) -> Answer:
+def _answer(message: dict[str, Any]) -> Answer:
     if "refused" in message:
         raise Refusal(readable(str(message["refused"])))
-    if "escalate" in message:
-        await context.escalate(readable(str(message["escalate"])))
     if not message or message.keys() - {"text", "value"}:
         said = readable(", ".join(sorted(message)), 80) or "nothing"
         raise Refusal(f"the command answered with {said}; an answer has a text, a value or both", "failed")
@@ -253,6 +261,9 @@ async def _call(context: Context, message: dict[str, Any]) -> dict[str, Any]:
             confidence = message.get("confidence", 1.0)
             subject, attribute = message.get("subject", ""), message.get("attribute", "")
             await context.conclude(subject, attribute, message.get("value"), confidence=confidence, grounds=grounds)
+        case "escalate":
+            reply = await context.escalate(readable(str(message.get("reason", ""))))
+            return {"value": reply.value, "text": reply.text, "by": reply.by}
         case other:
             raise Refusal(f"there is no call {readable(str(other), 40)!r}; the calls are {CALLS}")
     return {"value": None}

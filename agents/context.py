@@ -21,8 +21,10 @@ import msgspec
 from mai.agents import allowance, differing, judging, leaving
 from mai.agents.body import Fields
 from mai.agents.bounded import lets_in
+from mai.agents.escalating import REASON_CHARS
+from mai.agents.escalation_messages import Try
 from mai.agents.events import Claimed, Stepped
-from mai.agents.given import Divergence, Escalation, Refusal, a_name, a_share, a_text
+from mai.agents.given import Divergence, Escalation, Refusal, Told, Unheard, a_name, a_share, a_text
 from mai.agents.inputs import Call
 from mai.agents.memory_calls import Memories, MemoryCalls, memories
 from mai.agents.plain import NotPlain, plain, readable
@@ -61,6 +63,8 @@ class Assignment(msgspec.Struct, frozen=True):
     input: Fields
     deadline_ms: int
     correction: str = ""  # why the reply to it came back, and what would be allowed; its code has a second turn
+    escalated: str = ""  # somebody gave it up: why
+    tried: tuple[Try, ...] = ()  # what was tried before, oldest first
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -100,6 +104,7 @@ class Context(MemoryCalls):
         self._codes = work.code, code
         self._n = 0
         self.diverged = ""  # why this task cannot go on
+        self.unheard = 0  # the step whose answer from above was not looked at
         self.due: deque[Callable[[], None]] = deque()  # steps whose number is taken and which have not begun
         self.tools = ToolSteps(runner, work)
 
@@ -183,9 +188,17 @@ class Context(MemoryCalls):
             raise first
         return answers
 
-    async def escalate(self, reason: str) -> None:
-        """Give the task up to those above; never returns."""
-        raise Escalation(reason)
+    def escalate(self, reason: str) -> Waiting:
+        """Give the task to those above: coordinator, board, Mai, a person. Await the Reply of whoever answers.
+
+        Raises Refusal where they refuse it or nobody answers in time. Code that does not look at the answer ends with the next
+        step, and the answer is the task's, signed by who gave it: as if `escalate` had not returned.
+        """
+        given = {"reason": readable(a_text("a reason", reason), REASON_CHARS)}
+        n, step = self._next("escalate", given)
+        if step is None:
+            self._runner.shell.feed(Call(self._work.task, n, "escalate", given))
+        return Waiting(self, n)
 
     # -- tools
     def tool(self, name: str, /, **values: Any) -> Waiting:
@@ -301,6 +314,8 @@ class Context(MemoryCalls):
             raise RuntimeError("a ctx may be used by its own task alone, while that runs, in the main thread")
         if self.diverged:
             raise Divergence(self.diverged)  # also of code that has caught the first one
+        if self.unheard:
+            raise Unheard(self.unheard)
         if self._n >= MOST_STEPS:
             raise Refusal(f"the task has made {MOST_STEPS} steps, which is the limit", "failed")
         if self.recorded(self._n + 1) is None and (spent := allowance.step(self._runner.decider, self._work)):
@@ -351,9 +366,16 @@ class Context(MemoryCalls):
             return self._models().reply(step)
         if step.call in PAGES:
             return memories(step.value)
-        if step.call not in ("ask", "hand"):
+        if step.call not in ("ask", "hand", "escalate"):
             return step.value
-        return Reply(step.value or {}, step.text, step.by, step.sources)
+        reply = Reply(step.value or {}, step.text, step.by, step.sources)
+        if step.call != "escalate":
+            return reply
+        self.unheard = n
+        return Told(reply, self._heard)
+
+    def _heard(self) -> None:
+        self.unheard = 0
 
     @property
     def work(self) -> Work:

@@ -14,6 +14,7 @@ from mai.agents.approval_scope import Approvals
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC
 from mai.agents.doors import Grant
+from mai.agents.escalation_scope import Escalations
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.guard_scope import Guards
 from mai.agents.leaves import FIELD, SUBJECT
@@ -29,8 +30,8 @@ from mai.agents.remedies import Operations
 from mai.agents.watching import Watching
 
 TABLES: Final = (
-    "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "watchdog", "metrics", "operations",
-    "approvals", "doors", "policies", "channels", "voice", "departments",
+    "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "escalation", "watchdog", "metrics",
+    "operations", "approvals", "doors", "policies", "channels", "voice", "departments",
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target",
@@ -57,6 +58,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     models = _decode(Models, _table(document, "models", findings), ("models",), "the models", findings)
     routing = _decode(Routing, _table(document, "routing", findings), ("routing",), "the routing", findings)
     objectives = _decode(Objectives, _table(document, "objectives", findings), ("objectives",), "the objectives", findings)
+    escalation = _decode(Escalations, _table(document, "escalation", findings), ("escalation",), "the escalation", findings)
     watching = _decode(Watching, _table(document, "watchdog", findings), ("watchdog",), "the watchdog", findings)
     metrics = _decode(Metrics, _table(document, "metrics", findings), ("metrics",), "the metrics", findings)
     approvals = _decode(Approvals, _table(document, "approvals", findings), ("approvals",), "the approvals", findings)
@@ -80,6 +82,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         "models": models,
         "routing": routing,
         "objectives": objectives,
+        "escalation": escalation,
         "watchdog": watching,
         "metrics": metrics,
         "channels": channels,

@@ -14,6 +14,7 @@ from mai.agents import (
     approvals,
     behaviour,
     effects,
+    escalating,
     folding,
     gates,
     guards,
@@ -30,12 +31,10 @@ from mai.agents.approval_records import ApprovalAsked
 from mai.agents.body import Fields, Outcome
 from mai.agents.data_scope import Scopes
 from mai.agents.decider import VIA_MAI, Input, Send, Tick, sooner_ms, too_large
-from mai.agents.errand_messages import Thought, Used
-from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Received, Stepped
+from mai.agents.escalation_messages import Plea
+from mai.agents.events import Asked, Ended, Event, Hopped, HopRefused, Received, Stepped
 from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, Considered, Doubted, Order, Pleading, Report, Told
-from mai.agents.memory_messages import Recalled
 from mai.agents.messages import Numbered, Result, Task
-from mai.agents.order_messages import Remedied
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
 from mai.agents.policies import code_of
@@ -69,11 +68,13 @@ class DepartmentDecider:
         self.policies = code_of(mandate, own.name)
         self.mai = f"{mandate.client}/mai"
         self.now_ms = 0  # of what is being decided
+        self._ending: set[str] = set()  # tasks that end in what is being decided, and are not folded yet
 
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends."""
         self.now_ms = now_ms
+        self._ending.clear()
         return allowance.turned(self, self._decide(given, now_ms), now_ms)
 
     def _decide(self, given: Input, now_ms: int) -> list[Event | Send]:
@@ -144,10 +145,11 @@ class DepartmentDecider:
         if way.why:
             return standby.used_up(self, work, way.why, call)
         receiver = way.to
+        had = escalating.had(self, work, receiver) if not call or call.call == "hand" else ""
         verdict, agent = self.table.hop(self.own.name, work.agent, receiver), self.own.agent(receiver)
-        if not verdict.allowed or agent is None:
-            rule, instead = verdict.rule, verdict.instead
-            if verdict.allowed:  # a board, to Mai
+        if had or not verdict.allowed or agent is None:
+            rule, instead = had or verdict.rule, verdict.instead
+            if verdict.allowed and not had:  # a board, to Mai
                 rule, instead = "Mai is asked for a contract, by its name", self.table.open_to(self.own.name)
             return self._refuse_hop(work, receiver, rule, instead, call)
         asks = call if call and call.call == "ask" else None
@@ -166,6 +168,7 @@ class DepartmentDecider:
             deadline_ms=min(limit_ms, sooner_ms(now_ms, work.deadline_ms)),
             hops=work.hops - 1, rule=rule or verdict.rule, watch=work.watch, step=call.n if call else 0,
             ranked=() if asks else work.ranked, at_ms=now_ms, correction="" if asks else work.correction,
+            plea=None if asks else work.plea,
         )  # fmt: skip
         again = standby.after(self, work, call) if call else []
         return [*again, *way.events, hopped]
@@ -195,7 +198,7 @@ class DepartmentDecider:
         if call:
             return [refusal, self._not_taken(work, call, why)]
         if spent:  # nobody here can do anything about that
-            return [refusal, *standby.escalated(self, work, self._not_done(work.agent, why, "escalated"))]
+            return [refusal, *escalating.escalate(self, work, 0, why, "budget")]
         return [refusal, *self.end(work, self._not_done(work.agent, why))]
 
     def _link(self, work: Work, asks: Call | None, receiver: str) -> guards.Link:
@@ -220,6 +223,8 @@ class DepartmentDecider:
             return [asked, *self._refuse_hop(work, call.to, "what a board is to decide about is not handed on", (), call)]
         if stopped := guards.repeated(self, work, call):
             return [asked, stopped, self._not_taken(work, call, stopped.why)]
+        if call.call == "escalate":
+            return [asked, *escalating.escalate(self, work, call.n, call.given["reason"], "choice")]
         if call.call == "hand" or not call.contract:
             return [asked, *self.hand(work, call.to, now_ms, call=call)]
         found = self._contract(work, call, now_ms)
@@ -250,7 +255,7 @@ class DepartmentDecider:
             return behaviour.returned(self, work, back.agent, back.done, now_ms)
         done = back.done
         refused = "" if done.state == "answered" else done.reason or done.state
-        return [self._stepped(work, back.step, refused, done)]
+        return [self.stepped(work, back.step, refused, done)]
 
     def screen(self, peer: str, body: Numbered) -> Numbered:
         """What comes from Mai as far as it may be taken in: decided before anything of it is on the disk."""
@@ -279,11 +284,10 @@ class DepartmentDecider:
         return (work if waits else None), n, step
 
     def _report(self, work: Work, done: Done) -> list[Event | Send]:
-        events: list[Event | Send] = []
         breached, done = leaving.reported(self, work, done)
         if done.state == "escalated":
-            events = [Escalated(request=work.request, task=work.task, agent=work.agent, reason=done.reason)]
-        return [*breached, *events, *self.end(work, done)]
+            return [*breached, *escalating.escalate(self, work, 0, done.reason, "choice")]
+        return [*breached, *self.end(work, done)]
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
         late = [work for work in self.state.work.values() if work.deadline_ms <= now_ms]
@@ -295,8 +299,12 @@ class DepartmentDecider:
             events += self.end(work, self._not_done(work.agent, reason, "expired"))
         return events
 
-    def end(self, work: Work, done: Done) -> list[Event | Send]:
-        """The one end of a work; the result of a task that came from Mai goes back to her."""
+    def end(self, work: Work, done: Done, *, ruled: bool = False) -> list[Event | Send]:
+        """The one end of a work; the result of a task that came from Mai goes back to her. `ruled`: as a person has said."""
+        if work.task in self._ending:
+            return []
+        self._ending.add(work.task)
+        below = escalating.left(self, work, ruled=ruled)
         done = msgspec.structs.replace(done, sources=tuple(sorted({*work.sources, *done.sources})))
         stays = work.parent or work.released
         breached: list[Event] = []
@@ -314,7 +322,8 @@ class DepartmentDecider:
             took_ms=allowance.took_ms(self, work),
         )  # fmt: skip
         noted = standby.noted(self, work, done, self.now_ms)
-        return [*approvals.left(self, work), *effects.left(self, work), *noted, *breached, ended, *([back] if back else [])]
+        left = [*below, *approvals.left(self, work), *effects.left(self, work)]
+        return [*left, *noted, *breached, ended, *([back] if back else [])]
 
     def _not_done(self, agent: str, reason: str, state: Outcome = "refused") -> Done:
         return Done(state, "", {}, readable(reason), self.address(agent), ())
@@ -332,7 +341,7 @@ class DepartmentDecider:
         """The outcome of a step that is refused at once: its Asked is of the same decision, and not folded yet."""
         return Stepped(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, refused=why)
 
-    def _stepped(self, work: Work, n: int, refused: str, done: Done) -> Stepped:
+    def stepped(self, work: Work, n: int, refused: str, done: Done) -> Stepped:
         """The outcome of a step that was asked; what it asked for stands in its Asked."""
         step = self.state.steps.get(work.task, {}).get(n)
         call = step.call if step else "ask"
@@ -356,9 +365,11 @@ class DepartmentDecider:
         """Is this one of the department's own contracts?"""
         return contract.partition(".")[0] == self.own.name
 
-    def coded(self, agent: str, contract: str) -> bool:
+    def coded(self, agent: str, contract: str, plea: Plea | None = None) -> bool:
         """Does the agent's own code do this, or the behaviour of its rank? What is for other departments only passes by."""
         found = self.own.agent(agent)
+        if plea and found and found.rank in ("board", "coordinator") and not found.escalations:
+            return False
         return found is not None and bool(found.kind) and (not contract or self.owns(contract))
 
     def full(self) -> str:
@@ -374,21 +385,7 @@ class DepartmentDecider:
 
     def taken(self, received: Received) -> list[Input]:
         """The inputs that a message from Mai brings."""
-        body, found = received.body, list[Input]()
-        match body:
-            case Task():
-                found = [Arrived(body, received.deadline_ms)]
-            case Result():
-                found = [Answered(body, received.head_seq, received.head)]
-            case Recalled():
-                found = [Told(body)]
-            case Used() | Remedied():
-                found = [Applied(body)]
-            case Thought():
-                found = [Considered(body)]
-            case _:
-                found = orders.taken(body)
-        return found
+        return orders.taken(received)
 
     def next_deadline_ms(self) -> int:
         """The first deadline of an open task, or when memory expires; 0 if there is none."""

@@ -4,10 +4,12 @@ from typing import Any
 
 import msgspec
 
+from mai.agents import escalating
 from mai.agents.body import Outcome
 from mai.agents.bounded import TooLong
 from mai.agents.context import Answer, Context, Divergence, Escalation, Refusal, Reply
 from mai.agents.department import DepartmentDecider
+from mai.agents.given import Told, Unheard
 from mai.agents.handlers import show
 from mai.agents.plain import NotPlain, plain, readable, said
 from mai.agents.state import Done, Work
@@ -24,6 +26,12 @@ class Endings:
         """An end in the name of the agent of this work."""
         sources = (self.decider.own.name,) if state == "answered" else ()
         return Done(state, text, value or {}, readable(reason), self.decider.address(work.agent), sources)
+
+    def told(self, context: Context, returned: Any) -> Done | None:
+        """What those above have answered, if that is the end: its code did not look at it, or has returned it, or nothing."""
+        if context.unheard or returned is None or isinstance(returned, Told):
+            return escalating.answered(self.decider.state, context.work, context.unheard)
+        return None
 
     def answered(self, work: Work, returned: Any) -> Done:
         """The result that a worker's code returned, if it is one."""
@@ -71,6 +79,8 @@ class Endings:
                 state, reason = "escalated", str(error)
             case Divergence():
                 state, reason = "escalated", str(error)
+            case Unheard(args=(int() as n,)) if told := escalating.answered(self.decider.state, work, n):
+                return told
             case TooLong():
                 reason = f"{work.agent} worked {self.decider.limits.turn_s:g} s without a step, which is its limit"
             case _:

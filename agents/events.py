@@ -10,6 +10,7 @@ import msgspec
 
 from mai.agents.amounts import Amounts
 from mai.agents.body import Fields, Outcome
+from mai.agents.escalation_messages import Cause, Plea
 from mai.agents.messages import Numbered
 
 
@@ -116,6 +117,8 @@ class Hopped(Event, frozen=True, kw_only=True):
     correction: str = ""  # why a reply to it came back
     approves: str = ""  # to a board: the id of the approval that it is to decide about
     allow: Amounts | None = None  # what Mai has granted with it
+    plea: Plea | None = None  # it is an escalation, or was one
+    up: bool = False  # it goes to who is above, because it was given up: no budget counts that
 
 
 class HopRefused(Event, frozen=True, kw_only=True):
@@ -159,7 +162,8 @@ class Stepped(Event, frozen=True, kw_only=True):
     task: str
     agent: str
     n: int
-    call: str  # tool, tools, recall, remember, forget, recall_all, search, versions, now, random, conclude, ask, hand, model
+    call: str  # tool, tools, recall, remember, forget, recall_all, search, versions, now, random, conclude, ask, hand, model,
+    # escalate
     given: Any = None  # None: as its Asked or EffectIntent says
     value: Any = None
     refused: str = ""
@@ -277,13 +281,16 @@ class Claimed(Event, frozen=True, kw_only=True):
 
 
 class Escalated(Event, frozen=True, kw_only=True):
-    """A worker gave its task up to those above it."""
+    """An agent gives its task, or a step of it, up to those above. Without a cause, in old journals, the task ended with it."""
 
     kind: ClassVar[str] = "escalated"
     request: str
     task: str
     agent: str
     reason: str
+    n: int = 0  # the step that waits for the answer; 0: the task as a whole
+    cause: Cause = ""
+    to: str = ""  # an agent of this department, or "mai"
 
 
 class Ended(Event, frozen=True, kw_only=True):

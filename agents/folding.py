@@ -53,7 +53,7 @@ def _hopped(state: State, event: Hopped) -> list[Input]:
     work = Work(
         event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
         event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
-        since_ms=event.at_ms, correction=event.correction, approves=event.approves, allow=event.allow,
+        since_ms=event.at_ms, correction=event.correction, approves=event.approves, allow=event.allow, plea=event.plea,
     )  # fmt: skip
     quarantine.arrived(state, work)
     state.work[work.task] = work

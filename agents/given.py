@@ -1,7 +1,7 @@
 """What a step may be given, and how a task's code ends when it gives no answer: a Refusal and its kin. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from mai.agents.plain import readable
@@ -29,6 +29,22 @@ class Refusal(Exception):
 
 class Escalation(BaseException):  # a worker's `except Exception` must not keep it
     """A worker gives its task up to those above it."""
+
+
+class Told:
+    """The Reply to an escalation. Code that does nothing with it ends with it: whoever asked has that answer."""
+
+    def __init__(self, reply: Any, heard: Callable[[], None]) -> None:
+        """`heard` is called when it is looked at."""
+        self._reply, self._heard = reply, heard
+
+    def __getattr__(self, name: str) -> Any:
+        self._heard()
+        return getattr(self._reply, name)
+
+
+class Unheard(BaseException):
+    """Code goes on without a look at what those above have answered: then its task ends with that."""
 
 
 class Divergence(BaseException):

@@ -4,6 +4,7 @@ from mai.agents.approval_messages import Decided
 from mai.agents.body import Fields
 from mai.agents.decider import Input
 from mai.agents.errand_messages import Thought, Used
+from mai.agents.escalation_messages import Parked, Ruled
 from mai.agents.memory_messages import Recalled
 from mai.agents.messages import Result, Task
 from mai.agents.order_messages import Cancel, Notice, Release, Remedied, Resolve
@@ -86,6 +87,12 @@ class Warned(Order, frozen=True):
     body: Notice
 
 
+class Raised(Order, frozen=True):
+    """Mai brings what has become of an escalation."""
+
+    body: Parked | Ruled
+
+
 class Settled(Order, frozen=True):
     """Mai brings what a person has said of an effect in doubt."""
 
@@ -121,12 +128,12 @@ class Call(Input, frozen=True):
 
     `given` is what the step's record holds: {"to", "text", "input"} of an ask, {"key"[, "value"]} of the client's memory,
     {"tool", "input"} of a tool that needs the network, {"model", "inquiry"} of a question to a model, {"to"} of a task that
-    is handed on as it is.
+    is handed on as it is, {"reason"} of an escalation.
     """
 
     task: str
     n: int
-    call: str  # ask, hand, model, recall, remember, tool
+    call: str  # ask, hand, escalate, model, recall, remember, tool
     given: Fields
 
     @property

@@ -125,24 +125,27 @@ class Leader:
         while True:
             self.work.tried = (*self.work.tried, to)
             try:
-                reply: Reply = await self.ctx.hand(to)
+                reply: Reply | None = await self.ctx.hand(to)
+                assert reply is not None, "what was handed on and has not failed has a reply"
                 return reply
             except Refusal as refusal:
                 to = self._next(refusal)
                 if to and refusal.changed:
                     raise Refusal(behaviour.KEPT.format(refusal.reason), "failed") from None
                 if not to:
-                    await self._given_up(refusal)
+                    if reply := await self._given_up(refusal):
+                        return reply
                     raise
 
-    async def _given_up(self, refusal: Refusal) -> None:
-        """Nobody is left: what was given up, or what all have failed at, goes up as such. Raises nothing otherwise."""
+    async def _given_up(self, refusal: Refusal) -> Reply | None:
+        """Nobody is left: what was given up, or what all have failed at, goes up, and those above may answer. Raises Refusal."""
         work = self.decider.state.work.get(self.task.task)
         if work and work.switched and not self.board and refusal.state in ("failed", "expired", "escalated"):
             said = "; ".join((*work.switched, f"{self.work.tried[-1]}: {refusal.reason}"))
-            await self.ctx.escalate(readable(standby.USED_UP.format(said)))
-        elif refusal.state == "escalated":
-            await self.ctx.escalate(refusal.reason)
+            return await self.ctx.escalate(readable(standby.USED_UP.format(said)))  # type: ignore[no-any-return]
+        if refusal.state == "escalated":
+            return await self.ctx.escalate(refusal.reason)  # type: ignore[no-any-return]
+        return None
 
     def _next(self, refusal: Refusal) -> str:
         """Who may take over; "" for nobody. A board leaves that to its coordinators."""

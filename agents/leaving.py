@@ -29,7 +29,7 @@ def way_of(department: "DepartmentDecider", work: Work) -> Way:
     return Way(department.own.name, contract, work.asker, work.input)
 
 
-def _inside(department: "DepartmentDecider", work: Work) -> bool:
+def is_inside(department: "DepartmentDecider", work: Work) -> bool:
     """Does the answer go to another agent of the department, and not as it is to who asked from outside?"""
     one: Work | None = work
     while one is not None and not one.step:
@@ -47,7 +47,7 @@ def _seen(department: "DepartmentDecider", work: Work) -> set[str]:
 # -- replies
 def reported(department: "DepartmentDecider", work: Work, done: Done) -> tuple[list[Event], Done]:
     """How a worker's code has ended; what may not leave ends here, with the rule."""
-    seen, way = set() if _inside(department, work) else _seen(department, work), way_of(department, work)
+    seen, way = set() if is_inside(department, work) else _seen(department, work), way_of(department, work)
     if done.state != "answered":
         if seen and said(seen, done.reason):
             rule = LEAKS.format(way.department)
@@ -70,7 +70,7 @@ def _handed(department: "DepartmentDecider", work: Work) -> str:
 def reply_fault(department: "DepartmentDecider", work: Work, value: Fields, text: str) -> str:
     """What keeps these from leaving as a task's reply; "" if nothing does. The text itself may be cut off at the border."""
     way = way_of(department, work)
-    if _inside(department, work):
+    if is_inside(department, work):
         return department.scopes.fault(way, value)
     seen = _seen(department, work)
     if rule := department.scopes.breach(way._replace(asker=""), value, ""):

@@ -11,6 +11,7 @@ from mai.agents.amounts import Amounts
 from mai.agents.approval_messages import Approval, Decided
 from mai.agents.body import Body, Fields, Outcome
 from mai.agents.errand_messages import Think, Thought, Use, Used
+from mai.agents.escalation_messages import Escalate, Parked, Ruled, Withdrawn
 from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
 from mai.agents.order_messages import Cancel, Cancelled, Doubt, Notice, Release, Released, Remedied, Remedy, Resolve
 from mai.sandbox.errors import MaiError
@@ -102,6 +103,10 @@ Numbered = (  # over the link, journaled on both sides
     | Notice
     | Approval
     | Decided
+    | Escalate
+    | Parked
+    | Ruled
+    | Withdrawn
 )
 Any_Body = Numbered | Hello | Ack | Hop | Complaint
 

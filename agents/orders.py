@@ -1,54 +1,99 @@
-"""What a department does on a person's order, or about a task that kills it: the way to those who decide it. Pure."""
+"""What comes to a department from Mai, and what it does on a person's order: the way to those who decide it. Pure."""
 
 from typing import TYPE_CHECKING
 
-from mai.agents import cancelling, effects, noticed, quarantine
+from mai.agents import cancelling, effects, escalating, noticed, quarantine
 from mai.agents.approval_messages import Decided
 from mai.agents.decider import Input, Send
-from mai.agents.events import Event
-from mai.agents.inputs import Free, Order, Poisoned, Said, Settled, Stop, Unwound, Warned, Withheld
-from mai.agents.messages import Numbered
-from mai.agents.order_messages import Cancel, Notice, Release, Resolve
+from mai.agents.errand_messages import Thought, Used
+from mai.agents.escalation_messages import Parked, Ruled
+from mai.agents.events import Event, Received
+from mai.agents.inputs import (
+    Answered,
+    Applied,
+    Arrived,
+    Considered,
+    Free,
+    Order,
+    Poisoned,
+    Raised,
+    Said,
+    Settled,
+    Stop,
+    Told,
+    Unwound,
+    Warned,
+    Withheld,
+)
+from mai.agents.memory_messages import Recalled
+from mai.agents.messages import Numbered, Result, Task
+from mai.agents.order_messages import Cancel, Notice, Release, Remedied, Resolve
 from mai.agents.state import State
 
 if TYPE_CHECKING:
     from mai.agents.department import DepartmentDecider
 
 
-def taken(body: Numbered) -> list[Input]:
-    """The inputs that an operator's word brings, which Mai has passed on."""
+def taken(received: Received) -> list[Input]:
+    """The inputs that a message from Mai brings."""
+    body, found = received.body, list[Input]()
+    match body:
+        case Task():
+            found = [Arrived(body, received.deadline_ms)]
+        case Result():
+            found = [Answered(body, received.head_seq, received.head)]
+        case Recalled():
+            found = [Told(body)]
+        case Used() | Remedied():
+            found = [Applied(body)]
+        case Thought():
+            found = [Considered(body)]
+        case _:
+            found = _ordered(body)
+    return found
+
+
+def _ordered(body: Numbered) -> list[Input]:
+    """Those of an operator's word, which Mai has passed on."""
+    found: list[Input] = []
     match body:
         case Cancel():
-            return [Stop(body)]
+            found = [Stop(body)]
         case Release():
-            return [Free(body)]
+            found = [Free(body)]
         case Resolve():
-            return [Settled(body)]
+            found = [Settled(body)]
         case Notice():
-            return [Warned(body)]
+            found = [Warned(body)]
         case Decided():
-            return [Said(body)]
-    return []
+            found = [Said(body)]
+        case Parked() | Ruled():
+            found = [Raised(body)]
+    return found
 
 
 def decide(decider: "DepartmentDecider", given: Order, now_ms: int) -> list[Event | Send]:
     """What follows from an order."""
+    found: list[Event | Send] = []
     match given:
         case Stop(body=cancel):
-            return cancelling.stop(decider, cancel)
+            found = cancelling.stop(decider, cancel)
         case Unwound(request=request):
-            return cancelling.unwound(decider, request)
+            found = cancelling.unwound(decider, request)
         case Settled(body=resolve):
-            return effects.settle(decider, resolve, now_ms)
+            found = effects.settle(decider, resolve, now_ms)
         case Warned(body=notice):
-            return noticed.noted(decider, notice)
+            found = noticed.noted(decider, notice)
+        case Raised(body=body):
+            found = escalating.parked(decider, body) if isinstance(body, Parked) else escalating.ruled(decider, body)
         case Poisoned() | Withheld() | Free():
-            return quarantine.decide(decider, given, now_ms)
-    return []
+            found = quarantine.decide(decider, given, now_ms)
+    return found
 
 
 def fold(state: State, event: Event) -> None:
     """Fold a fact of any of these kinds."""
     cancelling.fold(state, event)
+    escalating.fold(state, event)
     effects.fold(state, event)
     quarantine.fold(state, event)

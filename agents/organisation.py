@@ -14,6 +14,7 @@ from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC, Offsets
 from mai.agents.doors import Grant, concerning
+from mai.agents.escalation_scope import Escalations
 from mai.agents.guard_scope import Guards
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import Keeping, MemoryScope
@@ -109,6 +110,7 @@ class Agent(Part, frozen=True, kw_only=True):
     reports_to: str = ""  # the coordinator of a specialist or operator; by default the first one
     backups: tuple[str, ...] = ()  # agents of its department, who get its tasks when it fails, best first
     quality: str = ""  # what is given up when it stands in for another
+    escalations: bool = False  # a board or coordinator with code of its own: does that decide on escalations, too?
     task_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # 0: the department's limit; with backups half of what is left
     slow_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # a task that takes longer is slow; 0: four fifths of its time
 
@@ -182,6 +184,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     models: Models = Models()
     routing: Routing = Routing()
     objectives: Objectives = Objectives()
+    escalation: Escalations = Escalations()
     watchdog: Watching = Watching()
     metrics: Metrics = Metrics()
     operations: Operations | None = None  # who heals; None: nobody

@@ -104,7 +104,7 @@ class Runner:
     def seen(self, event: Event) -> None:
         """Note what an event means for the code: a task to begin, a step to go on from, a task to drop."""
         match event:
-            case Hopped(agent=agent, contract=contract) if self.decider.coded(agent, contract):
+            case Hopped(agent=agent, contract=contract, plea=plea) if self.decider.coded(agent, contract, plea):
                 self.wake(event.task)
             case Stepped(task=task) if task in self._running and self._turn_of is not self._running[task].context:
                 self.wake(task)
@@ -134,7 +134,7 @@ class Runner:
             if self.decider.own.agent(work.agent) is None:
                 why = f"{work.agent} is no longer in the organisation"
                 self.shell.feed(Report(work.task, self.endings.done(work, "failed", reason=why)))
-            elif self.decider.coded(work.agent, work.contract):
+            elif self.decider.coded(work.agent, work.contract, work.plea) and not work.given_up:
                 self._resume(work, self._mark.names(work.task), trace)
         reach("start.resumed")
         self.shell.commit(all_of_it=True)  # what the mark says is on record: it may go
@@ -162,7 +162,7 @@ class Runner:
                     self.wake(task)  # the clock was set back just now
             elif task in self._running:
                 self._turn(self._running[task])
-            elif task in self.state.work:
+            elif task in self.state.work and not self.state.work[task].given_up:
                 self._begin(self.state.work[task])
         if not self._gone:
             self.undoing.turn()
@@ -209,8 +209,9 @@ class Runner:
             return
         context = Context(self, work, code)
         given = Assignment(
-            work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms, work.correction
-        )
+            work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms, work.correction,
+            *((work.plea.reason, work.plea.tried) if work.plea else ()),
+        )  # fmt: skip
         coroutine = begin(context, given)
         self.shell.apply(Begun(request=work.request, task=work.task, agent=work.agent, attempt=work.attempts + 1, code=code))
         self._running[work.task] = Running(work, context, coroutine)
@@ -257,7 +258,8 @@ class Runner:
         try:
             awaited = bounded(self.limits.turn_s, running.coroutine.send, None)
         except StopIteration as stop:
-            return self.endings.same(running.context, self.endings.answered(running.work, stop.value))
+            told = self.endings.told(running.context, stop.value)
+            return self.endings.same(running.context, told or self.endings.answered(running.work, stop.value))
         except BaseException as error:  # a worker's fault is an answer; a fault of the ledger comes again at the commit
             return self.endings.same(running.context, self.endings.failed(running.work, error))
         if running.owns(awaited):

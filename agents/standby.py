@@ -8,10 +8,10 @@ A failure counts against an agent if it is its own: no step of its task failed o
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mai.agents import breaker, fallback
+from mai.agents import breaker, escalating, fallback
 from mai.agents.breaker import SLOW_SHARE, How
 from mai.agents.decider import Send
-from mai.agents.events import Escalated, Event, Stepped
+from mai.agents.events import Event, Stepped
 from mai.agents.fallback import FallbackSwitched, key
 from mai.agents.inputs import Call
 from mai.agents.organisation import Agent
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mai.agents.department import DepartmentDecider
 
 WORKERS = ("specialist", "operator")
-DEEP = ("ask", "hand", "model", "tool")  # steps whose failure is another's
+DEEP = ("ask", "hand", "model", "tool", "escalate")  # steps whose failure is another's
 USED_UP = "nobody is left who could do it: {}"
 
 
@@ -85,18 +85,12 @@ def limit_ms(department: "DepartmentDecider", work: Work, agent: Agent, now_ms: 
 def used_up(department: "DepartmentDecider", work: Work, why: str, call: Call | None) -> list[Event | Send]:
     """The end of a chain: those above are told, with the evidence of every link."""
     if call is None:
-        return escalated(department, work, Done("escalated", "", {}, why, department.address(work.agent), ()))
+        return escalating.escalate(department, work, 0, why, "fallback")
     stepped = Stepped(
         request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, refused=why,
         state="escalated" if call.call == "hand" else "failed",
     )  # fmt: skip
     return [stepped]
-
-
-def escalated(department: "DepartmentDecider", work: Work, done: Done) -> list[Event | Send]:
-    """A work is given up to those above."""
-    said = Escalated(request=work.request, task=work.task, agent=work.agent, reason=done.reason)
-    return [said, *department.end(work, done)]
 
 
 # -- receipts
@@ -161,7 +155,7 @@ def noted(department: "DepartmentDecider", work: Work, done: Done, now_ms: int) 
 def _how_it_went(department: "DepartmentDecider", work: Work, done: Done, now_ms: int) -> How | None:
     """Well, slow or sick; None if its end says nothing of the agent."""
     agent = department.own.agent(work.agent)
-    if agent is None or agent.rank not in WORKERS or not department.coded(work.agent, work.contract):
+    if agent is None or agent.rank not in WORKERS or not department.coded(work.agent, work.contract, work.plea):
         return None
     own_ms = (agent.task_s or department.limits.task_s / (2 if agent.backups else 1)) * 1000
     slow_ms = agent.slow_s * 1000 or own_ms * SLOW_SHARE

@@ -12,6 +12,7 @@ from mai.agents.amounts import Amounts
 from mai.agents.body import Fields, Outcome
 from mai.agents.breaker import Breaker
 from mai.agents.deadlines import Deadlines
+from mai.agents.escalation_messages import Plea
 from mai.agents.kept import Fadings, Memories, Noted
 from mai.agents.link import Link, Transit
 
@@ -94,6 +95,9 @@ class Work(msgspec.Struct, omit_defaults=True):
     approves: str = ""  # a board's: the id of the approval that it decides about
     allow: Amounts | None = None  # what Mai has granted with it, for all that derives from it here; None: no limit
     used: Amounts = Amounts()  # of that
+    plea: Plea | None = None  # it is an escalation, or was one
+    given_up: bool = False  # as a whole: its end is what comes back from above
+    asked_up: tuple[int, ...] = ()  # steps whose escalations went to Mai; 0: as a whole
 
 
 class Day(msgspec.Struct, omit_defaults=True):

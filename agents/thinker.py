@@ -6,7 +6,7 @@ in the same places. What it cannot do within its bounds, or because its model is
 """
 
 from collections import Counter
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -29,6 +29,10 @@ OURS: Final = "your department's rules"  # who says what was wrong with an answe
 AGAIN: Final = 3  # the same move that is refused so often ends the task
 
 
+class GivenUp(Exception):
+    """Those above have answered in its place."""
+
+
 class Thinker:
     """One task of such a worker."""
 
@@ -42,8 +46,14 @@ class Thinker:
         self.failed: dict[str, str] = {}  # the same of those that have failed: how far they got nobody knows
         self.grounds: dict[str, None] = {}  # where what it knows is from
 
-    async def work(self) -> Answer:
-        """Until there is an answer. Raises Refusal; gives up to those above what it cannot do within its bounds."""
+    async def work(self) -> Answer | None:
+        """Until there is an answer; None: that of those above, who get what it cannot do within its bounds. Raises Refusal."""
+        try:
+            return await self._work()
+        except GivenUp:
+            return None
+
+    async def _work(self) -> Answer:
         turns = self.brief.agent.turns
         tools = await self.ctx.describe_tools() if self.brief.tools else []
         notes = await self.ctx.recall(NOTES) if self.brief.remembers else None
@@ -55,7 +65,7 @@ class Thinker:
             if (answer := await self._turn(reply, last=turn == turns)) is not None:
                 return answer
         await self._give_up(f"it has asked its model {turns} times without an answer, which is its limit")
-        raise AssertionError("escalate never returns")
+        raise AssertionError("what is given up does not go on")
 
     async def _turn(self, reply: ModelReply, *, last: bool) -> Answer | None:
         """Do what the model wants; the answer, if it gives one. In the `last` turn nothing else: nobody would look at it."""
@@ -104,8 +114,10 @@ class Thinker:
         self.repaired = True
         return talk.refused(OURS, f"your answer cannot be used: {why}; answer again")
 
-    async def _give_up(self, why: str) -> None:
+    async def _give_up(self, why: str) -> NoReturn:
+        """It goes to those above, and their answer is the task's. Raises GivenUp, or Refusal."""
         await self.ctx.escalate(readable(why, 1000))
+        raise GivenUp
 
     # -- moves
     async def _advised(self, move: Move) -> None:
@@ -222,6 +234,6 @@ def _key(move: Move, given: Any) -> str:
     return msgspec.json.encode([move.name, given], order="deterministic").decode()
 
 
-async def think(ctx: Context, task: Assignment, brief: Brief) -> Answer:
+async def think(ctx: Context, task: Assignment, brief: Brief) -> Answer | None:
     """What a worker of kind model does with a task."""
     return await Thinker(ctx, task, brief).work()

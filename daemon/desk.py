@@ -16,6 +16,7 @@ from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.cases import Healing
 from mai.daemon.keyed import Keyed
+from mai.daemon.parking import Parking
 from mai.daemon.pending import Approvals
 from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
@@ -216,6 +217,7 @@ class MaiState(State):
         self.cancellations: dict[str, Cancellation] = {}  # to which not all have answered
         self.doubts: dict[str, Doubtful] = {}  # by key
         self.approving = Approvals()  # what waits for persons
+        self.parking = Parking()  # escalations to persons
         self.releases: dict[str, ReleaseOrder] = {}  # the last ones, by order
         self.watched = Watched()  # what the watchdog has told
         self.healing = Healing()  # and what is done about it

@@ -78,8 +78,8 @@ def resolve(
 
     if happened is None:
         raise UsageFault("it is not said whether it happened", "--happened or --did-not")
-    given = {"do": "resolve", "key": key, "happened": happened, "value": _parsed(value), "note": note}
-    reply = _ask(context, client or _owner(context, key), given)["effect"]
+    given = {"do": "resolve", "key": key, "happened": happened, "value": parsed(value), "note": note}
+    reply = ask(context, client or _owner(context, key), given)["effect"]
     if json_:
         as_json(reply)
     else:
@@ -87,7 +87,7 @@ def resolve(
 
 
 # -- whom to ask
-def _ask(context: click.Context, client: str, request: dict[str, Any]) -> dict[str, Any]:
+def ask(context: click.Context, client: str, request: dict[str, Any]) -> dict[str, Any]:
     """The answer of a client's Mai."""
     from mai.daemon.asking import client_of
     from mai.daemon.door import Door
@@ -118,7 +118,7 @@ def _effects(
 ) -> tuple[list[dict[str, Any]], int]:
     """What the clients' Mais know, and how many more there are."""
     replies = [
-        _ask(context, one, {"do": "effects", "all": all_, "key": key}) for one in ([client] if client else clients_of(context))
+        ask(context, one, {"do": "effects", "all": all_, "key": key}) for one in ([client] if client else clients_of(context))
     ]
     return [one for reply in replies for one in reply["effects"]], sum(reply["older"] for reply in replies)
 
@@ -135,7 +135,7 @@ def _owner(context: click.Context, key: str) -> str:
     return owners.pop()
 
 
-def _parsed(value: str | None) -> Any:
+def parsed(value: str | None) -> Any:
     """The value, which has to be plain JSON. Raises UsageFault."""
     from mai.sandbox.errors import UsageFault
 

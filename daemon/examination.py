@@ -16,6 +16,7 @@ from mai.agents.events import Event, ProcessStarted, Sent
 from mai.daemon.invariant_approvals import Pleas, Votes
 from mai.daemon.invariant_budgets import Budgeted
 from mai.daemon.invariant_effects import Effects
+from mai.daemon.invariant_escalations import Asked, Climbed
 from mai.daemon.invariant_guards import Guarded
 from mai.daemon.invariant_holds import Holds
 from mai.daemon.invariant_keys import Keys
@@ -34,10 +35,10 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Holds, Keys, Memory, ScopesAtMai, Guarded, Budgeted, Voices, Votes),
+    "mai": (Requests, Verdicts, Orders, Asked, Holds, Keys, Memory, ScopesAtMai, Guarded, Budgeted, Voices, Votes),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing, Ordered, Memory, ScopesInside, Guarded, Budgeted, Pleas),  # a department
+    "": (Tasks, Effects, Undoing, Ordered, Climbed, Memory, ScopesInside, Guarded, Budgeted, Pleas),  # a department
 }
 
 

@@ -25,8 +25,10 @@ from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
 from mai.daemon.door import Caller, Reply, refusal
+from mai.daemon.escalations import RequestPending
 from mai.daemon.hearing import Hearing
 from mai.daemon.intake import Intake
+from mai.daemon.interim import Interim
 from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
 from mai.daemon.operating import Operating
@@ -81,6 +83,7 @@ class Gateway(Loop):
             answers=True,
         )
         self.watchers: dict[str, list[tuple[Caller, bool]]] = {}  # by request: who waits, and whether with the hops
+        self.interim = Interim(self)
         self._replies: list[tuple[Caller, Reply, bool]] = []  # to be given after the commit
         self._turned: Counter[str] = Counter()  # requests of this turn that were not taken for lack of room
         self._young = self.ledger.seq == 0  # it holds no earlier start
@@ -113,6 +116,7 @@ class Gateway(Loop):
         for key, data in self.ledger.load("doubt").items():
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
         state.approving.load(self.ledger.load(NOUN))
+        state.parking.load(self.ledger.load("escalation"))
         releasing.load(state, self.ledger.load("release"))
         told.load(state, self.ledger.load("watched"))
         healing.load(state, self.ledger.load("case"), self.ledger.load("remedy"))
@@ -162,6 +166,8 @@ class Gateway(Loop):
                 self._replies += [(caller, {"notice": event.text}, True) for caller, _ in self.watchers[event.request]]
             case ApprovalRaised():
                 self.onlookers.note(event.approval.id)
+            case RequestPending(request=request) if request in self.watchers:
+                self._look(request, event.id, "mai", event.owner, "a person is asked")
             case Sent(body=Task() as task) if event.request in self.watchers:
                 to = event.to.split("/")[1]
                 self._look(event.request, event.task, "mai", to, returning.begun(self.decider, to, task))
@@ -236,6 +242,7 @@ class Gateway(Loop):
             full = f"{self.decider.limits.queue} requests are open, which is the limit"
             return self._turn_away(caller, Refused(full, "ask again later"))
         self.watchers.setdefault(request, []).append((caller, watch))
+        self.interim.waits(request, caller, until_ms)
         self._replies.append((caller, {"accepted": request}, True))
         if open_ is None:
             asker = f"{self.client}/client"
@@ -279,7 +286,7 @@ class Gateway(Loop):
 
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
         """The poll, but no longer than until a plan is due, or somebody is heard again."""
-        return super().poll(self.planning.wait_ms(self.hearing.wait_ms(wait_ms)))
+        return super().poll(self.interim.wait_ms(self.planning.wait_ms(self.hearing.wait_ms(wait_ms))))
 
     def work(self) -> bool:
         """Plan what has waited for that, and put on record what was refused, as far as it is due."""
@@ -288,6 +295,9 @@ class Gateway(Loop):
         self.bridge.look(time.monotonic())
         self.hearing.work()
         self.reception.work()
+        for request, caller, reply in self.interim.due():
+            self._replies.append((caller, {"answer": reply}, False))
+            self.watchers[request] = [one for one in self.watchers.get(request, []) if one[0] is not caller]
         if self._turned:
             self.shell.feed(*(TurnedAway(count, why) for why, count in self._turned.items()))
             self._turned.clear()

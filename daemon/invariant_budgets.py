@@ -47,8 +47,9 @@ class Budgeted(Invariant):
             self.tops[event.task] = Top(seq, event.allow)
             return
         self.tops[event.task] = top
-        top.hops += 1
-        self._held(seq, event.task, top, "hops")
+        if not event.up:
+            top.hops += 1
+            self._held(seq, event.task, top, "hops")
 
     def _called(self, seq: int, event: Event) -> None:
         assert isinstance(event, ToolCounted)

@@ -46,6 +46,7 @@ class Requests(Invariant):
             RequestAccepted.kind: self._accepted,
             RequestPlanned.kind: self._planned,
             "request.cancelled": self._cancelled,
+            "request.pending": self._pending,
             "cancel.answered": self._stopped_there,
             PartEnded.kind: self._part_ended,
             RequestEnded.kind: self._ended,
@@ -234,6 +235,11 @@ class Requests(Invariant):
                 self.found(seq, f"record {seq} says other of {task} than its end in record {ended[0]}", ended[0])
             elif not ended and part.state == "answered":
                 self.found(seq, f"record {seq} says that {task} was answered, and it has no end", request.planned)
+
+    def _pending(self, seq: int, event: Event) -> None:
+        """It waits for a person, and has more time."""
+        if request := self._of_open(seq, str(getattr(event, "request", "")), "waits for a person"):
+            request.deadline_ms = max(request.deadline_ms, getattr(event, "deadline_ms", 0))
 
     def _of_open(self, seq: int, name: str, what: str) -> OpenRequest | None:
         """The open request that a record is about; that there is none is found."""

@@ -8,6 +8,7 @@ from mai.agents.approval_records import ApprovalAsked
 from mai.agents.decider import VIA_MAI
 from mai.agents.effects import AGAIN
 from mai.agents.errand_messages import Think, Thought, Use, Used
+from mai.agents.escalating import EscalationParked
 from mai.agents.events import Asked, EffectIntent, EffectUnknown, Ended, Event, Hopped, Received, Sent, Stepped
 from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
 from mai.agents.messages import Result, Task
@@ -25,7 +26,7 @@ OF_OPEN_TASKS = (
     "memory.forgotten",
 )
 ENDING = ("task.cancelled", "task.quarantined")  # what the task's end follows in the same commit
-ASKED_FIRST = ("ask", "hand")  # calls that are on record before their outcome, always
+ASKED_FIRST = ("ask", "hand", "escalate")  # calls that are on record before their outcome, always
 UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state directory, and report it"
 
 
@@ -68,6 +69,7 @@ class Tasks(Invariant):
             Stepped.kind: self._stepped,
             "task.released": self._released,
             ApprovalAsked.kind: self._pleads,
+            EscalationParked.kind: self._parked,
             **dict.fromkeys(OF_OPEN_TASKS, self._of_open),
             **dict.fromkeys(ENDING, self._ending),
         }
@@ -259,6 +261,13 @@ class Tasks(Invariant):
             for n in getattr(event, "again", ()):
                 task.asked.pop(n, None)
             self.open[name] = task
+
+    def _parked(self, seq: int, event: Event) -> None:
+        """What waits for a person has more time, and so have those above."""
+        name, deadline_ms = str(getattr(event, "task", "")), getattr(event, "deadline_ms", 0)
+        while task := self.open.get(name):
+            task.deadline_ms = max(task.deadline_ms, deadline_ms)
+            name = task.parent
 
     def _over(self, seq: int, task: str, what: str) -> None:
         """Something is done for a task that is not open."""

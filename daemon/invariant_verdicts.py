@@ -58,6 +58,7 @@ class Verdicts(Invariant):
             TaskHeld.kind: self._held,
             CoverGiven.kind: self._turn,
             ReplyBreached.kind: self._breached,
+            "escalation.raised": self._parked,
             RemedyChecked.kind: self._remedy,
             RemedyEnded.kind: self._remedy_ended,
         }
@@ -90,6 +91,12 @@ class Verdicts(Invariant):
         else:
             why = f"{peer} answers {ident}, which {crossing.holder} has, and is not refused"
             self.dues.owe(("refused", peer), seq, why)
+
+    def _parked(self, seq: int, event: Event) -> None:
+        """What waits for a person has more time."""
+        for ident, deadline_ms in getattr(event, "more", {}).items():
+            if crossing := self.passages.get(ident):
+                crossing.deadline_ms = max(crossing.deadline_ms, deadline_ms)
 
     def _refused(self, seq: int, event: Event) -> None:
         assert isinstance(event, MessageRefused)

@@ -27,6 +27,7 @@ from mai.daemon import (
     crossing,
     doubts,
     errands,
+    escalations,
     granting,
     healing,
     held,
@@ -143,6 +144,8 @@ class MaiDecider:
                 found = doubts.resolved(self, given, now_ms)
             case Pleaded() | Voting() | Announced():
                 found = approving.decide(self, given, now_ms)
+            case escalations.Pled() | escalations.TakenBack() | escalations.Answering():
+                found = escalations.decide(self, given, now_ms)
             case Releases() | Freed():
                 found = releasing.decide(self, given)
             case Delivered() | Next():
@@ -283,7 +286,7 @@ class MaiDecider:
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
         events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms), *healing.expire(self, now_ms)]
-        events += approving.expire(self, now_ms)
+        events += [*approving.expire(self, now_ms), *escalations.expire(self, now_ms)]
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
                 waits = held.reason(self.state, passage.task)
@@ -336,7 +339,7 @@ class MaiDecider:
         open_ = (self.state.requests, self.state.passages, self.state.errands, self.state.healing.orders)
         turns = (one.until_ms for one in self.state.turns.values() if one.ident not in self.overdue)
         deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
-        others = (*breach.due_ms(self.state.pulse), *voice.due_ms(self), *filter(None, (self.state.fading.soonest_ms(),)))
-        soonest = filter(None, (self.state.fading.soonest_ms(), self.state.approving.deadlines.soonest_ms()))
-        others = (*breach.due_ms(self.state.pulse), *soonest)
+        persons = (self.state.approving.deadlines.soonest_ms(), self.state.parking.soonest_ms())
+        soonest = filter(None, (self.state.fading.soonest_ms(), *persons))
+        others = (*breach.due_ms(self.state.pulse), *voice.due_ms(self), *soonest)
         return min((*deadlines, *turns, *others), default=0)

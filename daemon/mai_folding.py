@@ -14,6 +14,7 @@ from mai.daemon import (
     cover,
     doubts,
     errands,
+    escalations,
     granting,
     healing,
     held,
@@ -116,7 +117,7 @@ def _fold_aside(state: MaiState, event: Event) -> list[Input]:
             cover.fold_switched(state, event)
         case visits.DoorUsed() | visits.DoorDenied():
             pass  # who was at the door changes nothing
-        case _ if not memory.fold(state, event):
+        case _ if not (escalations.fold(state, event) or memory.fold(state, event)):
             fallback.fold(state, event)
     return []
 
@@ -160,6 +161,7 @@ def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) 
     for task in tasks(request.request, request.parts):
         _end(state, task)
     granting.end(state, request.request)
+    state.parking.drop(state, request.request, event.state, seq)
     state.changed("request", request.request, None)
     state.changed("answer", request.request, answered)
     if not request.asker.endswith("/mai") and not channel_of(request.thread):  # her own are no part of the client's history

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from mai.agents.doors import Role
 from mai.agents.shell import now_ms
-from mai.daemon import approval_orders, doubt_orders, thread_orders
+from mai.daemon import approval_orders, doubt_orders, escalation_orders, thread_orders
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.guard import Guard
 from mai.daemon.rights import AT_MAI
@@ -50,6 +50,14 @@ def _say(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None
     gateway.later(caller, approval_orders.say(gateway, caller, request))
 
 
+def _escalations(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    caller.answer(escalation_orders.shown(gateway, request))
+
+
+def _answer(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    gateway.later(caller, escalation_orders.answer(gateway, caller, request, role))
+
+
 SERVED: Final[dict[str, Serve]] = {
     "ask": _ask,
     "history": _history,
@@ -63,6 +71,8 @@ SERVED: Final[dict[str, Serve]] = {
     "approvals": _approvals,
     "approve": _say,
     "deny": _say,
+    "escalations": _escalations,
+    "answer": _answer,
 }
 
 

@@ -6,9 +6,11 @@ import msgspec
 
 from mai.agents.approval_messages import Approval
 from mai.agents.decider import Input, Send
+from mai.agents.escalation_messages import Escalate, Withdrawn
 from mai.agents.events import Event, MessageRefused, Received, register
 from mai.agents.order_messages import Cancelled, Doubt, Release, Released
 from mai.daemon.desk import Freed, MaiState, Raised, ReleaseOrder, Releases, Stopped
+from mai.daemon.escalations import Pled, TakenBack
 from mai.daemon.pending import Pleaded
 
 if TYPE_CHECKING:
@@ -77,13 +79,18 @@ def load(state: MaiState, rows: dict[str, bytes]) -> None:
 
 def taken(received: Received) -> list[Input]:
     """The inputs that a department's answer to an operator's order brings, and its question to a person."""
-    match received.body:
+    peer, body, found = received.sender, received.body, list[Input]()
+    match body:
         case Cancelled():
-            return [Stopped(received.sender, received.body)]
+            found = [Stopped(peer, body)]
         case Released():
-            return [Freed(received.sender, received.body)]
+            found = [Freed(peer, body)]
+        case Escalate():
+            found = [Pled(peer, body)]
+        case Withdrawn():
+            found = [TakenBack(peer, body)]
         case Doubt():
-            return [Raised(received.sender, received.id, received.body)]
+            found = [Raised(peer, received.id, body)]
         case Approval():
-            return [Pleaded(received.sender, received.id, received.body)]
-    return []
+            found = [Pleaded(peer, received.id, body)]
+    return found

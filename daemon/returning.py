@@ -14,7 +14,7 @@ from mai.agents.data_scope import Way, cut, neutral
 from mai.agents.decider import Send, sooner_ms
 from mai.agents.events import Event, MessageRefused, ReplyBreached
 from mai.agents.messages import Numbered, Result, Task
-from mai.daemon import cover, subjects, voice
+from mai.daemon import cover, escalations, subjects, voice
 from mai.daemon.desk import CORRECTED, Amended, Holding, MaiState, Passage, Returned, first
 from mai.daemon.records import ContractEnded, PartAnswer, PartEnded
 
@@ -49,7 +49,9 @@ def _known(mai: "MaiDecider", holding: Holding, body: Result) -> bool:
     """Is who did the work an agent of that department, and are those departments that it rests on?"""
     process, _, agent = body.by.rpartition("/")
     own = process == holding.process and mai.table.rank(process.partition("/")[2], agent)
-    known = own or body.by in (holding.process, f"{mai.mandate.client}/mai")
+    known = (
+        own or escalations.spoke(mai.state, body.request, body.by) or body.by in (holding.process, f"{mai.mandate.client}/mai")
+    )
     return bool(known) and all(mai.mandate.organisation.department(name) for name in body.sources)
 
 

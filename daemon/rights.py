@@ -54,6 +54,8 @@ AT_MAI: Final[Mapping[str, Need]] = {
     "thread": Need("client", order=False),
     "threads": Need("auditor", about=("thread",), order=False),
     "effects": Need("auditor", about=("key",), order=False),
+    "escalations": Need("auditor", about=("id",), order=False),
+    "answer": Need("operator", about=("id", "refused")),
     "resolve": Need("operator", about=("key", "happened", "note")),
     "approvals": Need("auditor", about=("id",), order=False),
     "approve": Need("operator", about=("id", "note")),

@@ -17,6 +17,7 @@ from mai.agents.contracts import Contracts
 from mai.agents.decider import Tick
 from mai.agents.department import DepartmentDecider
 from mai.agents.errand_messages import Think, Thought, Usage
+from mai.agents.escalation_messages import Escalate, Ruled
 from mai.agents.events import Event
 from mai.agents.match import Matcher
 from mai.agents.memory_messages import Recalled
@@ -209,6 +210,23 @@ class Lone:
         """A person says of the last one whether it happened."""
         doubt = self.doubts()[-1]
         self.say(Resolve(doubt.key, doubt.request, doubt.task, doubt.agent, happened, value, "ann", "I looked"))
+
+    def escalations(self) -> list[Escalate]:
+        """What goes to a person, in order."""
+        return [body for body in self.sent.values() if isinstance(body, Escalate)]
+
+    def rule(self, text: str = "", value: Any = None, *, state: Any = "answered", reason: str = "") -> Escalate:
+        """A person answers the last escalation."""
+        asked = self.escalations()[-1]
+        self.say(Ruled(asked.id, asked.request, asked.task, state, text, value or {}, reason, "acme/person/ann"))
+        return asked
+
+    def given_up(self, text: str = "desk", contract: str = "", given: Any = None) -> Escalate:
+        """Task in, and out comes a question to a person."""
+        self.task(text, contract, given)
+        self.settle()
+        (asked,) = self.escalations()
+        return asked
 
     def messages(self, asked: Think) -> list[Any]:
         """What a model is asked."""

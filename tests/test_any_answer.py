@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mai.agents.errand_messages import Think, Thought, Usage, Use
+from mai.agents.escalating import waiting as waits
+from mai.agents.escalation_messages import Escalate, Withdrawn
 from mai.agents.events import EffectIntent, Ended, Hopped, Remembered
 from mai.agents.memory_messages import Remember
 from mai.agents.messages import Result, Task, address_of
@@ -157,6 +159,10 @@ def play(home: Path, leaders: bool, contract: str, plan: list[Any]) -> Lone:
     lone.settle()
     for _ in range(100):
         waiting = [one for one in lone.sent.values() if isinstance(one, Think | Task) and not _told(lone, one)]
+        if not waiting and [one for one in lone.escalations() if waits(lone.decider.state, one.id)[0]]:
+            lone.rule("", state="refused", reason="no")
+            lone.settle()
+            continue
         if not waiting:
             break
         doing = left.pop(0) if len(left) > 1 else left[0]
@@ -220,7 +226,7 @@ def within(lone: Lone, leaders: bool) -> None:
     intents = sum(body["tool"] == "pay" for body in bodies(EffectIntent.kind))
     assert (len(paid.read_text()) if paid.exists() else 0) <= intents
     for one in lone.sent.values():
-        assert isinstance(one, Think | Result | Task) and not isinstance(one, Use | Remember)
+        assert isinstance(one, Think | Result | Task | Escalate | Withdrawn) and not isinstance(one, Use | Remember)
         assert not isinstance(one, Task) or one.contract == "sales.pipeline"
     thinking = [body for body in bodies("step.asked") if body["call"] == "model" and body["agent"] == "desk"]
     assert len(thinking) <= TURNS

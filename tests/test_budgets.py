@@ -11,8 +11,9 @@ from mai.agents.allowance import BudgetStopped, DayBegun, ToolCounted
 from mai.agents.amounts import UNBOUNDED, Amounts
 from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.decider import Tick
+from mai.agents.escalation_messages import Escalate, Ruled
 from mai.agents.events import Event, HopRefused
-from mai.agents.inputs import Arrived
+from mai.agents.inputs import Arrived, Raised
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Limits, Organisation
 from mai.agents.shell import now_ms
@@ -73,7 +74,7 @@ def test_a_clock_that_goes_back_gives_no_second_budget() -> None:
 
 
 def test_hops_of_a_day_name_who_handed_to_whom() -> None:
-    """The one that is too much ends escalated, with its chain."""
+    """The one that is too much is escalated, with its chain."""
     desk = Desk(with_day(staff(CLERK), hops=3))
     desk.now_ms = NOON_MS
     arrive(desk, "r/1")
@@ -81,7 +82,8 @@ def test_hops_of_a_day_name_who_handed_to_whom() -> None:
     (stop,) = stops(desk.events)
     assert stop.chain == ("acme/support/board", "acme/support/coordinator", "acme/support/clerk")
     assert "board → acme/support/coordinator → acme/support/clerk" in stop.why
-    assert [body.state for body in desk.results()] == ["escalated"] and isinstance(desk.refused(), HopRefused) and desk.folds()
+    (asked,) = [send.body for send in desk.sends if isinstance(send.body, Escalate)]
+    assert asked.plea.cause == "budget" and asked.request == "r" and isinstance(desk.refused(), HopRefused) and desk.folds()
 
 
 def test_time_of_a_day_is_reserved_up_to_the_deadline_and_given_back() -> None:
@@ -150,8 +152,10 @@ def test_what_a_department_was_granted_counts_for_all_that_derives_from_the_task
     arrive(desk, "r/1", allow=Amounts(2, UNBOUNDED, UNBOUNDED))
     desk.report("clerk", value={"cents": 1})
     arrive(desk, "r/2", allow=Amounts(1, UNBOUNDED, UNBOUNDED))
+    (asked,) = [send.body for send in desk.sends if isinstance(send.body, Escalate)]
+    desk.feed(Raised(Ruled(asked.id, "r", asked.task, "refused", "", {}, "not today", "acme/person/ann")))
     first, second = desk.results()
-    assert first.used == Amounts(hops=2) and second.used == Amounts(hops=1) and second.state == "escalated"
+    assert first.used == Amounts(hops=2) and second.used == Amounts(hops=1) and second.reason == "not today"
     assert "1 tasks handed on were left to support" in stops(desk.events)[0].why and desk.folds()
 
 

@@ -10,6 +10,7 @@ from mai.agents.body import Fields
 from mai.agents.contracts import Contracts
 from mai.agents.decider import VIA_MAI, Input, Send, Tick
 from mai.agents.department import DepartmentDecider
+from mai.agents.escalation_messages import Escalate
 from mai.agents.events import Asked, Ended, Escalated, Event, Hopped, HopRefused, Stepped
 from mai.agents.inputs import Answered, Arrived, Call, Report, Told
 from mai.agents.memory_messages import Recalled
@@ -356,22 +357,22 @@ def test_a_backup_takes_over_from_who_fails() -> None:
 
 
 def test_what_an_operator_gives_up_goes_to_a_specialist_then_to_the_board() -> None:
-    """Who fits, by rank; when nobody is left the board says that it was given up, and why."""
+    """Who fits, by rank; when nobody is left it goes to a person, with all that was tried."""
     desk = Desk(staff(CLERK, ANALYST))
     desk.fitting = ["clerk", "analyst"]
     desk.arrive("do")
     desk.report("clerk", "escalated", reason="too hard")
     assert desk.hops()[-1] == "coordinator analyst"
     desk.report("analyst", "escalated", reason="for me, too")
-    (result,) = desk.results()
-    said = "nobody is left who could do it: clerk: too hard; analyst: for me, too"
-    assert (result.state, result.reason) == ("escalated", said)
-    assert [event.agent for event in desk.events if isinstance(event, Escalated)] == ["clerk", "analyst", "coordinator"]
+    (asked,) = [send.body for send in desk.sends if isinstance(send.body, Escalate)]
+    assert [one.agent for one in desk.events if isinstance(one, Escalated)] == ["clerk", "analyst", "coordinator", "board"]
+    assert [one.who.rpartition("/")[2] for one in asked.plea.tried] == ["clerk", "analyst", "coordinator", "board"]
+    assert asked.plea.agent == "acme/support/clerk" and asked.plea.reason == "too hard"
 
 
 def test_a_step_says_how_it_ended() -> None:
-    """Refused, failed and expired are told apart; what somebody gave up has failed for who asked."""
-    for state, told in (("refused", ""), ("failed", "failed"), ("expired", "expired"), ("escalated", "failed")):
+    """Refused, failed and expired are told apart."""
+    for state, told in (("refused", ""), ("failed", "failed"), ("expired", "expired")):
         desk = Desk(staff(CLERK, coded("lead", "coordinator")))
         desk.arrive("", "support.refund", {"order": 1})
         desk.ask("clerk", "lead")

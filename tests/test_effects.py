@@ -398,10 +398,18 @@ def test_what_changed_something_is_not_tried_by_another(tmp_path: Path, effect: 
     agents = [one if one.name != "desk" else _backed(one) for one in organisation.departments[0].agents]
     organisation = _with(organisation, tuple(agents))
     lone = Lone(tmp_path, organisation)
-    result = lone.ask(f"desk act {how}")
+    lone.task(f"desk act {how}")
+    lone.settle()
     assert len(acts(tmp_path)) == 1
+    if how == "escalate" and effect != "none":  # a person is asked, and told why no other was
+        assert "something was changed for it" in lone.escalations()[0].plea.tried[1].why
+        lone.rule("leave it")
+        lone.settle()
+    result = lone.result()
     if effect == "none":
         assert (result.state, result.text) == ("answered", "the clerk did it")
+    elif how == "escalate":
+        assert (result.text, result.by, result.changed) == ("leave it", "acme/person/ann", True)
     else:
         assert result.state != "answered" and "it is not handed on to another, because something was changed" in result.reason
         assert result.changed

@@ -155,12 +155,16 @@ def test_the_next_takes_over_as_in_the_built_in(
 
 @pytest.mark.parametrize("kind", ["model", ""])
 def test_what_all_have_given_up_goes_up_as_given_up(lead: Callable[..., Lone], kind: str) -> None:
-    """Between the ranks it stays an escalation with the reasons of all, as with the built-in."""
+    """It goes to a person with the reasons of all, as with the built-in, and the answer comes back the way that it went."""
     lone = lead("all give up", "support.refund", {"order": 1}, board=kind, coordinator=kind)
-    assert [(event.agent, event.state) for event in lone.of_kind(Ended)] == [
-        ("desk", "escalated"), ("clerk", "escalated"), ("first", "escalated"), ("board", "escalated"),
+    asked = lone.rule("so be it", {"cents": 3})
+    lone.think(lambda _: {"ruling": "sign", "reason": ""})
+    assert [event.agent for event in lone.of_kind(Ended)] == ["board", "first", "clerk", "first", "desk", "first", "board"]
+    assert [(one.who.rpartition("/")[2], one.why) for one in asked.plea.tried] == [
+        ("desk", "too hard"), ("clerk", "too hard for a clerk"),
+        ("first", "nobody else is left for it"), ("board", "nobody in the department decides it"),
     ]  # fmt: skip
-    assert lone.result().reason == "nobody is left who could do it: desk: too hard; clerk: too hard for a clerk"
+    assert lone.result().value == {"cents": 3} and lone.result().by == "acme/person/ann"
 
 
 def test_a_board_withholds(lead: Callable[..., Lone]) -> None:
@@ -282,7 +286,7 @@ def test_killed_between_its_steps(tmp_path: Path) -> None:
     lone.settle()
     hops = [lone.ledger.body(record) for record in lone.ledger.records(kind=Hopped.kind)]
     assert [(hop["sender"], hop["agent"]) for hop in map(json.loads, hops)] == [
-        ("mai", "board"), ("board", "first"), ("first", "desk"), ("first", "clerk"),
+        ("mai", "board"), ("board", "first"), ("first", "desk"), ("desk", "first"), ("first", "clerk"),
     ]  # fmt: skip
     assert len(done) == 3 and lone.result().text == "clerk did give up"
     lone.check()

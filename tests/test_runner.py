@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mai.agents.escalation_messages import Escalate, Ruled, Withdrawn
 from mai.agents.events import Ended
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Agent, Limits, Tool
@@ -324,13 +325,16 @@ def test_whatever_a_worker_does(tmp_path: Path, calls: Any, careful: bool, end: 
     lone.settle()
     while lone.decider.state.work:
         lone.check()
-        waiting = next(body for body in lone.asked() if (body.task if isinstance(body, Task) else body.id) not in answered)
+        asked = [body for body in lone.asked() if not isinstance(body, Withdrawn)]
+        waiting = next(body for body in asked if (body.task if isinstance(body, Task) else body.id) not in answered)
         answered.add(waiting.task if isinstance(waiting, Task) else waiting.id)
         if deaths:
             lone = lone.again()
             lone.runner.handlers.function("w.py:desk")[0].__globals__["SCRIPT"] = (calls, careful, end)
         if isinstance(waiting, Task):
             lone.reply(waiting, {"total": 1})
+        elif isinstance(waiting, Escalate):
+            lone.say(Ruled(waiting.id, "r", waiting.task, "answered", "so", {"cents": 2}, "", "acme/person/ann"))
         else:
             lone.recalled(waiting.id, None)
         lone.settle()

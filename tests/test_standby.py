@@ -9,6 +9,7 @@ import pytest
 
 from mai.agents import fallback
 from mai.agents.breaker import FAILURES, FIRST_MS, WINDOW
+from mai.agents.escalation_messages import Escalate
 from mai.agents.events import Ended, Escalated, Hopped
 from mai.agents.fallback import BreakerNoted, BreakerProbed, FallbackReturned, FallbackSwitched
 from mai.agents.organisation import Agent
@@ -64,6 +65,13 @@ def ask(lone: Lone, text: str, number: int) -> Any:
     lone.task(text, "support.refund", {"order": number}, ident=ident, ranked=("desk",))
     lone.settle()
     return lone.result(ident)
+
+
+def given_up(lone: Lone, text: str, number: int) -> Escalate:
+    """The same, of a task that nobody can do."""
+    lone.task(text, "support.refund", {"order": number}, ident=f"r/{number}", ranked=("desk",))
+    lone.settle()
+    return lone.escalations()[-1]
 
 
 def shut(lone: Lone) -> None:
@@ -132,18 +140,16 @@ def test_a_refusal_is_an_answer(department: Callable[..., Lone]) -> None:
 def test_a_chain_that_is_used_up_escalates(department: Callable[..., Lone]) -> None:
     """With the evidence of every link; nothing is silent."""
     lone = department()
-    result = ask(lone, "broken all", 1)
-    assert result.state == "escalated"
-    assert "desk: desk failed: ValueError: the desk is broken" in result.reason and "the clerk is ill" in result.reason
-    assert [event.agent for event in lone.of_kind(Escalated)] == ["coordinator"]
+    reason = given_up(lone, "broken all", 1).plea.reason
+    assert "desk: desk failed: ValueError: the desk is broken" in reason and "the clerk is ill" in reason
+    assert [event.agent for event in lone.of_kind(Escalated)] == ["coordinator", "board"]
 
 
 def test_an_open_breaker_without_backups_escalates_at_once(department: Callable[..., Lone]) -> None:
     """The task is not given to who fails again and again, and the answer says why."""
     lone = department(backups=())
     shut(lone)
-    result = ask(lone, "fine", 10)
-    assert result.state == "escalated" and f"{FAILURES} failures in a row" in result.reason
+    assert f"{FAILURES} failures in a row" in given_up(lone, "fine", 10).plea.reason
     assert [event.agent for event in lone.of_kind(Ended)].count("desk") == FAILURES
 
 

@@ -103,7 +103,7 @@ def test_memory_of_the_client_is_asked_for_once(tmp_path: Path) -> None:
 
 
 def test_changed_code_stops_the_task_and_says_so(tmp_path: Path) -> None:
-    """A step that is not the recorded one ends the task with both named; that the file was changed is said."""
+    """A step that is not the recorded one goes to a person with both named; that the file was changed is said."""
     code = "async def desk(ctx, task):\n    await ctx.remember('KEY', 1)\n    await ctx.ask('sales.pipeline', quarter=1)"
     lone = Lone(tmp_path, desk(tmp_path, code.replace("KEY", "old")))
     lone.task()
@@ -111,9 +111,9 @@ def test_changed_code_stops_the_task_and_says_so(tmp_path: Path) -> None:
     desk(tmp_path, code.replace("KEY", "new"))
     lone = lone.again()
     lone.settle()
-    result = lone.result()
-    assert result.state == "escalated"
-    assert "'old'" in result.reason and "'new'" in result.reason and "its code has changed since then" in result.reason
+    (asked,) = lone.escalations()
+    reason = asked.plea.reason
+    assert "'old'" in reason and "'new'" in reason and "its code has changed since then" in reason
     lone.check()
     lone.close()
 
