@@ -150,7 +150,8 @@ def _value(field: msgspec.structs.FieldInfo, value: object, where: KeyPath, labe
         return msgspec.convert(value, field.type)
     if isinstance(value, str) and isinstance(inspect.type_info(field.type), inspect.StrType):
         return value  # a bad name: that others refer to it is not their fault
-    return STAND_INS.get(field.name, "") if field.default is NODEFAULT else field.default
+    made = field.default if field.default_factory is NODEFAULT else field.default_factory()
+    return STAND_INS.get(field.name, "") if made is NODEFAULT else made
 
 
 def _fits(kind: Any, value: object, where: KeyPath, label: str, findings: Findings) -> bool:

@@ -29,6 +29,7 @@ class ProcessStarted(Event, frozen=True, kw_only=True):
     organisation: str
     pid: int
     walls: str = ""  # how it is walled: "full", or "partial" with what is missing and why
+    policies: str = ""  # of a department: the digest of those that concern it; "" in journals from before there were any
 
 
 class ProcessStopped(Event, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from mai.agents.events import Event, register
 from mai.agents.leaves import subject
 from mai.agents.organisation import Tool
 from mai.agents.policies import Act, Ruling, judge
-from mai.agents.state import Work
+from mai.agents.state import Undo, Work
 
 if TYPE_CHECKING:
     from mai.agents.department import DepartmentDecider
@@ -54,6 +54,15 @@ def claim_act(decider: "DepartmentDecider", work: Work, given: Fields, now_ms: i
     return Act(what="claim", name=str(given["attribute"]), arguments=given, **by)
 
 
+def undo_act(decider: "DepartmentDecider", undo: Undo, tool: Tool, given: Fields, now_ms: int) -> Act:
+    """The undoing of what an agent's tool did for a request that was cancelled; nobody knows any more who asked for that."""
+    agent = decider.own.agent(undo.agent)
+    return Act(
+        what="tool", name=f"{decider.own.name}.{tool.name}", department=decider.own.name, agent=undo.agent,
+        rank=agent.rank if agent else "", effect=tool.effect, arguments=given, at_ms=now_ms,
+    )  # fmt: skip
+
+
 def _by(decider: "DepartmentDecider", work: Work, now_ms: int) -> dict[str, Any]:
     """Who does it, for whom, about what, and when."""
     root, agent = root_of(decider, work), decider.own.agent(work.agent)
@@ -88,10 +97,11 @@ def on_record(act: Act, ruling: Ruling) -> bool:
     return act.effect != "none" or not ruling.allowed
 
 
-def judged(work: Work, n: int, act: Act, ruling: Ruling) -> PolicyJudged:
-    """The record of a verdict."""
+def judged(work: Work | None, n: int, act: Act, ruling: Ruling) -> PolicyJudged:
+    """The record of a verdict; without a work it is of no open task."""
     return PolicyJudged(
-        request=work.request, task=work.task, agent=work.agent, n=n, what=act.what, name=act.name, effect=act.effect,
+        request=work.request if work else "", task=work.task if work else "", agent=act.agent, n=n,
+        what=act.what, name=act.name, effect=act.effect,
         verdict=ruling.verdict, clause=ruling.clause, policies=ruling.digest, why=ruling.why,
     )  # fmt: skip
 

@@ -100,6 +100,10 @@ class Loop:
         """Is there a word for the watchdog that must not wait for the next heartbeat?"""
         return False
 
+    def policies(self) -> str:
+        """The digest of the policies by which it judges what its agents do; "" if that is not its part."""
+        return ""
+
     def status(self) -> str:
         """How it is, in a few words."""
         return f"{self.queue()} open"
@@ -131,7 +135,14 @@ class Loop:
         reach("start.loaded")
         digest, self._replayed = self.organisation.digest, self.ledger.read_back
         self.shell.apply(
-            ProcessStarted(process=self.name, version=VERSION, organisation=digest, pid=host_pid(), walls=str(walled()))
+            ProcessStarted(
+                process=self.name,
+                version=VERSION,
+                organisation=digest,
+                pid=host_pid(),
+                walls=str(walled()),
+                policies=self.policies(),
+            )
         )
 
     def run(self) -> None:

@@ -21,7 +21,6 @@ from mai.agents.remedies import PREFIX
 
 What = Literal["tool", "contract", "claim"]
 LISTS: Final[dict[What, str]] = {"tool": "tools", "contract": "contracts", "claim": "claims"}  # the key that names them
-STRICT = False  # for a few hours: until all organisations of this repository say what is allowed
 UNMATCHED: Final = "no policy allows it"
 
 
@@ -93,10 +92,13 @@ def _clause(name: str, policy: Policy) -> Clause:
 
 
 # -- judging
-def judge(code: Code, act: Act) -> Ruling:
-    """What is said of an act: by the first policy that matches, else by whether it has an effect."""
+def judge(code: Code, act: Act, *, certain: bool = False) -> Ruling:
+    """What is said of an act: by the first policy that matches, else by whether it has an effect.
+
+    `certain`: only comparisons that are known to hold count, also in policies that do not allow.
+    """
     for clause in code.clauses:
-        if matches(clause, act, code.offsets):
+        if matches(clause, act, code.offsets, certain=certain):
             return _ruling(clause, act, code.digest)
     return unmatched(act, code.digest)
 
@@ -112,8 +114,6 @@ def _ruling(clause: Clause, act: Act, digest: str) -> Ruling:
 def unmatched(act: Act, digest: str) -> Ruling:
     """What no policy matches. The remedies of healing are allowed by `[operations]`, which names and bounds them."""
     if act.what != "tool" or act.effect == "none" or act.name.partition(".")[2].startswith(PREFIX):
-        return Ruling(verdict="allow", digest=digest)
-    if not STRICT:
         return Ruling(verdict="allow", digest=digest)
     return Ruling(verdict="deny", digest=digest, why=f"{act.agent} may not use {act.name}: {UNMATCHED}, and it has an effect")
 
@@ -133,11 +133,11 @@ def said(verdict: Verdict, act: Act, clause: str, why: str = "") -> str:
     return f"{sentence} ({why})" if sentence and why else sentence
 
 
-def matches(clause: Clause, act: Act, offsets: Offsets) -> bool:
+def matches(clause: Clause, act: Act, offsets: Offsets, *, certain: bool = False) -> bool:
     """Is this the act that the policy is about, and do its comparisons hold?"""
     if not concerns(clause.policy, act):
         return False
-    return all(settled(clause.policy, truth) for truth in truths(clause, act, offsets))
+    return all(truth is True if certain else settled(clause.policy, truth) for truth in truths(clause, act, offsets))
 
 
 def settled(policy: Policy, truth: Truth) -> bool:

@@ -138,6 +138,10 @@ class DepartmentProcess(Linked):
         """Open tasks."""
         return len(self.decider.state.work)
 
+    def policies(self) -> str:
+        """The digest of those that concern its agents."""
+        return self.decider.policies.digest
+
     def pending(self) -> int:
         """Also what is being undone."""
         return super().pending() + len(self.decider.state.cancels) + len(self.decider.state.undos)

@@ -10,6 +10,7 @@ a worker whose coordinator exists is reached through it.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
+from mai.agents import zones
 from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
 from mai.agents.channel_rules import channels_lead_somewhere
 from mai.agents.door_rules import doors_let_somebody_in
@@ -25,10 +26,12 @@ from mai.agents.operations_rules import heals, operations_can_heal, remedies_are
 from mai.agents.organisation import RESERVED, Agent, Contract, Department, Organisation, Rank, Tool, is_name
 from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
+from mai.agents.policy_rules import policies_can_decide
 from mai.agents.sources import AGENT, PREPARE, Sources
 from mai.agents.table import Table
 from mai.agents.tool_rules import OF_TOOL, servers_can_be_started
 from mai.agents.watching_rules import departments_have_an_order, figures_stay_on_the_host
+from mai.sandbox.errors import UsageFault
 
 BUILT_IN: Final[tuple[Rank, ...]] = ("board", "coordinator")  # added where there is none, under the rank's name
 WORKERS: Final[tuple[Rank, ...]] = ("specialist", "operator")
@@ -66,6 +69,7 @@ def apply(scene: Scene) -> None:
         for contract, at in _sound(scene, department.contracts, (*where, "contracts")):
             for of_contract in OF_CONTRACT:
                 _note(scene, of_contract(scene, department, contract, at))
+    _note(scene, policies_can_decide(scene))  # where it is known what there is
 
 
 def _note(scene: Scene, broken: Broken) -> None:
@@ -118,6 +122,14 @@ def limits_agree(scene: Scene) -> Broken:
     if limits.turn_s >= limits.heartbeat_s:
         hint = "a process that sends no heartbeat for heartbeat_s is killed: turn_s has to be less"
         yield ("limits", "turn_s"), f"turn_s is {limits.turn_s:g}, heartbeat_s {limits.heartbeat_s:g}", hint
+
+
+def zone_is_known(scene: Scene) -> Broken:
+    """The host knows the time zone of the organisation."""
+    try:
+        zones.offsets(scene.organisation.timezone)
+    except UsageFault as fault:
+        yield ("organisation", "timezone"), fault.sentence, fault.hint
 
 
 # -- a department
@@ -290,6 +302,7 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     figures_stay_on_the_host,
     doors_let_somebody_in,
     channels_lead_somewhere,
+    zone_is_known,
 )
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,

@@ -76,12 +76,17 @@ class Sources:
 
     def parameters(self, handler: str) -> set[str] | None:
         """The names of what a function takes, as far as reading it tells; None if it may take anything, or is not known."""
+        found = self.annotated(handler)
+        return None if found is None else set(found)
+
+    def annotated(self, handler: str) -> dict[str, ast.expr | None] | None:
+        """The annotations of what a function takes, by name; None if it may take anything, or is not known."""
         file, _, function = handler.rpartition(":")
         names = self._read(file) if self.look else ""
         found = names.get(function) if isinstance(names, dict) else None
         if not isinstance(found, Function) or found.args.kwarg or found.decorator_list:
             return None
-        return {argument.arg for argument in _arguments(found.args)}
+        return {argument.arg: argument.annotation for argument in _arguments(found.args)}
 
     def keyless(self, handler: str) -> bool:
         """Has a tool's function certainly no place for its key?"""

@@ -264,7 +264,7 @@ class ToolSteps:
         elif self._forced.get(n, 0) >= FORCED:
             self._record(n, None, refused=f"{beside.doubt}; it did not happen, {FORCED} times in a row", state="failed")
         else:
-            self._once_more(n, step, beside.tool, beside.tool.effect)
+            self._fit(n, beside.tool, step)
 
     def _doubt(self, n: int, why: str) -> None:
         self._runner.shell.feed(Doubted(self._work.task, n, why))

@@ -7,13 +7,17 @@ an undoing that was under way is repeated if its tool is idempotent, else nobody
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mai.agents import cancelling, events
+from msgspec.structs import replace
+
+from mai.agents import cancelling, events, judging
 from mai.agents.cancelling import UndoDone, UndoIntent, UndoPlanned, UndoUnknown
 from mai.agents.events import Event
 from mai.agents.handlers import Used
 from mai.agents.inputs import Unwound
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
+from mai.agents.policies import judge
+from mai.agents.shell import now_ms
 from mai.agents.state import Cancelling, Undo
 from mai.sandbox.errors import MaiError
 from mai.sandbox.points import reach
@@ -82,6 +86,9 @@ class Undoing:
         except MaiError as fault:
             self._done(undo, Used(None, fault.sentence))
             return
+        if why := self._denied(undo, tool):
+            self._done(undo, Used(None, why))
+            return
         intent = UndoIntent(**_about(undo), effect=tool.effect, attempt=undo.attempts + 1)
         shell.apply(intent)
         shell.commit()  # an intent is durable before its effect
@@ -90,6 +97,17 @@ class Undoing:
         used = box.use((undo.key, 0), tool, fitting, intent.key)
         if used is not None:
             self._took(undo, used)
+
+    def _denied(self, undo: Undo, tool: Tool) -> str:
+        """Why the policies deny the undoing for certain, which goes on record; "" if they do not."""
+        decider = self._runner.decider
+        act = judging.undo_act(decider, undo, tool, cancelling.given(undo), now_ms())
+        ruling = judge(decider.policies, act, certain=True)
+        if ruling.verdict != "deny" or not ruling.clause:
+            return ""
+        judged = judging.judged(None, 0, act, ruling)
+        self._runner.shell.apply(replace(judged, request=undo.request, what="undo"))
+        return ruling.why
 
     def finished(self, key: str, used: Used) -> None:
         """What ran beside the loop has ended; the key may be of something else."""

@@ -24,6 +24,7 @@ from mai.daemon.invariant_links import Ends, compare
 from mai.daemon.invariant_lives import Lives
 from mai.daemon.invariant_memory import Memory
 from mai.daemon.invariant_orders import Ordered, Orders
+from mai.daemon.invariant_policies import Judged, JudgedAtMai
 from mai.daemon.invariant_requests import Requests
 from mai.daemon.invariant_scopes import ScopesAtMai, ScopesInside
 from mai.daemon.invariant_services import Calls, Uses
@@ -35,10 +36,10 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Asked, Holds, Keys, Memory, ScopesAtMai, Guarded, Budgeted, Voices, Votes),
+    "mai": (Requests, Verdicts, Orders, Asked, Holds, Keys, Memory, ScopesAtMai, Guarded, Budgeted, Voices, Votes, JudgedAtMai),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing, Ordered, Climbed, Memory, ScopesInside, Guarded, Budgeted, Pleas),  # a department
+    "": (Tasks, Effects, Undoing, Ordered, Climbed, Memory, ScopesInside, Guarded, Budgeted, Pleas, Judged),  # a department
 }
 
 

@@ -51,6 +51,11 @@ parse = "json"
 tool = "post"
 message_bytes = 2048
 
+[[policies]]
+name = "all"
+verdict = "allow"
+tools = ["*"]
+
 [departments.support]
 charter = "Answers mail."
 

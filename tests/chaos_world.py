@@ -35,6 +35,11 @@ HEAD = f"""
 name = "Chaos"
 clients = ["{CLIENT}"]
 
+[[policies]]
+name = "all"
+verdict = "allow"
+tools = ["*"]
+
 [limits]
 request_s = 60
 task_s = 60

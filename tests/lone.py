@@ -31,7 +31,7 @@ from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.agents.texts import misfit
 from mai.sandbox.ledger import Ledger
-from tests.opened import OPEN
+from tests.opened import ALLOWED, OPEN
 
 MAI, ME = "acme/mai", "acme/support"
 NOUNS = ("task", "step", "link", "cancel", "undo", "quarantine", "suspect", "breaker", "fading")
@@ -76,7 +76,7 @@ def organisation(base: Path, *agents: Agent, tools: tuple[Tool, ...] = (), limit
     agents = (*built_in, *agents)
     support = Department(name="support", charter="Helps.", agents=agents, tools=tools, contracts=(contract,), memory=OPEN)
     return Organisation(
-        name="x", clients=("acme",), departments=(support, SALES), models=MODELS, base=str(base), digest="d",
+        policies=ALLOWED, name="x", clients=("acme",), departments=(support, SALES), models=MODELS, base=str(base), digest="d",
         limits=limits or Limits(),
     )  # fmt: skip
 

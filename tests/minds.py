@@ -24,6 +24,11 @@ HEAD = """
 name = "Minds"
 clients = ["acme"]
 
+[[policies]]
+name = "all"
+verdict = "allow"
+tools = ["*"]
+
 [limits]
 request_s = 60
 task_s = 55

@@ -18,7 +18,7 @@ from mai.daemon.descriptions import planner
 from mai.daemon.plan import Planner
 from mai.daemon.records import PartPlan
 from mai.sandbox.keys import Hand, Known, Pair, fingerprint
-from tests.opened import OPEN
+from tests.opened import ALLOWED, OPEN
 
 HOWS = ("opaque", "keyed", "asked", "look", "hand")
 CODE = "sim_work.py"
@@ -70,7 +70,7 @@ def company() -> Organisation:
     effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none"}
     tools = tuple(_tool(name, effects[name]) for name in ways)
     return Organisation(
-        name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
+        policies=ALLOWED, name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
         limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4),
         departments=(
             Department(

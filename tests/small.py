@@ -80,6 +80,11 @@ skills = ["payments", "budget"]
 tools = ["pay"]
 handler = "small.py:clerk"
 
+[[policies]]
+name = "all"
+verdict = "allow"
+tools = ["finance.*"]
+
 [[departments.finance.tools]]
 name = "pay"
 handler = "small.py:pay"

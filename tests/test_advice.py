@@ -12,6 +12,7 @@ from mai.agents.events import EffectIntent, Escalated, Hopped, Stepped
 from mai.agents.figures import invented
 from mai.agents.organisation import Agent, Contract, Department, Organisation, Tool
 from tests.lone import COUNTED, MODELS, SALES, TOOL, Lone
+from tests.opened import ALLOWED
 
 CODE = """
 def price(files, item: str) -> dict: return {"item": item, "euros": 1249.5}
@@ -44,7 +45,15 @@ def lone(tmp_path: Path) -> Iterator[Lone]:
     support = Department(name="support", charter="", agents=agents, contracts=contracts, tools=(TOOL, PRICE))
     one = Lone(
         tmp_path,
-        Organisation(name="x", clients=("acme",), departments=(support, SALES), models=MODELS, base=str(tmp_path), digest="d"),
+        Organisation(
+            policies=ALLOWED,
+            name="x",
+            clients=("acme",),
+            departments=(support, SALES),
+            models=MODELS,
+            base=str(tmp_path),
+            digest="d",
+        ),
     )
     yield one
     one.check()

@@ -18,6 +18,7 @@ from mai.agents.memory_messages import Remember
 from mai.agents.messages import Result, Task, address_of
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Tool
 from tests.lone import MODELS, SALES, Lone
+from tests.opened import ALLOWED
 
 CODE = """
 def note(files, number: int, *, key):
@@ -62,7 +63,14 @@ def place(base: Path, leaders: bool) -> Organisation:
     support = Department(name="support", charter="", agents=agents, tools=TOOLS, contracts=(refund,))
     limits = Limits(message_bytes=1 << 18)
     return Organisation(
-        name="x", clients=("acme",), departments=(support, SALES), models=MODELS, base=str(base), digest="d", limits=limits
+        policies=ALLOWED,
+        name="x",
+        clients=("acme",),
+        departments=(support, SALES),
+        models=MODELS,
+        base=str(base),
+        digest="d",
+        limits=limits,
     )
 
 

@@ -72,7 +72,7 @@ def place(base: Path, verdict: Any, *, word: str = "", effect: Any = "idempotent
     coded = {"handler": "w.py:board", "kind": "python", "tools": ("act",)} if word else {}
     agents = tuple(replace(one, **(coded if one.rank == "board" else {})) for one in support.agents)
     support = replace(support, policies=(policy, Policy(name="rest", verdict="allow", tools=("*",))), agents=agents)
-    return replace(made, departments=(support, *made.departments[1:]), approvals=Approvals(undecided=undecided))
+    return replace(made, policies=(), departments=(support, *made.departments[1:]), approvals=Approvals(undecided=undecided))
 
 
 def pleas(lone: Lone) -> list[Approval]:

@@ -27,6 +27,7 @@ from mai.daemon.tooling import Dropped as DroppedUses
 from mai.daemon.tooling import OpenUse, ToolsDecider
 from tests import calls_world, wired
 from tests.calls_world import World
+from tests.opened import ALLOWED
 from tests.small import HANDLERS, ORGANISATION, PATIENCE_S, Daemon, environment, until
 from tests.wired import Desk, Wired
 
@@ -172,7 +173,7 @@ def test_tools_are_used_no_more(tmp_path: Path) -> None:
     tool = Tool(name="act", handler="w.py:act", effect="opaque", hosts=("a.example",))
     desk = Agent(name="desk", rank="operator", tools=("act",))
     support = Department(name="support", charter="", agents=(Agent(name="board", rank="board"), desk), tools=(tool,))
-    whole = Organisation(name="x", clients=("acme",), departments=(support,), digest="d")
+    whole = Organisation(policies=ALLOWED, name="x", clients=("acme",), departments=(support,), digest="d")
     decider = ToolsDecider(mandate(whole, "acme", "tools"))
     for number in (1, 2):
         ident = f"r/1.m{number}"

@@ -22,6 +22,7 @@ from mai.agents.memory_messages import Remember
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Agent, Contract, Department, Organisation, Tool
 from tests.lone import MODELS, SALES, Lone
+from tests.opened import ALLOWED
 
 CODE = """
 def look(files): return (files / "page").read_text() if (files / "page").exists() else "nothing"
@@ -115,7 +116,9 @@ def place(base: Path, scope: tuple[str, ...] = ("look",), board: str = "") -> Or
         name="refund", about="", served_by="desk", may_ask=("client",), request={"note": "str"}, reply={"cents": "int"}
     )
     support = Department(name="support", charter="", agents=agents, tools=TOOLS, contracts=(refund,))
-    return Organisation(name="x", clients=("acme",), departments=(support, SALES), models=MODELS, base=str(base), digest="d")
+    return Organisation(
+        policies=ALLOWED, name="x", clients=("acme",), departments=(support, SALES), models=MODELS, base=str(base), digest="d"
+    )
 
 
 @pytest.fixture

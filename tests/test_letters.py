@@ -114,6 +114,10 @@ clients = ["acme"]
 name = "mail"
 department = "support"
 {channel}
+[[policies]]
+name = "all"
+verdict = "allow"
+tools = ["*"]
 [departments.support]
 charter = "Helps."
 [[departments.support.agents]]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mai.agents import check, policies
+from mai.agents import check
 from mai.agents.organisation import mandate
 from mai.agents.policies import Act, code_of, judge
 
@@ -142,9 +142,8 @@ REFUND = {"order": "A1", "amount_cents": 500, "currency": "EUR"}
         ("allow", "", {"what": "contract", "name": "sales.order", "arguments": {}}),
     ],
 )
-def test_each_verdict(file: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, clause: str, given: dict[str, Any]) -> None:
+def test_each_verdict(file: Path, verdict: str, clause: str, given: dict[str, Any]) -> None:
     """The first policy that matches decides, the organisation's first; else what has an effect is denied, and nothing else."""
-    monkeypatch.setattr(policies, "STRICT", True)
     usual: dict[str, Any] = {"what": "tool", "name": "support.refund", "department": "support", "agent": "desk"}
     usual |= {"rank": "operator", "arguments": REFUND, "effect": "idempotent", "requester": "client", "at_ms": NOON}
     what = {"effect": "none"} if "what" in given else {}

@@ -20,6 +20,11 @@ rank = "specialist"
 handler = "code.py:desk"
 tools = ["act"]
 
+[[departments.support.policies]]
+name = "acts"
+verdict = "allow"
+tools = ["act"]
+
 [[departments.support.servers]]
 name = "files"
 command = ["sh", "server.sh"]

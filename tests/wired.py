@@ -112,7 +112,10 @@ class Desk:
         if isinstance(self.decider, MaiDecider):
             breach.load(self.decider.state, self.ledger.load(breach.NOUN))
         self.shell.restore()
-        self.shell.apply(ProcessStarted(process=self.process, version="0", organisation="0123456789abcdef", pid=1))
+        digest = self.decider.policies.digest if isinstance(self.decider, DepartmentDecider) else ""
+        self.shell.apply(
+            ProcessStarted(process=self.process, version="0", organisation="0123456789abcdef", pid=1, policies=digest)
+        )
         if not self.process.endswith("/mai"):
             self._resume()
             self.shell.tell(self.mai, Hello(state.link(self.mai).received, self.ledger.boot))
