@@ -63,6 +63,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "restart": "mai.daemon.holding_commands",
     "resume": "mai.daemon.holding_commands",
     "remedies": "mai.daemon.remedies_commands",
+    "replay": "mai.daemon.replay_commands",
     "restore": "mai.daemon.backup_commands",
     "sla": "mai.daemon.sla_commands",
     "status": "mai.daemon.status_commands",

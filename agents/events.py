@@ -30,6 +30,7 @@ class ProcessStarted(Event, frozen=True, kw_only=True):
     pid: int
     walls: str = ""  # how it is walled: "full", or "partial" with what is missing and why
     policies: str = ""  # of a department: the digest of those that concern it; "" in journals from before there were any
+    libraries: dict[str, str] = {}  # what its code runs on, with versions
 
 
 class ProcessStopped(Event, frozen=True, kw_only=True):

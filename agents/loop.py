@@ -21,6 +21,7 @@ from mai.sandbox import keys
 from mai.sandbox.confine import confine, host_pid, walled
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import Ledger
+from mai.sandbox.libraries import libraries
 from mai.sandbox.life import EX_CONFIG, EX_TEMPFAIL, Signals, keep_traceback, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
@@ -142,6 +143,7 @@ class Loop:
                 pid=host_pid(),
                 walls=str(walled()),
                 policies=self.policies(),
+                libraries=libraries(),
             )
         )
 

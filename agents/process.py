@@ -17,6 +17,7 @@ from mai.agents.match import Matcher
 from mai.agents.messages import Hop
 from mai.agents.organisation import Department
 from mai.agents.runner import Runner
+from mai.agents.sealing import Seals
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Cancelling, Day, Quarantined, State, Step, Suspect, Undo, Work
 from mai.agents.table import Table
@@ -74,6 +75,7 @@ class DepartmentProcess(Linked):
             burst=self.burst,
             screen=self.decider.screen,
             keeps=True,
+            seals=Seals(self.mandate, self.ledger),
         )
         self.runner.shell = self.shell
         self._restore()

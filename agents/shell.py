@@ -18,6 +18,7 @@ from mai.agents.kept import FADING, Fading
 from mai.agents.link import BURST, Flight, Link, Transit, receipt
 from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Numbered
 from mai.agents.plain import foreign
+from mai.agents.sealing import Seals
 from mai.agents.shelves import Shelves
 from mai.agents.texts import Texts, misfit
 from mai.sandbox.errors import LedgerFault
@@ -47,7 +48,8 @@ class Shell:
     several frames, all or none: that wakes the other end once. A shell that `answers` (Mai's) replies to Hello, one
     that `keeps` (a department's) stores the texts that come with messages. `accused(peer, detail) -> bool` is asked whether a
     peer is to be believed that says our ledger is an older copy; without it every peer is. `screen(peer, body) -> body` leaves
-    of a message what may be taken in: what it leaves out is never on our disk.
+    of a message what may be taken in: what it leaves out is never on our disk. `seals` binds each decision to what it
+    was based on.
     """
 
     def __init__(
@@ -64,12 +66,13 @@ class Shell:
         accused: Callable[[str, str], bool] = lambda peer, detail: True,
         answers: bool = False,
         keeps: bool = False,
+        seals: Seals | None = None,
     ) -> None:
         self.ledger, self.decider, self.me, self.organisation = ledger, decider, ledger.process, organisation
         self._send, self._seen, self._noticed, self._answers = send, seen, noticed, answers
         self._burst = burst or (lambda peer, frames: send(peer, frames[0]))
         self._most = BURST if burst else 1
-        self._accused, self._screen = accused, screen
+        self._accused, self._screen, self._seals = accused, screen, seals
         self.texts = Texts(ledger, decider.state, keeps=keeps)
         decider.state.memory = Shelves(ledger, decider.state.changes)
         self.notices: list[tuple[str, Hop]] = []  # for who looks on; they leave before the turn's messages
@@ -127,6 +130,8 @@ class Shell:
         request, task, agent = getattr(event, "request", ""), getattr(event, "task", ""), getattr(event, "agent", "")
         seq = self.ledger.append(event.kind, events.encode(event), request=request, task=task, agent=agent)
         self._urgent = self._urgent or not isinstance(event, Acked)
+        if self._seals:
+            self._seals.note(event, request, task, seq, self.ledger.head)
         self._seen(event)
         following = self.decider.evolve(event, seq)
         if isinstance(event, Sent):
@@ -256,8 +261,11 @@ class Shell:
                 self._fly(peer)
 
     def _write(self) -> None:
-        """Journal and state, in one transaction."""
+        """Journal and state, in one transaction, with a seal for each decision that stands in it."""
         state = self.decider.state
+        for sealed in self._seals.due(now_ms()) if self._seals else ():
+            self.apply(sealed)
+            self._seals.written(self.ledger.seq)  # type: ignore[union-attr]
         for (noun, key), value in state.changes.items():
             self.ledger.save(noun, key, None if value is None else msgspec.json.encode(value))
         state.changes.clear()

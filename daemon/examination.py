@@ -15,6 +15,7 @@ import msgspec
 from mai.agents.events import Event, ProcessStarted, Sent
 from mai.daemon.invariant_approvals import Pleas, Votes
 from mai.daemon.invariant_budgets import Budgeted
+from mai.daemon.invariant_decisions import Decisions
 from mai.daemon.invariant_effects import Effects
 from mai.daemon.invariant_escalations import Asked, Climbed
 from mai.daemon.invariant_guards import Guarded
@@ -36,10 +37,38 @@ from mai.daemon.invariants import End, Fact, Handler, Ids, Invariant, Notes
 from mai.daemon.witness import Finding
 
 ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
-    "mai": (Requests, Verdicts, Orders, Asked, Holds, Keys, Memory, ScopesAtMai, Guarded, Budgeted, Voices, Votes, JudgedAtMai),
+    "mai": (
+        Requests,
+        Verdicts,
+        Orders,
+        Asked,
+        Holds,
+        Keys,
+        Memory,
+        ScopesAtMai,
+        Guarded,
+        Budgeted,
+        Voices,
+        Votes,
+        JudgedAtMai,
+        Decisions,
+    ),
     "models": (Calls,),
     "tools": (Uses,),
-    "": (Tasks, Effects, Undoing, Ordered, Climbed, Memory, ScopesInside, Guarded, Budgeted, Pleas, Judged),  # a department
+    "": (
+        Tasks,
+        Effects,
+        Undoing,
+        Ordered,
+        Climbed,
+        Memory,
+        ScopesInside,
+        Guarded,
+        Budgeted,
+        Pleas,
+        Judged,
+        Decisions,
+    ),  # a department
 }
 
 

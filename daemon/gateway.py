@@ -16,6 +16,7 @@ from mai.agents.doors import Role
 from mai.agents.events import Event, Received, Sent
 from mai.agents.loop import Loop, Ready, run_process
 from mai.agents.messages import Complaint, Hop, Result, Task
+from mai.agents.sealing import Seals
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.daemon import breach, cancel, compose, cover, granting, healing, held, keyed, releasing, returning, subjects, told, voice
@@ -81,6 +82,7 @@ class Gateway(Loop):
             screen=self.decider.screen,
             accused=self._believed,
             answers=True,
+            seals=Seals(self.mandate, self.ledger),
         )
         self.watchers: dict[str, list[tuple[Caller, bool]]] = {}  # by request: who waits, and whether with the hops
         self.interim = Interim(self)

@@ -82,6 +82,22 @@ class Reader:
             raise fault(self.path, error) from error
         return found
 
+    def record(self, seq: int) -> Record | None:
+        """The record of this number."""
+        return next(iter(self.records("seq = ?", seq, limit=1)), None)
+
+    def of_request(self, request: str) -> Iterator[Record]:
+        """All records of a request, in order; read in portions."""
+        after = 0
+        while found := self.records("request = ? AND request <> '' AND seq > ?", request, after):
+            yield from found
+            after = found[-1].seq
+
+    def blob(self, address: str) -> bytes | None:
+        """What lies at an address, whatever it is; None if there is nothing."""
+        rows = self.plain("SELECT value FROM blob WHERE address = ? LIMIT 1", address)
+        return bytes(rows[0][0]) if rows else None
+
     def last(self) -> int:
         """The number of the newest record; 0 if there is none."""
         try:

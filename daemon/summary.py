@@ -230,6 +230,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "message.refused": lambda b: f"{b['why']} from {b['peer'] or 'somebody'}: {b['detail']}",
     "hop": lambda b: f"{b['sender']} → {b['agent']}: {b['contract'] + ' ' + inputs(b['input']) if b['contract'] else b['text']}",
     "policy.judged": lambda b: f"{short(b['agent'])}: {b['name']}: {b['verdict']}{_clause(b)}",
+    "decision": lambda b: f"{b['agent'] or 'mai'}: {b['what']}, record {b['record']}, rests on {b['context'][:16]}",
     "hop.refused": lambda b: f"{b['sender']} ↛ {b['receiver']}: {b['rule']}",
     "guard.stopped": lambda b: b["why"],
     "budget.stopped": lambda b: b["why"],

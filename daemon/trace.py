@@ -95,7 +95,7 @@ def _matching(reader: Reader, start: str) -> list[str]:
 
 def _recent(reader: Reader) -> list[str]:
     """The last requests that were answered here, newest first."""
-    query = "SELECT value ->> 'request' AS request FROM state WHERE noun = 'said' ORDER BY key DESC LIMIT ?"
+    query = "SELECT request FROM journal WHERE kind = 'request.ended' ORDER BY seq DESC LIMIT ?"
     return [row["request"] for row in reader.select(query, RECENT)]
 
 

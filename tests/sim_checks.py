@@ -10,12 +10,14 @@ import msgspec
 from mai.agents import events
 from mai.agents.decider import Decider
 from mai.agents.department import DepartmentDecider
+from mai.agents.sealing import Sealed
 from mai.agents.texts import PARCEL
 from mai.daemon.examination import Examination
 from mai.daemon.invariants import Fact
 from mai.daemon.mai import MaiDecider
+from mai.daemon.replaying import Replays
 from mai.sandbox import words
-from mai.sandbox.ledger import GENESIS, Record, digest_of, read
+from mai.sandbox.ledger import GENESIS, Record, blob_of, body_of, digest_of, read
 from tests import sim_company
 from tests.sim_lives import MAI, Violation
 
@@ -45,6 +47,7 @@ def check(world: "World") -> int:
         *answers(world, facts),
         *withheld(facts),
         *deeply(journals),
+        *replayed(world, journals),
     ):
         raise Violation(wrong)
     return sum(len(records) for records in journals.values())
@@ -66,6 +69,40 @@ def deeply(journals: dict[str, list[Record]]) -> Iterator[str]:
     examination.fix()
     for finding in examination.verdict(at_rest=True).findings:
         yield f"verify --deep: {finding}"
+
+
+class Carried:
+    """A journal and its blobs, as a replay reads them."""
+
+    def __init__(self, process: str, db: Any, records: list[Record]) -> None:
+        self.process, self._db, self._records = process, db, records
+
+    def record(self, seq: int) -> Record | None:
+        """The record of this number."""
+        return self._records[seq - 1] if 0 < seq <= len(self._records) else None
+
+    def of_request(self, request: str) -> Iterator[Record]:
+        """All of a request."""
+        return (record for record in self._records if record.request == request)
+
+    def body(self, record: Record, *, trust: bool = False) -> str:
+        """Its JSON."""
+        return body_of(self._db, record, trust=trust)
+
+    def blob(self, address: str) -> bytes | None:
+        """What lies there."""
+        return blob_of(self._db, address, trust=True)
+
+
+def replayed(world: "World", journals: dict[str, list[Record]]) -> Iterator[str]:
+    """Each decision rests on what was sealed with it, whoever died meanwhile."""
+    for name, records in journals.items():
+        replays = Replays(Carried(name, world.disk.anchors[name], records))
+        for record in records:
+            if record.kind == Sealed.kind:
+                found = replays.replay(msgspec.json.decode(record.body, type=Sealed), record.seq, whole=False)
+                if found.verdict != "verified":
+                    yield f"{found.decision} {found.what}: {found.faults}"
 
 
 def chains(journals: dict[str, list[Record]]) -> Iterator[str]:

@@ -1,0 +1,66 @@
+"""The command `mai replay`."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from mai.daemon.terminal import as_json, examples, json_option, on_terminal, place_of, printable
+from mai.sandbox.errors import FAILED, UsageFault
+
+if TYPE_CHECKING:
+    from mai.daemon.replaying import Swept
+
+
+@click.command(
+    epilog=examples("mai replay acme/support:57", "mai replay r1 --list", "mai replay r1/1.1 --json", "mai replay --all acme")
+)
+@click.argument("decision", required=False)
+@click.option("--list", "how", flag_value="list", help="Only name the decisions of a request, a task, a process or a client.")
+@click.option(
+    "--all", "how", flag_value="all", help="Replay each of them, and say only what differs; without DECISION all that there are."
+)
+@click.option("--full", is_flag=True, help="Show long texts to their end.")
+@json_option
+@click.pass_context
+def replay(context: click.Context, decision: str | None, how: str | None, full: bool, json_: bool) -> None:
+    """Show what an agent knew when he decided, in order, and check that it is what was sealed then.
+
+    DECISION is PROCESS:NUMBER, as --list names them, or a request or a task with one decision. Only the ledgers are read: a copy
+    of them is enough, without the daemon, the organisation file and the agents' code. Nothing is asked or called.
+    Exit status 1 if anything differs from what was sealed.
+    """
+    from mai.daemon import decisions, replay_form, replaying
+
+    place = place_of(context)
+    if how == "all":
+        _all(replaying.sweep(place, decision), json_)
+        return
+    if not decision:
+        raise UsageFault("it is not said which decision", "name one, or a request: mai replay r1 --list; or say --all")
+    if how == "list":
+        found = list(decisions.decisions(place, decision))
+        if json_:
+            as_json(
+                {"decisions": [{"decision": decisions.name_of(who, seq), **msgspec.to_builtins(one)} for who, one, seq in found]}
+            )
+        else:
+            click.echo(printable(replay_form.listed(found)))
+        return
+    replayed = replaying.replay(place, decision)
+    if json_:
+        as_json(msgspec.to_builtins(replayed))
+    else:
+        click.echo(printable(replay_form.render(replayed, full=full, colour=on_terminal())))
+    sys.exit(FAILED if replayed.verdict == "differs" else 0)
+
+
+def _all(found: "Swept", json_: bool) -> None:
+    from mai.daemon import replay_form
+
+    if json_:
+        as_json({"decisions": found.count, **msgspec.to_builtins(found)})
+    else:
+        click.echo(printable(replay_form.swept(found, colour=on_terminal())))
+    sys.exit(FAILED if found.wrong else 0)

@@ -1,0 +1,242 @@
+"""`mai replay DECISION`: the context that an agent had when he decided, rebuilt from journal and blobs alone.
+
+No state table, no organisation file and no code is read: a ledger that was carried to another machine is enough. Each record
+is held against its digest and each text against its address; then the digest of the context is computed again, seal by seal,
+and compared with what was sealed when the decision was made (agents/sealing.py). Nothing is asked, nothing is called.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+
+from mai.agents.sealing import Bound, Sealed, Threads, above_of, of_runs
+from mai.daemon.decisions import decisions, name_of, one, sealed_in
+from mai.daemon.reader import Reader, opened
+from mai.daemon.seals import SEALED
+from mai.daemon.summary import summary
+from mai.sandbox.errors import LedgerFault
+from mai.sandbox.ledger import Record
+from mai.sandbox.place import Place
+from mai.sandbox.record import digest_of
+
+ADDRESS: Final = re.compile(r"[0-9a-f]{64}")
+Found = Literal["verified", "redacted", "differs"]
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One record of a context, or of what it led to."""
+
+    seq: int
+    at_ms: int
+    kind: str
+    agent: str
+    task: str
+    said: str  # in one line
+    body: dict[str, Any]
+    texts: dict[str, str]  # by address: what the body names and the ledger keeps
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """One decision, and all that it was based on, in order."""
+
+    decision: str  # "acme/support:1234"
+    what: str
+    verdict: Found
+    request: str
+    task: str
+    agent: str
+    at_ms: int
+    term: int
+    context: str  # its digest, as it was sealed
+    code: str
+    context_items: tuple[Item, ...]
+    decided: Item | None
+    led: tuple[Item, ...]
+    life: Item | None  # the start of the process: version, libraries, organisation, walls
+    scope: dict[str, Any]  # who decided, and what he might do
+    faults: tuple[str, ...] = ()  # what differs from what was sealed
+    redacted: tuple[str, ...] = ()  # what was erased, and when
+
+
+# -- replaying it
+class Source(Protocol):
+    """One ledger, as far as a replay reads it."""
+
+    process: str
+
+    def record(self, seq: int) -> Record | None:
+        """The record of this number."""
+
+    def of_request(self, request: str) -> Iterator[Record]:
+        """All records of a request, in order."""
+
+    def body(self, record: Record, *, trust: bool = False) -> str:
+        """Its JSON, wherever that lies. Raises LedgerFault."""
+
+    def blob(self, address: str) -> bytes | None:
+        """What lies there, whatever it is."""
+
+
+class Replays:
+    """One ledger, whose decisions are replayed. `source` stays the caller's."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._request = ""  # whose seals are at hand
+        self._bounds: dict[int, Bound] = {}
+
+    def replay(self, sealed: Sealed, seq: int, *, whole: bool = True) -> Replayed:
+        """One decision; `whole` with all that was known, else only what is wrong with it."""
+        faults, redacted = list[str](), list[str]()
+        context, numbers = self._context(sealed, seq, faults)
+        if context != sealed.context:
+            faults.append(f"the context's digest is {context[:16]}…, and {sealed.context[:16]}… was sealed")
+        items = tuple(item for number in numbers if (item := self._item(number, faults, redacted, whole=whole)))
+        decided = self._item(sealed.record, faults, redacted, whole=whole)
+        if decided and (record := self._source.record(sealed.record)) and record.digest.hex() != sealed.digest:
+            faults.append(f"record {sealed.record}, the decision, is not the one that was sealed")
+        led = tuple(item for number in of_runs(sealed.led) if (item := self._item(number, faults, redacted, whole=whole)))
+        life, scope = self._item(sealed.life, faults, redacted, whole=whole), self._scope(sealed.scope, faults)
+        own = self._source.record(seq)
+        return Replayed(
+            name_of(self._source.process, seq), sealed.what, "differs" if faults else "redacted" if redacted else "verified",
+            sealed.request, sealed.task, sealed.agent, sealed.at_ms, own.term if own else 0, sealed.context, sealed.code,
+            items if whole else (), decided, led if whole else (), life, scope,
+            tuple(dict.fromkeys(faults)), tuple(dict.fromkeys(redacted)),
+        )  # fmt: skip
+
+    def _context(self, sealed: Sealed, seq: int, faults: list[str]) -> tuple[str, tuple[int, ...]]:
+        """The digest of a context as the journal gives it now, and its records; from the first seal on."""
+        if sealed.request != self._request:
+            self._request, self._bounds = sealed.request, dict(self._folded(sealed.request))
+        bound = self._bounds.get(seq, Bound("", (), 0))
+        if bound.records != sealed.records:
+            faults.append(
+                f"since the seal before, its records are {named(bound.records)}, and {named(sealed.records)} were sealed"
+            )
+        if bound.before != sealed.before:
+            faults.append(f"the seal before is record {bound.before}, and {sealed.before} was sealed")
+        numbers, at = [bound.records], bound.before
+        while at in self._bounds:
+            numbers.append(self._bounds[at].records)
+            at = self._bounds[at].before
+        return bound.context, tuple(number for records in reversed(numbers) for number in of_runs(records))
+
+    def _folded(self, request: str) -> Iterator[tuple[int, Bound]]:
+        """What each seal of a request has to say, by its number."""
+        threads = Threads(self._source.process.endswith("/mai"))
+        for record in self._source.of_request(request):
+            try:
+                body = self._source.body(record, trust=True)
+                if record.kind == Sealed.kind:
+                    yield record.seq, threads.sealed(msgspec.json.decode(body, type=Sealed), record.seq)
+                else:
+                    threads.add(record.task, above_of(record.kind, body), record.seq, record.digest)
+            except (LedgerFault, msgspec.MsgspecError):
+                threads.add(record.task, "", record.seq, record.digest)  # it was changed, and its reader says so
+
+    def _item(self, seq: int, faults: list[str], redacted: list[str], *, whole: bool) -> Item | None:
+        record = self._source.record(seq)
+        if record is None:
+            faults.append(f"record {seq} is missing")
+            return None
+        if digest_of(record) != record.digest:
+            faults.append(f"record {seq} is not what was written")
+        try:
+            body = msgspec.json.decode(self._source.body(record, trust=True), type=dict[str, Any])
+        except (LedgerFault, msgspec.MsgspecError) as error:
+            faults.append(f"record {seq} cannot be read: {getattr(error, 'sentence', error)}")
+            return None
+        texts = dict(self._texts(seq, body, faults, redacted)) if SEALED not in body else {}
+        said = summary(record.kind, body) if whole else ""
+        return Item(seq, record.at_ns // 1_000_000, record.kind, record.agent, record.task, said, body, texts if whole else {})
+
+    def _texts(self, seq: int, body: dict[str, Any], faults: list[str], redacted: list[str]) -> Iterator[tuple[str, str]]:
+        for address in dict.fromkeys(addresses(body)):
+            data = self._source.blob(address)
+            if data is None:
+                continue  # another digest, or a text that another process keeps
+            if hashlib.sha256(data).hexdigest() != address:
+                faults.append(f"the text {address[:12]} of record {seq} is not what was written")
+            yield address, data.decode(errors="replace")
+
+    def _scope(self, address: str, faults: list[str]) -> dict[str, Any]:
+        if not address:
+            return {}
+        data = self._source.blob(address)
+        if data is None or hashlib.sha256(data).hexdigest() != address:
+            faults.append(f"the scope {address[:12]} is {'missing' if data is None else 'not what was written'}")
+            return {}
+        found: dict[str, Any] = msgspec.json.decode(data)
+        return found
+
+
+def named(records: tuple[int, ...]) -> str:
+    """Runs of records for a sentence: `3-5, 9`."""
+    ends = iter(records)
+    said = (f"{first}-{first + count - 1}" if count > 1 else str(first) for first, count in zip(ends, ends, strict=True))
+    return ", ".join(said) or "none"
+
+
+def addresses(value: Any) -> Iterator[str]:
+    """What in a body can be the address of a text."""
+    match value:
+        case str() if ADDRESS.fullmatch(value):
+            yield value
+        case dict():
+            for one_ in value.values():
+                yield from addresses(one_)
+        case list():
+            for one_ in value:
+                yield from addresses(one_)
+
+
+def replay(place: Place, what: str) -> Replayed:
+    """The one decision that is meant, with all that was known. Raises NotFound, LedgerFault."""
+    process, sealed, seq = one(place, what)
+    with closing(Reader(place, process)) as reader:
+        return Replays(reader).replay(sealed, seq)
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """All decisions of some processes, replayed."""
+
+    verified: int
+    redacted: int
+    wrong: tuple[Replayed, ...]  # those that differ, without their contexts
+    processes: Sequence[str]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.verified + self.redacted + len(self.wrong)
+
+
+def sweep(place: Place, what: str | None) -> Swept:
+    """Replay all decisions of a request, a process, a client, or of all (None). Raises NotFound, LedgerFault."""
+    verified = redacted = 0
+    wrong: list[Replayed] = []
+    processes = place.processes() if what is None else sorted({process for process, _, _ in decisions(place, what)})
+    for reader in opened(place, [process for process in processes if "/" in process]):
+        replays = Replays(reader)
+        for sealed, seq in _all_of(place, reader, what):
+            found = replays.replay(sealed, seq, whole=False)
+            verified += found.verdict == "verified"
+            redacted += found.verdict == "redacted"
+            if found.verdict == "differs":
+                wrong.append(found)
+    return Swept(verified, redacted, tuple(wrong), processes)
+
+
+def _all_of(place: Place, reader: Reader, what: str | None) -> Iterator[tuple[Sealed, int]]:
+    if what is None or what in (reader.process, reader.process.partition("/")[0]):
+        for seq, sealed in sealed_in(reader):
+            yield sealed, seq
+        return
+    for process, sealed, seq in decisions(place, what):
+        if process == reader.process:
+            yield sealed, seq
