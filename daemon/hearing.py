@@ -19,7 +19,7 @@ from mai.agents.wire import TURN_S
 from mai.daemon.accused import Accused
 from mai.daemon.refusals import Refusals
 from mai.daemon.router import Router
-from mai.daemon.tempo import NONSENSE, PAUSE_S, Pause, Price, Tempo, price, unread
+from mai.daemon.tempo import FLOOD, NONSENSE, Pause, Price, Tempo, price, unread
 from mai.daemon.turns import MOST, Parcel, Turns
 
 if TYPE_CHECKING:
@@ -73,11 +73,20 @@ class Hearing:
     def _collect(self, parcel: Parcel) -> None:
         """Keep a frame until it is its sender's turn; what is not to be heard is not even kept."""
         if pause := self._tempo.why(parcel.who):
+            known = pause.cut
+            if self._tempo.ignore(parcel.who, parcel.many, time.monotonic()):
+                return self._cut(parcel, "" if known else pause.detail)
             self.refusals.note(parcel.who, pause.why, pause.detail)
             if parcel.claims == parcel.who and not self.router.stale(parcel):
                 self._connection(parcel)
         elif not self._turns.put(parcel):
             self._silence(parcel.who, TOO_FAST, f"{MOST} frames of it wait, which is twice what may be on its way")
+
+    def _cut(self, parcel: Parcel, news: str) -> None:
+        if news:
+            self.refusals.note(parcel.who, FLOOD, news)
+        if self.router.cut(parcel) and parcel.good and parcel.name in self._gateway.decider.state.transits:
+            self._transit(parcel.name).connected = False
 
     def _connection(self, parcel: Parcel) -> None:
         if self.router.heard(parcel):
@@ -134,7 +143,7 @@ class Hearing:
         """It is heard again: it is told why it was not, and both say how far they have come."""
         if peer not in self._gateway.decider.state.transits:
             return  # a key that is good no more, or a process that never came to its Hello
-        detail = f"{pause.detail}: nothing of it was heard for {PAUSE_S:g} s, and it may send that again"
+        detail = f"{pause.detail}: nothing of it was heard for {pause.for_s:g} s, and it may send that again"
         if self._gateway.shell.tell(peer, Complaint(pause.why, detail)):
             self._gateway.shell.greet(peer)
         elif self._transit(peer).connected:  # it does not even read that

@@ -29,6 +29,7 @@ from mai.sandbox import keys
 from mai.sandbox.place import short, socket_mode
 
 MOST_HANDSHAKES: Final = 32  # answered in one turn
+HANDSHAKE_MS: Final = 5000  # a connection that was answered with 300 stays open so long; only then its maker dials again
 BACKLOG: Final = 100  # connections that wait to be let in, as ZeroMQ has it
 PAST_ROUTES: Final = 64  # of each name: so many lives of it may have left something unread
 UNREAD: Final = 128  # messages of one connection that are decrypted already; then its sender has to wait
@@ -41,6 +42,8 @@ class Router:
     def __init__(self, path: Path, own: keys.Pair, known: keys.Known, limit_bytes: int) -> None:
         self._path, self._listeners = path, list[bytes]()
         self._listened = 0
+        self._names: set[str] = set()  # of the sockets that listened, as their connections have them
+        self._cut: deque[bytes] = deque(maxlen=PAST_ROUTES * MOST_HANDSHAKES)  # routing ids of connections that were ended by us
         self.know(known)
         self._listen()
         self._context = zmq.Context()
@@ -52,6 +55,7 @@ class Router:
         self.socket.router_mandatory = 1
         self.socket.rcvhwm = UNREAD
         self.socket.maxmsgsize = 2 * limit_bytes
+        self.socket.handshake_ivl = HANDSHAKE_MS
         self.socket.curve_server = 1
         self.socket.zap_domain = b"mai"
         self.serve(own)
@@ -76,6 +80,7 @@ class Router:
             made.bind(short(part))
             part.chmod(socket_mode(part))
             made.listen(BACKLOG)
+            self._names.add(made.getsockname())
             os.replace(part, self._path)
             self.socket.curve_publickey, self.socket.curve_secretkey = own
             self.socket.setsockopt(zmq.USE_FD, made.fileno())
@@ -139,8 +144,25 @@ class Router:
             if count <= most:
                 found.append(Parcel(name, route, part.bytes, key, good))
         if not 0 < count <= most:
-            found.append(Parcel(name, route, None, key, good))
+            found.append(Parcel(name, route, None, key, good, max(count, 1), -1 if most else int(first.get(zmq.SRCFD))))
         return found
+
+    def cut(self, parcel: Parcel) -> bool:
+        """End the connection that this came from, once; its sender cannot send on it any more, and may dial again.
+
+        ZeroMQ has no word for that, but says which descriptor it was. Should the connection have ended meanwhile, and another
+        have its number, then that one is cut, and dials again; what is no connection to this socket of ours is left alone.
+        """
+        if parcel.descriptor < 0 or parcel.route in self._cut:
+            return False
+        self._cut.append(parcel.route)
+        try:
+            with socket.socket(fileno=os.dup(parcel.descriptor)) as connection:
+                if connection.family == socket.AF_UNIX and connection.getsockname() in self._names:
+                    connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # gone already, or no socket
+        return True
 
     def stale(self, parcel: Parcel) -> bool:
         """Is this from a connection that the name has left for another?"""

@@ -6,6 +6,9 @@
 What it owes to open work costs nothing. Who goes beyond its bounds, or takes nothing of what waits for it, is not heard for
 `PAUSE_S`: its frames are thrown away unread. Nothing is lost by that, because nothing of it was acknowledged: then it is told
 why, both sides say Hello, and it sends again what was not heard.
+
+Who sends on and on meanwhile floods: its frames have to be deciphered before they can be thrown away. Its connections are cut,
+and it is not let in again for twice as long each time, up to `LONGEST_S`.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -14,14 +17,18 @@ import msgspec
 
 from mai.agents.decider import crowded
 from mai.agents.errand_messages import Thought, Used
-from mai.agents.link import TOO_FAST, receipt
+from mai.agents.link import TOO_FAST, WINDOW, receipt
 from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Result
 from mai.agents.organisation import Limits
 from mai.daemon.mai import MaiDecider
 
 PAUSE_S: Final = 0.5
+IGNORED: Final = 2 * WINDOW  # frames in one pause; who keeps to its window sends fewer
+LONGEST_S: Final = 60.0
+FORGIVEN_S: Final = 300.0  # after its last flood
 STORED_S: Final = 5.0  # of its pace that who was quiet may use at once
 HELLO: Final = 10  # as many words: up to a window of frames may go again because of it
+FLOOD: Final = "flood"  # the reason that stands on record when it is cut off
 NONSENSE: Final = 5  # it is answered, and put on record
 HANDSHAKES_PER_S: Final = 4.0  # a process makes one in its life, and one for each life of Mai
 
@@ -54,12 +61,22 @@ class Bucket(msgspec.Struct):
         return True
 
 
-class Pause(NamedTuple):
+class Pause(msgspec.Struct):
     """A process that is not heard."""
 
     until_s: float
     why: str
     detail: str
+    for_s: float = PAUSE_S
+    ignored: int = 0  # frames that came all the same
+    cut: bool = False  # it is not let in either
+
+
+class Floods(msgspec.Struct):
+    """How often a process flooded, and when last."""
+
+    count: int
+    at_s: float
 
 
 class Tempo:
@@ -71,10 +88,11 @@ class Tempo:
         }  # fmt: skip
         self._buckets: dict[tuple[str, What], Bucket] = {}
         self._pauses: dict[str, Pause] = {}
+        self._floods: dict[str, Floods] = {}
 
     def admits(self, peer: str, now_s: float) -> bool:
         """May it make one more connection?"""
-        return self._take(peer, Price("handshakes", 1), now_s)
+        return not self._is_cut(peer) and self._take(peer, Price("handshakes", 1), now_s)
 
     def spend(self, peer: str, price: Price, now_s: float) -> bool:
         """May this be taken? If not, its sender is not heard for a while."""
@@ -91,6 +109,23 @@ class Tempo:
     def silence(self, peer: str, why: str, detail: str, now_s: float) -> None:
         """Hear nothing of it from now on, for a while."""
         self._pauses.setdefault(peer, Pause(now_s + PAUSE_S, why, detail))
+
+    def ignore(self, peer: str, many: int, now_s: float) -> bool:
+        """So many frames of one who is not heard have come. Does it flood, so that its connections have to be cut?"""
+        pause = self._pauses[peer]
+        pause.ignored += many
+        if pause.ignored > IGNORED and not pause.cut:
+            before = self._floods.get(peer)
+            count = 1 + (before.count if before and now_s < before.at_s + FORGIVEN_S else 0)
+            self._floods[peer] = Floods(count, now_s)
+            pause.cut, pause.for_s = True, min(LONGEST_S, PAUSE_S * 2**count)
+            pause.until_s = now_s + pause.for_s
+            pause.detail = f"{pause.detail}, and went on when it was not heard: cut off for {pause.for_s:g} s"
+        return pause.cut
+
+    def _is_cut(self, peer: str) -> bool:
+        pause = self._pauses.get(peer)
+        return pause is not None and pause.cut
 
     def deaf(self, peer: str) -> bool:
         """Is nothing of it heard now?"""
@@ -114,7 +149,8 @@ class Tempo:
 
     def status(self) -> str:
         """For `mai status`; "" if all are heard."""
-        return "; ".join(f"{peer} is not heard for a moment: {pause.detail}" for peer, pause in sorted(self._pauses.items()))
+        said = sorted((peer, pause.for_s, pause.detail) for peer, pause in self._pauses.items())
+        return "; ".join(f"{peer} is not heard for {for_s:g} s: {detail}" for peer, for_s, detail in said)
 
 
 def price(mai: MaiDecider, peer: str, envelope: Envelope) -> Price:

@@ -20,6 +20,8 @@ class Parcel(NamedTuple):
     frame: bytes | None
     key: str = ""  # its fingerprint
     good: bool = True  # False if the key is one no longer
+    many: int = 1  # frames that came with it, and were thrown away unread if their sender is not heard
+    descriptor: int = -1  # of the connection that it came from
 
     @property
     def who(self) -> str:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mai.daemon.bench_flood import LOUD, WITH_LOUD, measured, refusals, render
+from mai.daemon.bench_flood import LOUD, WITH_LOUD, flooding, measured, refusals, render
 from mai.daemon.bench_messages import NAMES, ORGANISATION, Sub
 from mai.daemon.flooder import KINDS
 from mai.daemon.verify import verify
+from tests.small import until
 
 REASONS = {"asks": "too fast|crowded", "memory": "too fast|crowded", "strangers": "unknown key"}  # the rest: too fast
+
+WORDS = ("hellos", "notices", "malformed")  # which it sends on and on, also when it is not heard
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
@@ -24,9 +27,20 @@ def test_the_others_are_answered_while_one_floods(kind: str, tmp_path: Path) -> 
         {""} if kind == "strangers" else {LOUD}
     )
     assert not [one for one in said if one.peer in NAMES]
+    assert {one.peer for one in said if one.why == "flood" and "cut off" in one.detail} == ({LOUD} if kind in WORDS else set())
     assert found.sent > 10 * len(said)  # a flood of refusals is no flood of the journal
     assert kind in render(found)
     assert not [one for one in verify(sub.place, NAMES, state=True).findings if one.process in NAMES]  # the flood keeps no ledger
+
+
+def test_who_was_cut_off_is_heard_again(tmp_path: Path) -> None:
+    """When its time is over, Mai answers its Hello."""
+    with Sub(tmp_path, WITH_LOUD) as sub:
+        with flooding(sub.place, "hellos"):
+            until(lambda: "flood" in {one.why for one in refusals(sub.place)}, "it is cut off")
+        with flooding(sub.place, "asks") as count:
+            pass  # it has begun, which it does with what Mai answers to its Hello
+        assert count() > 0
 
 
 def test_who_keeps_to_the_rules_loses_nothing_by_being_too_fast(tmp_path: Path) -> None:

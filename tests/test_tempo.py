@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mai.agents.organisation import Limits
-from mai.daemon.tempo import PAUSE_S, STORED_S, Bucket, Price, Tempo
+from mai.daemon.tempo import FORGIVEN_S, IGNORED, LONGEST_S, PAUSE_S, STORED_S, Bucket, Price, Tempo
 from mai.daemon.turns import MOST, MOST_BYTES, Parcel, Turns
 
 ASK, LOUD, QUIET = Price("asks", 1), "acme/loud", "acme/quiet"
@@ -39,6 +39,36 @@ def test_who_is_too_fast_is_not_heard_for_a_while_and_then_told() -> None:
     [(peer, pause)] = tempo.over(PAUSE_S)
     assert (peer, pause.why) == (LOUD, "too fast") and not tempo.deaf(LOUD) and not tempo.over(PAUSE_S)
     assert tempo.spend(LOUD, ASK, PAUSE_S) and not tempo.status() and tempo.wait_ms(10_000, 1.0) == 10_000
+
+
+def ignored(tempo: Tempo, now_s: float, many: int = IGNORED + 1) -> float:
+    """It is too fast, and goes on; for how long it is not heard then."""
+    tempo.silence(LOUD, "too fast", "it is", now_s)
+    assert tempo.deaf(LOUD) and tempo.ignore(LOUD, many, now_s) is (many > IGNORED)
+    [(_, pause)] = tempo.over(1e9)
+    return pause.until_s - now_s
+
+
+def test_who_goes_on_unheard_is_cut_off_for_longer_each_time() -> None:
+    """Up to a bound, and until it has kept quiet for long enough; what may still be on its way is no flood."""
+    tempo = Tempo(Limits())
+    assert ignored(tempo, 0.0, IGNORED) == PAUSE_S
+    assert [ignored(tempo, 0.0) for _ in range(9)] == [1, 2, 4, 8, 16, 32, LONGEST_S, LONGEST_S, LONGEST_S]
+    assert ignored(tempo, FORGIVEN_S - 1, IGNORED) == PAUSE_S
+    assert ignored(tempo, FORGIVEN_S - 1) == LONGEST_S
+    assert ignored(tempo, 2 * FORGIVEN_S) == 1
+
+
+def test_who_is_cut_off_is_not_let_in_until_its_time_is_over() -> None:
+    """Others are, and so is who is only not heard."""
+    tempo = Tempo(Limits())
+    tempo.silence(LOUD, "too fast", "it is", 0.0)
+    assert tempo.admits(LOUD, 0.1)
+    assert not tempo.ignore(LOUD, IGNORED, 0.1) and tempo.ignore(LOUD, 1, 0.2) and tempo.ignore(LOUD, 1, 0.3)
+    assert not tempo.admits(LOUD, 0.4) and tempo.admits(QUIET, 0.4) and "cut off" in tempo.status()
+    assert not tempo.over(1.1)
+    [(peer, pause)] = tempo.over(1.2)
+    assert (peer, pause.for_s, tempo.admits(LOUD, 1.2)) == (LOUD, 1.0, True)
 
 
 def test_what_is_owed_costs_nothing() -> None:
