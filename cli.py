@@ -44,6 +44,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "client": "mai.daemon.client_commands",
     "deliver": "mai.daemon.thread_commands",
     "deny": "mai.daemon.approvals_commands",
+    "conflicts": "mai.daemon.conflict_commands",
     "doctor": "mai.daemon.doctor_commands",
     "drain": "mai.daemon.holding_commands",
     "effects": "mai.daemon.effects_commands",

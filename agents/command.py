@@ -1,6 +1,7 @@
 """Command agents: any executable that speaks JSON lines on its standard streams.
 
-We write a line {"task", "text", "contract", "input", "asker"}, with "correction" if its reply came back; it answers with lines:
+We write a line {"task", "text", "contract", "input", "asker"}, with "correction" if its reply came back, with "case" if it is
+a board that is asked which of the claims in the input stands; it answers with lines:
 
     {"call": "ask", "to": "sales.pipeline", "text": "", "input": {...}}      -> {"value": {...}, "text": "...", "by": "..."}
     {"call": "tool", "name": "find_order", "input": {...}}                   -> {"value": ...}
@@ -10,7 +11,8 @@ We write a line {"task", "text", "contract", "input", "asker"}, with "correction
     {"call": "recall_all", "prefix": "k", "limit": 100, "after": ""}         -> {"value": [{"key", "value", ...}], "more": false}
     {"call": "search", "text": "late payment", "limit": 10}                  -> {"value": [...], "more": false}
     {"call": "versions", "key": "k"}                                         -> {"value": [...], "more": false}
-    {"call": "conclude", "subject": "s", "attribute": "a", "value": ...}     -> {"value": null}
+    {"call": "conclude", "subject": "s", "attribute": "a", "value": ...}     -> {"value": {"claim": "..."}}
+    {"call": "rulings", "subject": "s", "attribute": ""}                     -> {"value": [{"attribute", "value", ...}]}
     {"call": "escalate", "reason": "why"}                                    -> {"value": {...}, "text": "...", "by": "..."}
     {"text": "...", "value": {...}}      the answer        {"refused": "why"}   or   {"escalate": "why"}
 
@@ -35,7 +37,7 @@ from mai.agents.pipes import Pipe
 from mai.agents.plain import readable
 from mai.agents.program import Program, located
 
-CALLS = "ask, tool, recall, remember, forget, recall_all, search, versions, conclude, escalate"
+CALLS = "ask, tool, recall, remember, forget, recall_all, search, versions, conclude, rulings, escalate"
 
 MEMORY = {  # calls, and what each may be given
     "recall": ("key", "level", "version"),
@@ -127,7 +129,8 @@ class Programs:
         await Seat(self, given.task)
         program = self._take(agent, given.task)
         first = {"task": given.task, "text": given.text, "contract": given.contract, "input": given.input, "asker": given.asker}
-        program.write({**first, "correction": given.correction} if given.correction else first)
+        more = {"correction": given.correction, "case": given.case}
+        program.write({**first, **{name: one for name, one in more.items() if one}})
         while True:
             message = decode(agent.name, await Line(program))
             if (meant := message.pop("task", given.task)) != given.task:
@@ -260,13 +263,15 @@ async def _call(context: Context, message: dict[str, Any]) -> dict[str, Any]:
                 raise Refusal("the grounds of a conclusion have to be a list of texts")
             confidence = message.get("confidence", 1.0)
             subject, attribute = message.get("subject", ""), message.get("attribute", "")
-            await context.conclude(subject, attribute, message.get("value"), confidence=confidence, grounds=grounds)
+            value, why = message.get("value"), message.get("why", "")
+            return {"value": await context.conclude(subject, attribute, value, confidence=confidence, grounds=grounds, why=why)}
+        case "rulings":
+            return {"value": await context.rulings(message.get("subject", ""), message.get("attribute", ""))}
         case "escalate":
             reply = await context.escalate(readable(str(message.get("reason", ""))))
             return {"value": reply.value, "text": reply.text, "by": reply.by}
         case other:
             raise Refusal(f"there is no call {readable(str(other), 40)!r}; the calls are {CALLS}")
-    return {"value": None}
 
 
 async def _memory(context: Context, call: str, message: dict[str, Any]) -> dict[str, Any]:

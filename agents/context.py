@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents import allowance, differing, judging, leaving
+from mai.agents import allowance, differing, leaving
 from mai.agents.body import Fields
 from mai.agents.bounded import lets_in
+from mai.agents.claim_calls import ClaimCalls
 from mai.agents.escalating import REASON_CHARS
 from mai.agents.escalation_messages import Try
-from mai.agents.events import Claimed, Stepped
-from mai.agents.given import Divergence, Escalation, Refusal, Told, Unheard, a_name, a_share, a_text
+from mai.agents.events import Stepped
+from mai.agents.given import Divergence, Escalation, Refusal, Told, Unheard, a_name, a_text
 from mai.agents.inputs import Call
 from mai.agents.memory_calls import Memories, MemoryCalls, memories
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.recollection import value_bytes
 from mai.agents.remembering import PAGES, Memory
-from mai.agents.shell import now_ms
 from mai.agents.state import Step, Work
 from mai.agents.tool_steps import ToolSteps
 
@@ -65,6 +65,7 @@ class Assignment(msgspec.Struct, frozen=True):
     correction: str = ""  # why the reply to it came back, and what would be allowed; its code has a second turn
     escalated: str = ""  # somebody gave it up: why
     tried: tuple[Try, ...] = ()  # what was tried before, oldest first
+    case: str = ""  # a board is asked which of the claims in `input` stands: it answers with a value {"claim", "why"}
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -95,7 +96,7 @@ class Waiting:
         return bool(self.context.due) or (step is not None and step.done)
 
 
-class Context(MemoryCalls):
+class Context(MemoryCalls, ClaimCalls):
     """One task's way to everything outside its own code."""
 
     def __init__(self, runner: "Runner", work: Work, code: str) -> None:
@@ -258,35 +259,6 @@ class Context(MemoryCalls):
             self._runner.shell.feed(Call(self._work.task, n, call, given))
         return Waiting(self, n)
 
-    def conclude(
-        self, subject: str, attribute: str, value: Any, *, confidence: float = 1.0, grounds: list[str] | tuple[str, ...] = ()
-    ) -> Waiting:
-        """Put a conclusion on record, with what it rests on. Await it."""
-        given: Fields = self._plain(
-            {
-                "subject": a_name("a subject", subject),
-                "attribute": a_name("an attribute", attribute),
-                "value": value,
-                "confidence": a_share("a confidence", confidence),
-                "grounds": [a_text("a ground", one) for one in grounds],
-            }
-        )
-        n, step = self._next("conclude", given)
-        if step is None:
-            self._conclude(n, given)
-        return Waiting(self, n)
-
-    def _conclude(self, n: int, given: Fields) -> None:
-        work, decider = self._work, self._runner.decider
-        act = judging.claim_act(decider, work, given, now_ms())
-        if not (ruling := judging.rule(decider, act)).allowed:
-            self._runner.shell.apply(judging.judged(work, n, act, ruling))
-            self._record(n, "conclude", given, refused=ruling.why)
-            return
-        on_record = {**given, "grounds": tuple(given["grounds"])}
-        self._runner.shell.apply(Claimed(request=work.request, task=work.task, agent=work.agent, **on_record))
-        self._record(n, "conclude", given)
-
     # -- what changes from run to run
     def now(self) -> float:
         """The wall clock in seconds since 1970, the same when the task runs again."""
@@ -302,6 +274,9 @@ class Context(MemoryCalls):
         return self._runner.files
 
     # -- steps
+    def _waits(self, n: int) -> Waiting:
+        return Waiting(self, n)
+
     def _local(self, call: str, make: Callable[[], float]) -> Any:
         n, step = self._next(call, None)
         if step is None:

@@ -13,6 +13,7 @@ from msgspec import NODEFAULT, inspect
 from mai.agents.approval_scope import Approvals
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC
+from mai.agents.conflict_scope import Conflicts, Precedence
 from mai.agents.doors import Grant
 from mai.agents.escalation_scope import Escalations
 from mai.agents.faults import Findings, nearest, shown
@@ -31,11 +32,11 @@ from mai.agents.watching import Watching
 
 TABLES: Final = (
     "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "escalation", "watchdog", "metrics",
-    "operations", "approvals", "doors", "policies", "channels", "voice", "departments",
+    "operations", "approvals", "doors", "policies", "channels", "voice", "conflicts", "departments",
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target",
-    Grant: "door", Policy: "policy", Channel: "channel",
+    Grant: "door", Policy: "policy", Channel: "channel", Precedence: "precedence",
 }  # fmt: skip
 STAND_INS: Final[dict[str, Any]] = {  # for others ""
     "rank": "operator", "role": "auditor", "verdict": "deny", "clients": (), "may_ask": (), "agents": (), "chain": ()
@@ -62,6 +63,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     watching = _decode(Watching, _table(document, "watchdog", findings), ("watchdog",), "the watchdog", findings)
     metrics = _decode(Metrics, _table(document, "metrics", findings), ("metrics",), "the metrics", findings)
     approvals = _decode(Approvals, _table(document, "approvals", findings), ("approvals",), "the approvals", findings)
+    conflicts = _decode(Conflicts, _table(document, "conflicts", findings), ("conflicts",), "the conflicts", findings)
     heals = None
     if "operations" in document:
         table = _table(document, "operations", findings)
@@ -88,6 +90,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         "channels": channels,
         "voice": voice,
         "approvals": approvals,
+        "conflicts": conflicts,
     }
     known = {"departments": departments, **tables, "operations": heals, "doors": doors, "policies": policies}
     later = {"offsets": UTC, "base": "", "digest": ""}

@@ -6,6 +6,7 @@ and comes back here as `Call` and `Report`.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,7 @@ from mai.agents import (
     allowance,
     approvals,
     behaviour,
+    claims,
     effects,
     escalating,
     folding,
@@ -26,6 +28,7 @@ from mai.agents import (
     recollection,
     remembering,
     standby,
+    weighing,
 )
 from mai.agents.approval_records import ApprovalAsked
 from mai.agents.body import Fields, Outcome
@@ -41,6 +44,10 @@ from mai.agents.policies import code_of
 from mai.agents.state import Done, State, Step, Work
 from mai.agents.table import Table
 
+BY_CALL: Final[dict[str, Callable[..., list[Event | Send]]]] = {
+    "tool": network.ask, "model": questions.ask, "conclude": claims.conclude,
+    **dict.fromkeys(remembering.CALLS, recollection.decide),
+}  # fmt: skip
 ATTEMPTS = 3  # a task that was running at so many deaths of its process is not run again
 
 
@@ -208,18 +215,14 @@ class DepartmentDecider:
         return guards.Link(self.address(receiver), receiver, asks.contract, asks.given["text"], asks.given["input"])
 
     def _call(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
-        if call.call == "tool":
-            return network.ask(self, work, call, now_ms)
-        if call.call == "model":
-            return questions.ask(self, work, call, now_ms)
-        if call.call in remembering.CALLS:
-            return recollection.decide(self, work, call, now_ms)
+        if decide := BY_CALL.get(call.call):
+            return decide(self, work, call, now_ms)
         return self.asks(work, call, now_ms)
 
     def asks(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
         """A worker's code asks an agent or a contract, or hands its task on."""
         asked = Asked(request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, given=call.given)
-        if call.call == "hand" and work.approves:
+        if call.call == "hand" and (work.approves or work.case):
             return [asked, *self._refuse_hop(work, call.to, "what a board is to decide about is not handed on", (), call)]
         if stopped := guards.repeated(self, work, call):
             return [asked, stopped, self._not_taken(work, call, stopped.why)]
@@ -307,10 +310,10 @@ class DepartmentDecider:
         below = escalating.left(self, work, ruled=ruled)
         done = msgspec.structs.replace(done, sources=tuple(sorted({*work.sources, *done.sources})))
         stays = work.parent or work.released
-        breached: list[Event] = []
-        if not stays:
-            breached, done = leaving.outward(self, work, done)
+        breached, done = ([], done) if stays else leaving.outward(self, work, done)
         back = None if stays else self._result(work.task, work.request, done, work)
+        if back and work.case:
+            back = weighing.vote(self, work, done)
         if back and (why := too_large(back.body, self.limits.message_bytes)):
             changed = done.changed
             done = self._not_done(work.agent, f"the answer cannot be sent: {why}", "failed")

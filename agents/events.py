@@ -121,6 +121,7 @@ class Hopped(Event, frozen=True, kw_only=True):
     allow: Amounts | None = None  # what Mai has granted with it
     plea: Plea | None = None  # it is an escalation, or was one
     up: bool = False  # it goes to who is above, because it was given up: no budget counts that
+    case: str = ""  # of a board that is asked about it: the case
 
 
 class HopRefused(Event, frozen=True, kw_only=True):
@@ -164,8 +165,7 @@ class Stepped(Event, frozen=True, kw_only=True):
     task: str
     agent: str
     n: int
-    call: str  # tool, tools, recall, remember, forget, recall_all, search, versions, now, random, conclude, ask, hand, model,
-    # escalate
+    call: str  # tool, tools, recall, remember, forget, recall_all, search, versions, now, random, conclude, rulings, ask …
     given: Any = None  # None: as its Asked or EffectIntent says
     value: Any = None
     refused: str = ""
@@ -268,20 +268,6 @@ class Remembered(Event, frozen=True, kw_only=True):
     by: str = ""
 
 
-class Claimed(Event, frozen=True, kw_only=True):
-    """A conclusion of an agent about a subject."""
-
-    kind: ClassVar[str] = "claim"
-    request: str
-    task: str
-    agent: str
-    subject: str
-    attribute: str
-    value: Any
-    confidence: float
-    grounds: tuple[str, ...]
-
-
 class Escalated(Event, frozen=True, kw_only=True):
     """An agent gives its task, or a step of it, up to those above. Without a cause, in old journals, the task ended with it."""
 
@@ -352,7 +338,6 @@ KINDS: dict[str, type[Event]] = {
             EffectUnknown,
             EffectResolved,
             Remembered,
-            Claimed,
             Escalated,
             Ended,
             ReplyBreached,

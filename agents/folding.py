@@ -3,7 +3,7 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import allowance, effects, fallback, memory, orders, pleas, quarantine
+from mai.agents import allowance, claims, effects, fallback, memory, orders, pleas, quarantine
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Stepped
@@ -33,6 +33,8 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
             _stepped(state, event)
         case Ended(task=task) if task in state.work:
             return _ended(state, event, state.work[task])
+        case claims.Claimed() | claims.RulingTold():
+            claims.fold(state, event, seq)
         case fallback.FallbackSwitched():
             _switched(state, event)
         case ApprovalAsked() | ApprovalReferred() | ApprovalDecided() | ApprovalUsed() | ApprovalExpired():
@@ -54,6 +56,7 @@ def _hopped(state: State, event: Hopped) -> list[Input]:
         event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
         event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
         since_ms=event.at_ms, correction=event.correction, approves=event.approves, allow=event.allow, plea=event.plea,
+        case=event.case,
     )  # fmt: skip
     quarantine.arrived(state, work)
     state.work[work.task] = work

@@ -2,6 +2,7 @@
 
 from mai.agents.approval_messages import Decided
 from mai.agents.body import Fields
+from mai.agents.claim_messages import CaseTold, Weigh
 from mai.agents.decider import Input
 from mai.agents.errand_messages import Thought, Used
 from mai.agents.escalation_messages import Parked, Ruled
@@ -93,6 +94,12 @@ class Raised(Order, frozen=True):
     body: Parked | Ruled
 
 
+class Asks(Order, frozen=True):
+    """Mai asks the board about claims that contradict each other, or tells what was ruled."""
+
+    body: Weigh | CaseTold
+
+
 class Settled(Order, frozen=True):
     """Mai brings what a person has said of an effect in doubt."""
 
@@ -133,7 +140,7 @@ class Call(Input, frozen=True):
 
     task: str
     n: int
-    call: str  # ask, hand, escalate, model, recall, remember, tool
+    call: str  # ask, hand, escalate, model, recall, remember, tool, conclude
     given: Fields
 
     @property

@@ -47,6 +47,8 @@ def _seen(department: "DepartmentDecider", work: Work) -> set[str]:
 # -- replies
 def reported(department: "DepartmentDecider", work: Work, done: Done) -> tuple[list[Event], Done]:
     """How a worker's code has ended; what may not leave ends here, with the rule."""
+    if work.case:
+        return [], done  # what a board says of a case goes to Mai alone
     seen, way = set() if is_inside(department, work) else _seen(department, work), way_of(department, work)
     if done.state != "answered":
         if seen and said(seen, done.reason):
@@ -80,6 +82,8 @@ def reply_fault(department: "DepartmentDecider", work: Work, value: Fields, text
 
 def outward(department: "DepartmentDecider", work: Work, done: Done) -> tuple[list[Event], Done]:
     """What of a task's end is told to Mai: the board's last look."""
+    if work.case:
+        return [], done  # what a board says of a case goes to Mai alone
     way = way_of(department, work)
     if done.breach:
         return [], _kept(done, neutral(way), done.breach)

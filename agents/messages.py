@@ -10,6 +10,7 @@ import msgspec
 from mai.agents.amounts import Amounts
 from mai.agents.approval_messages import Approval, Decided
 from mai.agents.body import Body, Fields, Outcome
+from mai.agents.claim_messages import CaseTold, Claim, Vote, Weigh
 from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.escalation_messages import Escalate, Parked, Ruled, Withdrawn
 from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
@@ -107,6 +108,10 @@ Numbered = (  # over the link, journaled on both sides
     | Parked
     | Ruled
     | Withdrawn
+    | Claim
+    | Weigh
+    | Vote
+    | CaseTold
 )
 Any_Body = Numbered | Hello | Ack | Hop | Complaint
 

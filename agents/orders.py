@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from mai.agents import cancelling, effects, escalating, noticed, quarantine
+from mai.agents import cancelling, effects, escalating, noticed, quarantine, weighing
 from mai.agents.approval_messages import Decided
+from mai.agents.claim_messages import CaseTold, Weigh
 from mai.agents.decider import Input, Send
 from mai.agents.errand_messages import Thought, Used
 from mai.agents.escalation_messages import Parked, Ruled
@@ -12,6 +13,7 @@ from mai.agents.inputs import (
     Answered,
     Applied,
     Arrived,
+    Asks,
     Considered,
     Free,
     Order,
@@ -69,6 +71,8 @@ def _ordered(body: Numbered) -> list[Input]:
             found = [Said(body)]
         case Parked() | Ruled():
             found = [Raised(body)]
+        case Weigh() | CaseTold():
+            found = [Asks(body)]
     return found
 
 
@@ -82,6 +86,8 @@ def decide(decider: "DepartmentDecider", given: Order, now_ms: int) -> list[Even
             found = cancelling.unwound(decider, request)
         case Settled(body=resolve):
             found = effects.settle(decider, resolve, now_ms)
+        case Asks():
+            found = weighing.decide(decider, given, now_ms)
         case Warned(body=notice):
             found = noticed.noted(decider, notice)
         case Raised(body=body):

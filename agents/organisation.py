@@ -13,6 +13,7 @@ from mai.agents.approval_scope import Approvals
 from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC, Offsets
+from mai.agents.conflict_scope import Conflicts, Precedence
 from mai.agents.doors import Grant, concerning
 from mai.agents.escalation_scope import Escalations
 from mai.agents.guard_scope import Guards
@@ -154,6 +155,7 @@ class Department(Part, frozen=True, kw_only=True):
     memory: MemoryScope = MemoryScope()  # what all of its agents may
     objectives: OwnObjectives = OwnObjectives()
     watchdog: OwnWatching = OwnWatching()
+    precedence: tuple[Precedence, ...] = ()  # who wins where its own claims contradict each other, and what its board votes by
     after: tuple[str, ...] = ()  # departments that have to be ready before it is started
     prepare: str = ""  # `file.py:function`, called with the department's own directory before its first start
 
@@ -183,6 +185,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     memory: Keeping = Keeping()
     models: Models = Models()
     routing: Routing = Routing()
+    conflicts: Conflicts = Conflicts()
     objectives: Objectives = Objectives()
     escalation: Escalations = Escalations()
     watchdog: Watching = Watching()
@@ -248,7 +251,7 @@ def mandate(organisation: Organisation, client: str, department: str) -> Mandate
         return Mandate(client=client, organisation=whole, department=department)
     if department in SERVICES:
         departments = tuple(_for_service(one) for one in organisation.departments)
-        cut = msgspec.structs.replace(whole, departments=departments, memory=Keeping(), policies=())
+        cut = msgspec.structs.replace(whole, departments=departments, memory=Keeping(), policies=(), conflicts=Conflicts())
     else:
         departments = tuple(
             one
@@ -259,7 +262,8 @@ def mandate(organisation: Organisation, client: str, department: str) -> Mandate
         )
         models = msgspec.structs.replace(organisation.models, providers=())
         policies = concerning_policies(organisation.policies, department)
-        cut = msgspec.structs.replace(whole, departments=departments, models=models, policies=policies)
+        own_part = msgspec.structs.replace(organisation.conflicts, precedence=())  # it names other departments
+        cut = msgspec.structs.replace(whole, departments=departments, models=models, policies=policies, conflicts=own_part)
     return Mandate(client=client, organisation=cut, department=department)
 
 

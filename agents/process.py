@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from mai.agents import fallback, pleas, withheld
+from mai.agents import claims, fallback, pleas, withheld
 from mai.agents.contracts import Contracts
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Ended, Event, Hopped
@@ -51,6 +51,7 @@ def load(state: State, ledger: Ledger) -> None:
         state.suspects[key] = msgspec.json.decode(data, type=Suspect)
     for data in ledger.load("day").values():
         state.day = msgspec.json.decode(data, type=Day)
+    claims.load(state, ledger.load("claim"), ledger.load("ruled"))
     fallback.load(state, ledger.load("breaker"))
 
 

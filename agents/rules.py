@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from mai.agents import zones
 from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
 from mai.agents.channel_rules import channels_lead_somewhere
+from mai.agents.conflict_rules import department_has_its_precedence, precedence_is_known
 from mai.agents.door_rules import doors_let_somebody_in
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
@@ -303,6 +304,7 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     doors_let_somebody_in,
     channels_lead_somewhere,
     zone_is_known,
+    precedence_is_known,
 )
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,
@@ -313,6 +315,7 @@ OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]]
     servers_can_be_started,
     remedies_are_built_in,
     department_has_its_memory,
+    department_has_its_precedence,
     patterns_mean_something,
 )
 OF_AGENT: Final[tuple[Callable[[Scene, Department, Agent, KeyPath], Broken], ...]] = (

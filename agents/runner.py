@@ -210,7 +210,7 @@ class Runner:
         context = Context(self, work, code)
         given = Assignment(
             work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms, work.correction,
-            *((work.plea.reason, work.plea.tried) if work.plea else ()),
+            work.plea.reason if work.plea else "", work.plea.tried if work.plea else (), work.case,
         )  # fmt: skip
         coroutine = begin(context, given)
         self.shell.apply(Begun(request=work.request, task=work.task, agent=work.agent, attempt=work.attempts + 1, code=code))
@@ -229,10 +229,16 @@ class Runner:
             return (lambda context, given: run(function, context, given)), code
         if agent.command:
             return (lambda context, given: self.programs.work(agent, context, given)), self.programs.digest(agent)
-        from mai.agents import leader, talk, thinker  # only a department with such agents needs them
+        return self._mind(agent, work)
+
+    def _mind(self, agent: Agent, work: Work) -> tuple[Callable[[Context, Assignment], Coroutine[Any, None, Any]], str]:
+        """The same of an agent that thinks."""
+        from mai.agents import leader, talk, thinker, weigher  # only a department with such agents needs them
 
         brief = talk.brief(self.decider, work, agent)
         code = _digest(msgspec.json.encode(brief, order="deterministic").decode())
+        if work.case:
+            return (lambda context, given: weigher.weigh(context, given, brief)), code
         if agent.rank in ("board", "coordinator"):
             return (lambda context, given: leader.lead(context, given, brief, self.decider, work)), code
         return (lambda context, given: thinker.think(context, given, brief)), code

@@ -1,7 +1,7 @@
 """What a department knows: its open tasks, their steps, its links. Pure.
 
 The state is changed by `evolve` alone, in place, and every change is noted so that the shell can write just that.
-Memory and claims are not held here: they lie in the ledger and are read when asked for, memory by `memory`.
+Memory is not held here: it lies in the ledger and is read when asked for, by `memory`.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ import msgspec
 from mai.agents.amounts import Amounts
 from mai.agents.body import Fields, Outcome
 from mai.agents.breaker import Breaker
+from mai.agents.claim_messages import CaseTold
 from mai.agents.deadlines import Deadlines
 from mai.agents.escalation_messages import Plea
 from mai.agents.kept import Fadings, Memories, Noted
@@ -98,6 +99,7 @@ class Work(msgspec.Struct, omit_defaults=True):
     plea: Plea | None = None  # it is an escalation, or was one
     given_up: bool = False  # as a whole: its end is what comes back from above
     asked_up: tuple[int, ...] = ()  # steps whose escalations went to Mai; 0: as a whole
+    case: str = ""  # of a board that is asked about it: the case
 
 
 class Day(msgspec.Struct, omit_defaults=True):
@@ -154,6 +156,25 @@ class Suspect(msgspec.Struct):
     traces: tuple[str, ...] = ()
 
 
+class Holds(msgspec.Struct, omit_defaults=True):
+    """A claim of one of the department's agents."""
+
+    agent: str
+    subject: str
+    attribute: str
+    value: Any
+    why: str
+    until_ms: int
+    seq: int
+
+
+class Ruling(msgspec.Struct):
+    """What was ruled about claims of the department."""
+
+    body: CaseTold
+    seq: int
+
+
 class Done(msgspec.Struct):
     """How a task ended, for whoever handed it on."""
 
@@ -178,6 +199,8 @@ class State:
         self.cancels: dict[str, Cancelling] = {}  # by request
         self.quarantine: dict[str, Quarantined] = {}  # by task
         self.suspects: dict[str, Suspect] = {}  # by task
+        self.claims: dict[str, Holds] = {}  # by id, oldest first
+        self.rulings: dict[str, Ruling] = {}  # by claims.key, oldest first
         self.undos: dict[str, Undo] = {}  # by the effect's key
         self.day = Day()
         self.breakers: dict[str, Breaker] = {}  # by what and name

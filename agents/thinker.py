@@ -44,7 +44,7 @@ class Thinker:
         self.in_vain: Counter[str] = Counter()
         self.done: dict[str, str] = {}  # moves that may have changed something -> what came of them
         self.failed: dict[str, str] = {}  # the same of those that have failed: how far they got nobody knows
-        self.grounds: dict[str, None] = {}  # where what it knows is from
+        self.grounds: dict[str, None] = {}  # the steps that what it knows is from
 
     async def work(self) -> Answer | None:
         """Until there is an answer; None: that of those above, who get what it cannot do within its bounds. Raises Refusal."""
@@ -167,7 +167,7 @@ class Thinker:
                 return self.done[key]
             if key in self.failed:
                 raise Refusal(f"it is not tried again: {self.failed[key]}")
-            value = await (self._ask_for(move.name, given) if asks else self._call(move.name, given, origin))
+            value = await (self._ask_for(move.name, given) if asks else self._call(move.name, given))
         except (Refusal, Unclear) as fault:
             if isinstance(fault, Refusal) and self._changes(move, asks) and (not asks or fault.state != "refused"):
                 self.failed.setdefault(key, str(fault))
@@ -183,16 +183,18 @@ class Thinker:
 
     async def _ask_for(self, contract: str, given: Fields) -> Fields:
         """What another department replies. Raises Refusal."""
-        reply = await self.ctx.asked(contract, "", given)
-        self.grounds[reply.by] = None
+        asked = self.ctx.asked(contract, "", given)
+        reply = await asked
+        self.grounds[f"step:{asked.n}"] = None
         return {"value": reply.value, "text": reply.text}
 
-    async def _call(self, name: str, given: Fields, origin: str) -> Any:
+    async def _call(self, name: str, given: Fields) -> Any:
         """What a tool gives. One out of the scope is refused where every agent's is, on record. Raises Refusal, Unclear."""
         if name == talk.CONCLUDE and self.offer.concludes:
             return await self._conclude(given)
-        value = await self.ctx.tool(name, **given)
-        self.grounds[origin] = None
+        used = self.ctx.tool(name, **given)
+        value = await used
+        self.grounds[f"step:{used.n}"] = None
         return value
 
     async def _in_vain(self, move: Move, key: str, why: str) -> None:
@@ -207,7 +209,7 @@ class Thinker:
         if why := CONCLUSION.fault(given):
             raise Unclear(why)
         subject, attribute = given["subject"], given["attribute"]
-        grounds = [self.task.asker, *self.grounds][:MOST_GROUNDS]
+        grounds = ["task", *self.grounds][:MOST_GROUNDS]
         await self.ctx.conclude(subject, attribute, given["value"], confidence=given["confidence"], grounds=grounds)
         return "on record"
 

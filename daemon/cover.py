@@ -24,6 +24,7 @@ from mai.agents.organisation import Contract, Organisation
 from mai.agents.plain import readable
 from mai.daemon import held, subjects
 from mai.daemon.desk import BACKUP, MaiState, Turn
+from mai.daemon.dispute_folding import detach
 
 if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
@@ -248,7 +249,8 @@ def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
         if turn.deadline_ms <= now_ms:
             found += _noted(mai, turn, _silent(mai, turn, "did not answer before the deadline"), now_ms)
         elif turn.until_ms <= now_ms and turn.ident not in mai.overdue:
-            going = _without(mai, turn, "did not answer within its time", now_ms)
+            waits = turn.task in mai.state.conflicts.withheld  # it has answered
+            going = [] if waits else _without(mai, turn, "did not answer within its time", now_ms)
             found += going
             if not going:
                 mai.overdue.add(turn.ident)
@@ -258,7 +260,8 @@ def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
 def forsaken(mai: "MaiDecider", process: str, now_ms: int) -> list[Event | Send]:
     """A department was given up: the tasks that it has go on to others, where nothing can have been changed."""
     organisation = mai.mandate.organisation
-    turns = [one for one in mai.state.turns.values() if _process(mai, one.now) == process and harmless(organisation, one.now)]
+    having = [one for one in mai.state.turns.values() if _process(mai, one.now) == process]
+    turns = [one for one in having if harmless(organisation, one.now) and one.task not in mai.state.conflicts.withheld]
     return [item for turn in turns for item in _without(mai, turn, "its department was given up", now_ms)]
 
 
@@ -287,6 +290,8 @@ def fold(state: MaiState, event: CoverGiven) -> None:
     )  # fmt: skip
     state.turns[event.task] = turn
     state.changed("turn", event.task, turn)
+    if before:
+        detach(state, event.task)
 
 
 def fold_switched(state: MaiState, event: FallbackSwitched) -> None:

@@ -15,6 +15,7 @@ from mai.agents.order_messages import Cancelled, Doubt, Released, Remedy
 from mai.agents.organisation import Service
 from mai.agents.state import State
 from mai.daemon.cases import Healing
+from mai.daemon.dispute import Conflicts
 from mai.daemon.keyed import Keyed
 from mai.daemon.parking import Parking
 from mai.daemon.pending import Approvals
@@ -47,6 +48,8 @@ class Request(msgspec.Struct):
     uid: int = -1
     asks: int = 0  # contracts that were asked for it, by departments
     turns: int = 0  # questions to models
+    again: tuple[str, ...] = ()  # tasks that their departments have had once more
+    plain: bool = False  # its answer is worded without a model
 
 
 class Passage(msgspec.Struct):
@@ -220,6 +223,7 @@ class MaiState(State):
         self.parking = Parking()  # escalations to persons
         self.releases: dict[str, ReleaseOrder] = {}  # the last ones, by order
         self.watched = Watched()  # what the watchdog has told
+        self.conflicts = Conflicts()  # claims, cases, and what waits for them
         self.healing = Healing()  # and what is done about it
         self.pulse = Pulse()
         self.keyed = Keyed()  # which keys are good

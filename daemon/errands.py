@@ -54,7 +54,7 @@ def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: in
     """The verdict, and what goes on or back because of it."""
     if body.id in mai.state.errands:
         return []
-    holding, service = mai.holding(origin(body.id)), service_of(body)
+    holding, service = mai.having(origin(body.id)), service_of(body)
     until_ms = min(until_ms, holding.deadline_ms) if holding else until_ms
     gone = body.request in mai.state.cancellations
     if gone or holding is None or (holding.process, holding.request) != (peer, body.request):

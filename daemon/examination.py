@@ -15,6 +15,7 @@ import msgspec
 from mai.agents.events import Event, ProcessStarted, Sent
 from mai.daemon.invariant_approvals import Pleas, Votes
 from mai.daemon.invariant_budgets import Budgeted
+from mai.daemon.invariant_conflicts import Disputes
 from mai.daemon.invariant_decisions import Decisions
 from mai.daemon.invariant_effects import Effects
 from mai.daemon.invariant_escalations import Asked, Climbed
@@ -52,6 +53,7 @@ ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
         Votes,
         JudgedAtMai,
         Decisions,
+        Disputes,
     ),
     "models": (Calls,),
     "tools": (Uses,),

@@ -25,6 +25,7 @@ from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
+from mai.daemon.dispute_folding import load as load_disputes
 from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.escalations import RequestPending
 from mai.daemon.hearing import Hearing
@@ -124,6 +125,7 @@ class Gateway(Loop):
         healing.load(state, self.ledger.load("case"), self.ledger.load("remedy"))
         held.load(state, self.ledger.load("held"), self.ledger.load("waiting"))
         breach.load(state, self.ledger.load(breach.NOUN))
+        load_disputes(state, self.ledger.load("claim"), self.ledger.load("conflict"), self.ledger.load("withheld"))
         keyed.load(state, self.ledger.load("keyed"))
         voice.load(state, self.ledger.load("carry"))
         state.rows.load = self.ledger.get

@@ -13,12 +13,13 @@ from mai.daemon.held import FAILED, DepartmentHeld, TaskHeld, name_of
 from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import PartAnswer, PartEnded, RequestAccepted, RequestEnded, RequestPlanned
+from mai.daemon.resting import AnswerHeld, AnswerReturned
 
 
 class OpenRequest:
     """A request between its acceptance and its answer."""
 
-    __slots__ = ("answers", "cancelled", "deadline_ms", "held", "ident", "planned", "sent", "seq", "to")
+    __slots__ = ("answers", "cancelled", "deadline_ms", "held", "ident", "planned", "sent", "seq", "to", "waiting")
 
     def __init__(self, seq: int, deadline_ms: int) -> None:
         self.seq, self.deadline_ms = seq, deadline_ms
@@ -28,6 +29,7 @@ class OpenRequest:
         self.sent: set[str] = set()
         self.held: set[str] = set()  # parts that wait for their department
         self.answers: dict[str, tuple[int, PartAnswer]] = {}
+        self.waiting: set[str] = set()  # parts whose answer waited for a case, or did not go on for one
 
 
 class Requests(Invariant):
@@ -57,6 +59,8 @@ class Requests(Invariant):
             DepartmentHeld.kind: self._given_up,
             CoverGiven.kind: self._turn,
             ReplyBreached.kind: self._breached,
+            AnswerHeld.kind: self._waits,
+            AnswerReturned.kind: self._rests,
         }
 
     def _accepted(self, seq: int, event: Event) -> None:
@@ -143,6 +147,29 @@ class Requests(Invariant):
         request.ident[event.task] = event.again
         self.dues.owe(("part", event.again), seq, f"{request.to[event.task]} has {event.task} once more, and it was not sent")
 
+    def _waits(self, seq: int, event: Event) -> None:
+        """The answer to a part rests on what is undecided."""
+        assert isinstance(event, AnswerHeld)
+        request = self.open.get(event.request)
+        if request is not None and event.task in request.to:
+            self.dues.settle(("answer", event.task))
+            request.waiting.add(event.task)
+
+    def _rests(self, seq: int, event: Event) -> None:
+        """It rests on what has lost: its department has it once more, or its end says so."""
+        assert isinstance(event, AnswerReturned)
+        request = self.open.get(event.request)
+        if request is None or event.task not in request.to:
+            return
+        request.answers.pop(event.task, None)
+        if not event.again:
+            request.waiting.add(event.task)
+            return
+        self.dues.settle(("answer", event.task))
+        request.waiting.discard(event.task)
+        request.ident[event.task] = event.again
+        self.dues.owe(("part", event.again), seq, f"{request.to[event.task]} has {event.task} once more, and it was not sent")
+
     def _given_up(self, seq: int, event: Event) -> None:
         """What waits for a department ends when that is given up."""
         assert isinstance(event, DepartmentHeld)
@@ -189,7 +216,7 @@ class Requests(Invariant):
             self.found(seq, f"record {seq} ends {event.task}, which has ended in record {before}", before)
         elif event.task not in request.to:
             self.found(seq, f"record {seq} ends {event.task}, which is no part of {event.request}", request.planned)
-        elif due is None and not request.cancelled:
+        elif due is None and not request.cancelled and event.task not in request.waiting:
             self.found(seq, f"record {seq} ends {event.task}, and no answer to it has just come", request.planned)
         request.answers.setdefault(event.task, (seq, event.answer))
 

@@ -5,6 +5,7 @@ Mai is told to her in one result, in the same commit. Nothing is done for a task
 """
 
 from mai.agents.approval_records import ApprovalAsked
+from mai.agents.claim_messages import Vote, Weigh
 from mai.agents.decider import VIA_MAI
 from mai.agents.effects import AGAIN
 from mai.agents.errand_messages import Think, Thought, Use, Used
@@ -78,7 +79,7 @@ class Tasks(Invariant):
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
         match event.body:
-            case Task(task=task) if task not in self.open:
+            case Task(task=task) | Weigh(task=task) if task not in self.open:
                 self.dues.owe(("taken", task), seq, f"the task {task} was received, and neither taken up nor refused")
             case Result(task=ident):
                 self._reply(seq, ident, ("ask",))
@@ -103,7 +104,7 @@ class Tasks(Invariant):
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
         match event.body:
-            case Result(task=task, state=state):
+            case Result(task=task, state=state) | Vote(task=task, state=state):
                 self._result(seq, task, state)
             case Task(task=ident) | Think(id=ident) | Use(id=ident):
                 self._asks(seq, ident)

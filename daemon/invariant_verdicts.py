@@ -2,7 +2,8 @@
 
 Task from a department  → contract.checked, then one Task onwards and later contract.ended and one Result | one Result;
                           a contract with backups is given out in turns (cover.given), each with one Task onwards;
-                          one whose reply did not leave once more (reply.breached), with one Task onwards
+                          one whose reply did not leave once more (reply.breached), with one Task onwards; so one whose
+                          reply rests on what has lost (answer.returned); one on what is open waits (answer.held)
 Think, Use              → errand.checked, then one onwards and later errand.ended and one answer          | one answer
 Remedy                  → remedy.checked, then later remedy.ended and one Remedied                       | one Remedied
 Recall … Browse         → one Recalled
@@ -20,6 +21,7 @@ from mai.daemon.desk import LONGEST_ID, first, origin
 from mai.daemon.held import TaskHeld
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import ContractChecked, ContractEnded, ErrandChecked, ErrandEnded
+from mai.daemon.resting import AnswerHeld, AnswerReturned
 
 
 class OpenCrossing:
@@ -59,6 +61,8 @@ class Verdicts(Invariant):
             CoverGiven.kind: self._turn,
             ReplyBreached.kind: self._breached,
             "escalation.raised": self._parked,
+            AnswerReturned.kind: self._breached,
+            AnswerHeld.kind: self._waits,
             RemedyChecked.kind: self._remedy,
             RemedyEnded.kind: self._remedy_ended,
         }
@@ -185,7 +189,7 @@ class Verdicts(Invariant):
 
     def _breached(self, seq: int, event: Event) -> None:
         """What was answered did not leave, and who has it has it once more."""
-        assert isinstance(event, ReplyBreached)
+        assert isinstance(event, ReplyBreached | AnswerReturned)
         crossing = self.passages.get(event.task)
         if crossing is None or not event.again:
             return
@@ -194,6 +198,11 @@ class Verdicts(Invariant):
         self.dues.owe(
             ("Task", event.again, crossing.holder), seq, f"{crossing.holder} has {event.task} once more, and it was not sent"
         )
+
+    def _waits(self, seq: int, event: Event) -> None:
+        """What was answered rests on what is undecided."""
+        assert isinstance(event, AnswerHeld)
+        self.dues.settle((ContractEnded.kind, event.task))
 
     def _over(self, seq: int, ident: str, among: dict[str, OpenCrossing]) -> OpenCrossing | None:
         self.held.discard(ident)

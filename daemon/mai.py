@@ -23,6 +23,7 @@ from mai.daemon import (
     cancel,
     client_memory,
     compose,
+    conflicts,
     cover,
     crossing,
     doubts,
@@ -35,6 +36,7 @@ from mai.daemon import (
     mai_folding,
     policing,
     releasing,
+    resting,
     returning,
     told,
     voice,
@@ -63,6 +65,7 @@ from mai.daemon.desk import (
     first,
     tasks,
 )
+from mai.daemon.dispute_records import Disputed, Free, Look
 from mai.daemon.pending import Announced, Pleaded, Voting
 from mai.daemon.records import (
     ContractEnded,
@@ -129,6 +132,7 @@ class MaiDecider:
                 found = cancel.decide(self, given, now_ms)
             case Tick():
                 expired = [*self._expire(now_ms), *voice.tick(self, now_ms), *remembering.sweep(self.state, now_ms)]
+                expired += conflicts.expire(self, now_ms)
                 found = [*expired, *breach.decide(self.state.pulse, self.mandate.client, given, now_ms)]
             case _:
                 found = self._aside(given, now_ms)
@@ -138,6 +142,8 @@ class MaiDecider:
         """What is no step of a request's way."""
         found: list[Event | Send] = []
         match given:
+            case Disputed() | Free() | Look():
+                found = conflicts.decide(self, given, now_ms)
             case Raised():
                 found = doubts.raised(self, given, now_ms)
             case Resolving():
@@ -252,6 +258,10 @@ class MaiDecider:
             return None
         return Holding(f"{self.mandate.client}/{part.department}", request.request, request.deadline_ms)
 
+    def having(self, task: str) -> Holding | None:
+        """The same, and who is asked about a case: such a board may ask models, too."""
+        return self.holding(task) or conflicts.holding(self, task)
+
     def part(self, request: Request, task: str) -> PartPlan | None:
         """The part of a request that has this id; None if there is none."""
         return dict(zip(tasks(request.request, request.parts), request.parts, strict=True)).get(task)
@@ -274,6 +284,9 @@ class MaiDecider:
         """The end of a request whose parts are all there."""
         if len(answers) < len(request.parts):
             return []
+        waits = resting.waits(self, request, answers, now_ms)
+        if waits.instead:
+            return waits.found
         parts = tuple(answers[task] for task in tasks(request.request, request.parts))
         return wording.ask(self, request, parts, now_ms) or [self.whole(request, parts, now_ms)]
 
@@ -289,7 +302,7 @@ class MaiDecider:
         events += [*approving.expire(self, now_ms), *escalations.expire(self, now_ms)]
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
-                waits = held.reason(self.state, passage.task)
+                waits = held.reason(self.state, passage.task) or resting.late(self, passage.task)
                 reason = f"{passage.contract} did not answer before its deadline{'; ' * bool(waits)}{waits}"
                 events.append(ContractEnded(request=passage.request, task=passage.task, state="expired", reason=reason))
                 events.append(self.result(passage.asking, passage, "expired", reason))
@@ -309,7 +322,7 @@ class MaiDecider:
     def _late(self, request: Request, task: str) -> str:
         """Why a part has no answer in time."""
         waits = approving.late(self.state, request.request) or doubts.late(self.state, request.request)
-        return held.reason(self.state, task) or waits
+        return held.reason(self.state, task) or resting.late(self, task) or waits
 
     # -- evolve
     def evolve(self, event: Event, seq: int) -> list[Input]:
@@ -339,7 +352,8 @@ class MaiDecider:
         open_ = (self.state.requests, self.state.passages, self.state.errands, self.state.healing.orders)
         turns = (one.until_ms for one in self.state.turns.values() if one.ident not in self.overdue)
         deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
-        persons = (self.state.approving.deadlines.soonest_ms(), self.state.parking.soonest_ms())
-        soonest = filter(None, (self.state.fading.soonest_ms(), *persons))
-        others = (*breach.due_ms(self.state.pulse), *voice.due_ms(self), *soonest)
+        state = self.state
+        persons = (state.approving.deadlines.soonest_ms(), state.parking.soonest_ms(), state.conflicts.soonest_ms())
+        soonest = filter(None, (state.fading.soonest_ms(), *persons))
+        others = (*breach.due_ms(state.pulse), *voice.due_ms(self), *soonest)
         return min((*deadlines, *turns, *others), default=0)

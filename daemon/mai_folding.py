@@ -12,6 +12,8 @@ from mai.daemon import (
     cancel,
     cases,
     cover,
+    dispute_folding,
+    dispute_records,
     doubts,
     errands,
     escalations,
@@ -22,6 +24,7 @@ from mai.daemon import (
     keyed,
     pending,
     releasing,
+    resting,
     returning,
     subjects,
     told,
@@ -79,6 +82,7 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("passage", task, None)
             _end(state, task)
             subjects.fold(state, event)
+            resting.passed(state, event)
         case ErrandChecked(allowed=True) | ErrandEnded():
             state.changed("errand", event.task, errands.fold(state.errands, event))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
@@ -88,8 +92,18 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
         case told.WatchdogTold() | told.WatchdogStands() | cancel.RequestCancelled():
             following += _heard(state, event)
         case _:
-            following += held.fold(state, event, seq) if isinstance(event, held.EVENTS) else _fold_aside(state, event)
+            following += _fold_more(state, event, seq)
     return following
+
+
+def _fold_more(state: MaiState, event: Event, seq: int) -> list[Input]:
+    """What may bring something further, beside a request's way."""
+    if isinstance(event, dispute_records.EVENTS):
+        return dispute_folding.fold(state, event, seq)
+    if isinstance(event, resting.AnswerHeld | resting.AnswerReturned):
+        resting.fold(state, event)
+        return []
+    return held.fold(state, event, seq) if isinstance(event, held.EVENTS) else _fold_aside(state, event)
 
 
 def _fold_aside(state: MaiState, event: Event) -> list[Input]:
@@ -141,6 +155,7 @@ def _end(state: MaiState, task: str) -> None:
     """A task of Mai's has ended: nobody has it, nor waits for it."""
     cover.end(state, task)
     returning.end(state, task)
+    resting.end(state, task)
     subjects.end(state, task)
     held.end(state, task)
 
@@ -160,6 +175,7 @@ def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) 
     )
     for task in tasks(request.request, request.parts):
         _end(state, task)
+        dispute_folding.over(state, task)
     granting.end(state, request.request)
     state.parking.drop(state, request.request, event.state, seq)
     state.changed("request", request.request, None)

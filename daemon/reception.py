@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from mai.agents.doors import Role
 from mai.agents.shell import now_ms
-from mai.daemon import approval_orders, doubt_orders, escalation_orders, thread_orders
+from mai.daemon import approval_orders, conflict_orders, doubt_orders, escalation_orders, thread_orders
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.guard import Guard
 from mai.daemon.rights import AT_MAI
@@ -58,6 +58,18 @@ def _answer(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> N
     gateway.later(caller, escalation_orders.answer(gateway, caller, request, role))
 
 
+def _conflicts(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    caller.answer(conflict_orders.shown(gateway, request))
+
+
+def _rule(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    gateway.later(caller, conflict_orders.rule(gateway, caller, request, role))
+
+
+def _appeal(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    gateway.later(caller, conflict_orders.appeal(gateway, caller, request, role))
+
+
 SERVED: Final[dict[str, Serve]] = {
     "ask": _ask,
     "history": _history,
@@ -73,6 +85,9 @@ SERVED: Final[dict[str, Serve]] = {
     "deny": _say,
     "escalations": _escalations,
     "answer": _answer,
+    "conflicts": _conflicts,
+    "rule_case": _rule,
+    "appeal_case": _appeal,
 }
 
 

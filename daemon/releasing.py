@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import msgspec
 
 from mai.agents.approval_messages import Approval
+from mai.agents.claim_messages import Claim, Vote
 from mai.agents.decider import Input, Send
 from mai.agents.escalation_messages import Escalate, Withdrawn
 from mai.agents.events import Event, MessageRefused, Received, register
 from mai.agents.order_messages import Cancelled, Doubt, Release, Released
 from mai.daemon.desk import Freed, MaiState, Raised, ReleaseOrder, Releases, Stopped
+from mai.daemon.dispute_records import Asserted, Voted
 from mai.daemon.escalations import Pled, TakenBack
 from mai.daemon.pending import Pleaded
 
@@ -78,7 +80,7 @@ def load(state: MaiState, rows: dict[str, bytes]) -> None:
 
 
 def taken(received: Received) -> list[Input]:
-    """The inputs that a department's answer to an operator's order brings, and its question to a person."""
+    """The inputs that a department's answer to an order brings, its question to a person, its claims and votes."""
     peer, body, found = received.sender, received.body, list[Input]()
     match body:
         case Cancelled():
@@ -93,4 +95,8 @@ def taken(received: Received) -> list[Input]:
             found = [Raised(peer, received.id, body)]
         case Approval():
             found = [Pleaded(peer, received.id, body)]
+        case Claim():
+            found = [Asserted(peer, body)]
+        case Vote():
+            found = [Voted(peer, body)]
     return found

@@ -14,7 +14,7 @@ from mai.agents.data_scope import Way, cut, neutral
 from mai.agents.decider import Send, sooner_ms
 from mai.agents.events import Event, MessageRefused, ReplyBreached
 from mai.agents.messages import Numbered, Result, Task
-from mai.daemon import cover, escalations, subjects, voice
+from mai.daemon import cover, escalations, resting, subjects, voice
 from mai.daemon.desk import CORRECTED, Amended, Holding, MaiState, Passage, Returned, first
 from mai.daemon.records import ContractEnded, PartAnswer, PartEnded
 
@@ -89,9 +89,9 @@ def returned(mai: "MaiDecider", given: Returned, now_ms: int) -> list[Event | Se
 
 def _on(mai: "MaiDecider", task: str, body: Result, now_ms: int) -> list[Event | Send]:
     if (turn := mai.state.turns.get(task)) is None:
-        return _ends(mai, msgspec.structs.replace(body, task=task), now_ms)
+        return ends(mai, msgspec.structs.replace(body, task=task), now_ms)
     verdict = cover.came(mai, turn, body, now_ms)
-    return [*verdict.events, *(_ends(mai, verdict.result, now_ms) if verdict.result else [])]
+    return [*verdict.events, *(ends(mai, verdict.result, now_ms) if verdict.result else [])]
 
 
 def _breached(mai: "MaiDecider", given: Returned, body: Result, holding: Holding, now_ms: int) -> list[Event | Send]:
@@ -114,9 +114,9 @@ def _breached(mai: "MaiDecider", given: Returned, body: Result, holding: Holding
 def _again(mai: "MaiDecider", body: Result, holding: Holding, way: Way, now_ms: int) -> Send | None:
     """The task for the same board, with what was wrong; None if it is not to have it once more."""
     task = first(body.task)
-    asked = _asked(mai, task)
+    sent = asked(mai, task)
     over = body.request in mai.state.cancellations or body.request not in mai.state.requests
-    if asked is None or over or body.changed or task in mai.state.turns or task in mai.state.amended:
+    if sent is None or over or body.changed or task in mai.state.turns or _had_again(mai, task):
         return None
     if holding.deadline_ms <= now_ms or body.breach == UNANSWERED:
         return None
@@ -124,17 +124,22 @@ def _again(mai: "MaiDecider", body: Result, holding: Holding, way: Way, now_ms: 
     ident = f"{task}{CORRECTED}1"
     return Send(
         holding.process, ident, sooner_ms(now_ms, holding.deadline_ms),
-        msgspec.structs.replace(asked, task=ident, correction=said),
+        msgspec.structs.replace(sent, task=ident, correction=said),
     )  # fmt: skip
 
 
-def _asked(mai: "MaiDecider", task: str) -> Task | None:
+def asked(mai: "MaiDecider", task: str) -> Task | None:
     """What was sent for an open task of hers."""
     if passage := mai.state.passages.get(task):
         return passage.body
     request = mai.state.requests.get(task.rpartition("/")[0])
     part = mai.part(request, task) if request else None
     return mai.task(request, part, task) if request and part else None
+
+
+def _had_again(mai: "MaiDecider", task: str) -> bool:
+    request = mai.state.requests.get(task.rpartition("/")[0])
+    return task in mai.state.amended or (request is not None and task in request.again)
 
 
 def _ident(mai: "MaiDecider", task: str) -> str:
@@ -165,18 +170,21 @@ def _shown(mai: "MaiDecider", process: str, body: Result) -> Result:
 
 
 # -- the end
-def _ends(mai: "MaiDecider", body: Result, now_ms: int) -> list[Event | Send]:
-    """The end of a task of hers, and what follows."""
-    if holding := mai.holding(_ident(mai, body.task)):
-        body = _shown(mai, holding.process, body)
+def ends(mai: "MaiDecider", body: Result, now_ms: int) -> list[Event | Send]:
+    """The end of a task of hers, by its first id, and what follows; unless it rests on claims that are open, or have lost."""
+    holding = mai.holding(_ident(mai, body.task))
+    found, sound = resting.gate(mai, body, holding, now_ms)
+    if sound is None:
+        return found
+    body = _shown(mai, holding.process, sound) if holding else sound
     if passage := mai.state.passages.get(body.task):
-        return _goes_back(mai, passage, body)
+        return [*found, *_goes_back(mai, passage, body)]
     request = mai.state.requests[body.task.rpartition("/")[0]]
     part = mai.part(request, body.task)
     assert part is not None, "a part that nobody has"
     answer = PartAnswer(part.department, part.text, body.state, body.text, body.value, body.reason, body.by, body.sources)
     ended = PartEnded(request=request.request, task=body.task, answer=answer)
-    return [ended, *mai.whole_of(request, {**request.answers, body.task: answer}, now_ms)]
+    return [*found, ended, *mai.whole_of(request, {**request.answers, body.task: answer}, now_ms)]
 
 
 def _goes_back(mai: "MaiDecider", passage: Passage, body: Result) -> list[Event | Send]:
@@ -189,9 +197,7 @@ def _goes_back(mai: "MaiDecider", passage: Passage, body: Result) -> list[Event 
 def fold(state: MaiState, event: ReplyBreached) -> None:
     """A board has its task once more."""
     if event.again:
-        amended = Amended(event.task, event.again)
-        state.amended[event.task] = amended
-        state.changed("amended", event.task, amended)
+        resting.once_more(state, event.task, event.again)
 
 
 def end(state: MaiState, task: str) -> None:

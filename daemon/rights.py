@@ -60,6 +60,9 @@ AT_MAI: Final[Mapping[str, Need]] = {
     "approvals": Need("auditor", about=("id",), order=False),
     "approve": Need("operator", about=("id", "note")),
     "deny": Need("operator", about=("id", "reason")),
+    "conflicts": Need("auditor", about=("case",), order=False),
+    "rule_case": Need("operator", about=("case", "claim", "why")),
+    "appeal_case": Need("operator", about=("case", "why")),
     "cancel": Need("operator", about=("request", "reason")),
     "release": Need("operator", about=("task", "how")),
 }

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mai.agents.amounts import UNBOUNDED
+from mai.daemon.summary_disputes import DISPUTES, DISPUTING, disputing
 
 LONGEST = 160  # characters of a summary
 
@@ -67,6 +68,11 @@ def outcome(body: Body) -> str:
     return f"{body['state']}: {text}" if text else str(body["state"])
 
 
+def _keyed(inner: Body) -> str:
+    said = plain(inner["value"]) if "value" in inner else inputs(inner.get("given"))
+    return f"{inner.get('key', inner.get('call'))} {said}"
+
+
 def _message(body: Body) -> str:
     inner = body["body"]
     match inner["is"]:
@@ -92,8 +98,7 @@ def _message(body: Body) -> str:
         case "doubt" | "resolve" | "approval" | "decided" as kind:
             what = ASKED_AND_SAID[kind](inner)
         case _:
-            said = plain(inner["value"]) if "value" in inner else inputs(inner.get("given"))
-            what = f"{inner.get('key', inner.get('call'))} {said}"
+            what = disputing(inner) if inner["is"] in DISPUTING else _keyed(inner)
     return f"{inner['is']} #{body['lseq']}: {what}"
 
 
@@ -286,6 +291,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "memory.read": _read,
     "reply.breached": _breached,
     "claim": lambda b: f"{b['agent']}: {b['subject']} {b['attribute']} = {plain(b['value'])} ({b['confidence']:.0%})",
+    **DISPUTES,
     "escalated": lambda b: f"{b['agent']} gives it up: {b['reason']}",
     "fallback.switched": _switched,
     "fallback.returned": lambda b: f"the {b['what']} {b['name']} answers again after {b['after_ms']} ms",

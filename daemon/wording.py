@@ -13,6 +13,7 @@ from mai.agents.decider import Send, too_large
 from mai.agents.errand_messages import Inquiry, Think, Thought
 from mai.agents.events import Event
 from mai.agents.figures import invented
+from mai.daemon import resting
 from mai.daemon.compose import provenance
 from mai.daemon.desk import Errand, Request, tasks
 from mai.daemon.records import ErrandChecked, PartAnswer, WordingDropped
@@ -49,7 +50,12 @@ def ask(mai: "MaiDecider", request: Request, parts: tuple[PartAnswer, ...], now_
     """Ask a model to word the answer; nothing if none is to, or if there is nothing to word or no time."""
     models = mai.mandate.organisation.models
     model = models.model(models.compose) if models.compose else None
-    if model is None or any(part.state != "answered" for part in parts) or request.deadline_ms - now_ms < LEAST_MS:
+    if (
+        model is None
+        or request.plain
+        or any(part.state != "answered" for part in parts)
+        or request.deadline_ms - now_ms < LEAST_MS
+    ):
         return []
     if any(mai.scopes.shows(part.department) != "result" for part in parts):
         return []  # the model would see it
@@ -73,6 +79,11 @@ def answered(mai: "MaiDecider", errand: Errand, body: Thought, now_ms: int) -> l
     request = mai.state.requests.get(errand.request)
     if request is None:
         return []  # it has ended meanwhile
+    if len(request.answers) < len(request.parts):
+        return []  # a part went back for what was ruled meanwhile
+    waits = resting.waits(mai, request, request.answers, now_ms)
+    if waits.instead:
+        return waits.found
     parts = tuple(request.answers[task] for task in tasks(request.request, request.parts))
     if body.state != "answered":
         return [mai.whole(request, parts, now_ms)]

@@ -11,14 +11,15 @@ transactions in WAL mode (sqlite.org/wal.html#walresetbug). Two libraries on one
 
 import hashlib
 import os
-import struct
 import time
 from collections.abc import Iterator
+from itertools import chain as chain_of
 from pathlib import Path
 
 import pysqlite3 as sqlite3
 
 from mai.sandbox import made
+from mai.sandbox.bodies import RESTORE, blob_of, body_of, damaged, read, sound
 from mai.sandbox.errors import DiskFault, LedgerFault
 from mai.sandbox.place import FORMAT
 from mai.sandbox.points import reach
@@ -38,10 +39,8 @@ PASSING = ("full", "I/O", "locked", "readonly")  # in SQLite's words for what ma
 BLOB_BYTES = 16 << 10  # a record's body above this is stored once, by its content
 TAIL = 32  # records that are looked at when a ledger is opened
 ABANDONED = 10  # connections that are kept open after an error of the disk
-RESTORE = "put it back from a backup (mai restore); `mai verify` says what else is wrong"
 UPSERT = "INSERT INTO state VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value, crc=excluded.crc"
 _abandoned: list[sqlite3.Connection] = []
-_COLUMNS = "seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest"
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -337,6 +336,21 @@ class Ledger:
         """Committed records of one request, in order. `<> ''` lets SQLite use the index."""
         return read(self._db, 0, "request = ? AND request <> ''", (request,))
 
+    def place_of(self, seq: int) -> tuple[int, bytes] | None:
+        """Number and digest of a record, also of one that is not committed yet; None if there is none. Raises LedgerFault."""
+        if self._records and seq >= int(str(self._records[0][0])):
+            return next(((seq, bytes(one[10])) for one in self._records if one[0] == seq), None)  # type: ignore[call-overload]
+        return next(((record.seq, record.digest) for record in read(self._db, seq - 1, "seq = ?", (seq,))), None)
+
+    def last_of(self, request: str, task: str, kind: str, n: int = 0) -> tuple[int, bytes] | None:
+        """The newest record of this kind of a task, of its step `n`, as `place_of` gives it."""
+        fresh = (Record(*one) for one in reversed(self._records))  # type: ignore[arg-type]  # columns in their order
+        kept = reversed([*read(self._db, 0, "request = ? AND request <> '' AND task = ? AND kind = ?", (request, task, kind))])
+        for record in chain_of(fresh, kept):
+            if (record.kind, record.task) == (kind, task) and (not n or f'"n":{n},' in record.body):
+                return record.seq, record.digest
+        return None
+
     def body(self, record: Record) -> str:
         """The JSON text of a record's body. Raises LedgerFault."""
         return body_of(self._db, record)
@@ -350,50 +364,3 @@ class Ledger:
             _abandoned.append(self._db)
         else:
             self._db.close()
-
-
-def read(db: sqlite3.Connection, after: int = 0, where: str = "", given: tuple[object, ...] = ()) -> Iterator[Record]:
-    """Records of a journal with a number above `after`; bodies that were stored as blobs are put back. `where` is SQL."""
-    query = f"SELECT {_COLUMNS} FROM journal WHERE seq > ? {'AND ' + where if where else ''} ORDER BY seq"
-    for row in db.execute(query, (after, *given)):
-        yield Record(*row)
-
-
-def damaged(db: sqlite3.Connection, what: str) -> LedgerFault:
-    """The error for what is there and is not what was written."""
-    path = next((row[2] for row in db.execute("PRAGMA database_list") if row[1] == "main"), "")
-    return LedgerFault(f"the ledger {path} is damaged: {what}", RESTORE)
-
-
-def sound(db: sqlite3.Connection, record: Record) -> None:
-    """Is the record the one that was written? Raises LedgerFault if not."""
-    try:
-        fits = digest_of(record) == record.digest
-    except (struct.error, UnicodeEncodeError, TypeError, AttributeError):  # a number or a text that no ledger could have written
-        fits = False
-    if not fits:
-        raise damaged(db, f"record {record.seq} is not what was written, its digest does not fit")
-
-
-def blob_of(db: sqlite3.Connection, address: str, *, trust: bool = False) -> bytes | None:
-    """The bytes at an address; None if there are none. Raises LedgerFault if they are not those that were written."""
-    row = db.execute("SELECT value FROM blob WHERE address=?", (address,)).fetchone()
-    if row and not trust and hashlib.sha256(row[0]).hexdigest() != address:
-        raise damaged(db, f"the blob {address[:12]} is not what was written, its digest is not its address")
-    return bytes(row[0]) if row else None
-
-
-def body_of(db: sqlite3.Connection, record: Record, *, trust: bool = False) -> str:
-    """The JSON text of a record's body, fetched from its blob if it lies there.
-
-    Raises LedgerFault if either is not what was written, unless who asks has seen to that (`trust`).
-    """
-    if not trust:
-        sound(db, record)
-    if not record.body.startswith('{"blob":'):
-        return record.body
-    address = record.body.split('"')[3]
-    data = blob_of(db, address, trust=trust)
-    if data is None:
-        raise LedgerFault(f"record {record.seq} points to the blob {address[:12]}, which is missing", "run `mai verify`")
-    return data.decode()

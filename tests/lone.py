@@ -34,7 +34,7 @@ from mai.sandbox.ledger import Ledger
 from tests.opened import ALLOWED, OPEN
 
 MAI, ME = "acme/mai", "acme/support"
-NOUNS = ("task", "step", "link", "cancel", "undo", "quarantine", "suspect", "breaker", "fading")
+NOUNS = ("claim", "ruled", "task", "step", "link", "cancel", "undo", "quarantine", "suspect", "breaker", "fading")
 MEMORY = tuple(noun for level in ("agent/desk", "department") for noun in (f"memory/{level}", f"version/{level}"))
 USAGE = Usage(100, 10)
 MODELS = Models(models=(Model(name="m", chain=()),))

@@ -31,7 +31,7 @@ async def seller(ctx: Context, task: Assignment) -> Answer:
     await ctx.remember("orders", [task.request, seen and seen[0], dice < 2], "client", expires_s=600 if dice < 0.2 else None)
     await ctx.all(ctx.recall_all("ord", "client"), ctx.search("false", "client"), ctx.versions("orders", "client"))
     await ctx.remember("last", task.request, "department")
-    await ctx.conclude("order", "paid", charged.value["paid"], grounds=[task.request])
+    await ctx.conclude("order", "paid", charged.value["paid"], grounds=[asked[0]])
     items = reserved.value["items"]
     return Answer(f"{noted.text} at {started:.0f}", {"paid": charged.value["paid"], "items": items})
 

@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mai.agents.claim_messages import Claim
 from mai.agents.errand_messages import Think, Thought, Usage, Use
 from mai.agents.escalating import waiting as waits
 from mai.agents.escalation_messages import Escalate, Withdrawn
@@ -234,7 +235,7 @@ def within(lone: Lone, leaders: bool) -> None:
     intents = sum(body["tool"] == "pay" for body in bodies(EffectIntent.kind))
     assert (len(paid.read_text()) if paid.exists() else 0) <= intents
     for one in lone.sent.values():
-        assert isinstance(one, Think | Result | Task | Escalate | Withdrawn) and not isinstance(one, Use | Remember)
+        assert isinstance(one, Think | Result | Task | Claim | Escalate | Withdrawn) and not isinstance(one, Use | Remember)
         assert not isinstance(one, Task) or one.contract == "sales.pipeline"
     thinking = [body for body in bodies("step.asked") if body["call"] == "model" and body["agent"] == "desk"]
     assert len(thinking) <= TURNS

@@ -67,7 +67,7 @@ said = [
     call(call="recall", key="k"),
     call(call="tool", name="twice", input={"number": 4}),
     call(call="ask", to="sales.pipeline", input={"quarter": 1, "text": "a field"}),
-    call(call="conclude", subject="s", attribute="a", value=1, confidence=0.5, grounds=["g"]),
+    call(call="conclude", subject="s", attribute="a", value=1, confidence=0.5, grounds=["step:3"]),
     call(call="ask", to="board"), call(call="ask", to=5), call(call="tool", name="drill"), call(call="tool", input=[]),
     call(call="conclude", subject="s", attribute="a", grounds=5), call(call="dance"), call(call=["x"]),
 ]
@@ -87,7 +87,9 @@ def test_its_calls_are_steps(tmp_path: Path) -> None:
     lone.settle()
     said = lone.result().value["said"]
     assert said[:3] == [{"value": 1}, {"value": [1, "ä"]}, {"value": 8}]
-    assert said[3] == {"value": {"total": 9}, "text": "", "by": "acme/sales/board"} and said[4] == {"value": None}
+    assert said[3] == {"value": {"total": 9}, "text": "", "by": "acme/sales/board"} and said[4] == {
+        "value": {"claim": "r/1.1.1/5"}
+    }
     refused = [one["refused"] for one in said[5:]]
     assert refused[0] == "an operator may hand a task to a coordinator only, not to the board: ask coordinator"
     assert refused[1:] == [

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from mai.agents.events import Claimed, HopRefused, Stepped
+from mai.agents.claim_messages import Claim
+from mai.agents.claims import Claimed, digest
+from mai.agents.events import HopRefused, Stepped
 from mai.agents.memory_messages import Recall, Remember
 from mai.agents.organisation import Agent, Tool
 from mai.agents.plain import DEEPEST, NotPlain, plain
@@ -134,9 +136,35 @@ return {"read": [*read, await ctx.recall("k", level="client")]}
 
 def test_a_conclusion_is_a_claim(tmp_path: Path) -> None:
     """With what it rests on, under the agent's name."""
-    lone = told(tmp_path, 'await ctx.conclude("customer/3", "risk", "high", confidence=0.8, grounds=["a", "b"])\nreturn "done"')
+    code = """
+drawn = ctx.remember("k", 1)
+await drawn
+await ctx.conclude("customer/3", "risk", "high", confidence=0.8, grounds=["task", drawn])
+return "done"
+"""
+    lone = told(tmp_path, code)
     (claim,) = lone.of_kind(Claimed)
-    assert (claim.subject, claim.value, claim.confidence, claim.grounds) == ("customer/3", "high", 0.8, ("a", "b"))
+    assert (claim.subject, claim.value, claim.confidence, claim.grounds) == ("customer/3", "high", 0.8, ("task", "step:1"))
+    records = {record.seq: record for record in lone.ledger.records()}
+    assert [records[one.seq].kind for one in claim.found] == ["hop", "step"]
+    assert [records[one.seq].digest.hex() for one in claim.found] == [one.digest for one in claim.found]
+    (told_of,) = [body for body in lone.sent.values() if isinstance(body, Claim)]
+    assert (told_of.id, told_of.digest, told_of.shown, told_of.value) == ("r/1.1.1/2", digest("high"), False, None)
+    lone.check()
+    lone.close()
+
+
+@pytest.mark.parametrize(
+    "ground",
+    ["step:2", "step:7", "step:x", "record:9999", "memory:agent/k/2", "memory:client/k/1", "claim:r/1/1", "a hunch", "task:1"],
+)
+def test_a_ground_that_is_not_there_is_refused(tmp_path: Path, ground: str) -> None:
+    """With the word that names nothing; nothing is concluded, and it is a step like any other."""
+    concluded = f'await ctx.conclude("s", "a", 1, grounds=["task", "memory:agent/k/1", {ground!r}])'
+    lone = told(tmp_path, f'await ctx.remember("k", 1)\n{concluded}\nreturn "done"')
+    assert lone.result().state == "failed" and f"there is no ground {ground!r}" in lone.result().reason
+    assert not lone.of_kind(Claimed)
+    lone.check()
     lone.close()
 
 

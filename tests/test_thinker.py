@@ -15,8 +15,9 @@ import pysqlite3 as sqlite3
 import pytest
 
 from mai.agents.check import load
+from mai.agents.claims import Claimed
 from mai.agents.errand_messages import Think, Usage
-from mai.agents.events import Asked, Claimed, EffectIntent, Ended, Escalated, Remembered, Stepped
+from mai.agents.events import Asked, EffectIntent, Ended, Escalated, Remembered, Stepped
 from mai.agents.faults import Faulty
 from mai.agents.memory_scope import Keeping
 from mai.agents.messages import Task
@@ -206,7 +207,7 @@ def test_a_conclusion_names_what_it_rests_on(started: Callable[..., Lone]) -> No
     lone.think(script(tool("look"), tool("conclude", **claim), tool("conclude", **{**claim, "confidence": 2}), said()))
     (claimed,) = lone.of_kind(Claimed)
     assert (claimed.subject, claimed.value, claimed.confidence) == ("order 7", "lost", 0.8)
-    assert claimed.grounds == ("acme/client", "tool look") and lone.result().state == "answered"
+    assert claimed.grounds == ("task", "step:3") and lone.result().state == "answered"
     lone.check()
 
 

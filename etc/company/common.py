@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any, Protocol
 
-from mai.agents.context import Refusal
+from mai.agents.context import Context, Refusal
 
 TODAY = date(2026, 2, 16)  # the example's calendar stands still on this Monday, so that every answer can be recomputed
 QUARTER = "2026-Q1"
@@ -51,6 +51,24 @@ def listing(items: Iterable[object], most: int = 5) -> str:
 def sentence(head: str, named: str) -> str:
     """A head with the list that it announces, or alone."""
     return f"{head}: {named}." if named else f"{head}."
+
+
+async def concluded(
+    ctx: Context, customer: int, own: str, *, confidence: float, grounds: tuple[str, ...], why: str
+) -> tuple[str, str]:
+    """A customer's standing: what its department concludes; where that has lost, what was ruled, and who says so in words.
+
+    Raises Refusal if it has lost to a value that is not shown here.
+    """
+    subject = f"customer/{customer}"
+    try:
+        await ctx.conclude(subject, "standing", own, confidence=confidence, grounds=grounds, why=why)
+    except Refusal:
+        for ruling in await ctx.rulings(subject, "standing"):
+            if ruling["shown"]:
+                return str(ruling["value"]), f" (it was ruled so in {ruling['case']}: {ruling['clause']})"
+        raise
+    return own, ""
 
 
 def number(task: Asked, name: str) -> int:

@@ -1,6 +1,6 @@
 """Finance's workers: receivables, revenue, budgets and credit, and the clerks who pay, bill and remind."""
 
-from company.common import TODAY, Asked, Row, choice, count, day, euros, listing, number, optional, sentence
+from company.common import TODAY, Asked, Row, choice, concluded, count, day, euros, listing, number, optional, sentence
 from company.names import called, customer_names
 
 from mai.agents.context import Answer, Context, Refusal
@@ -92,11 +92,11 @@ async def credit_analyst(ctx: Context, task: Asked) -> Answer:
     if not record["invoices"]:
         raise Refusal(f"customer {customer} has no invoices, so there is nothing to judge by")
     bought = (await ctx.ask("sales.purchases", customer=customer)).value
-    standing = "good" if record["late"] * 4 <= record["invoices"] else "poor"
-    grounds = (f"{record['late']} of {record['invoices']} invoices paid late or overdue", f"{record['open_cents']} cents open")
-    await ctx.conclude(f"customer/{customer}", "standing", standing, confidence=0.8, grounds=grounds)
+    why = f"{record['late']} of {record['invoices']} invoices paid late or overdue, {record['open_cents']} cents open"
+    own = "good" if record["late"] * 4 <= record["invoices"] else "poor"
+    standing, ruled = await concluded(ctx, customer, own, confidence=0.8, grounds=("step:1", "step:2"), why=why)
     text = (
-        f"Customer {customer}'s credit standing is {standing}: {record['late']} of "
+        f"Customer {customer}'s credit standing is {standing}{ruled}: {record['late']} of "
         f"{count(record['invoices'], 'invoice')} were paid late "
         f"or are overdue, {euros(record['open_cents'])} are open, of purchases worth {euros(bought['cents'])}."
     )

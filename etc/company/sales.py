@@ -1,6 +1,6 @@
 """Sales' workers: the pipeline, the accounts, the orders, and the desks that customers meet."""
 
-from company.common import Asked, Row, count, day, euros, listing, number, optional, sentence
+from company.common import Asked, Row, concluded, count, day, euros, listing, number, optional, sentence
 from company.names import staff_names
 
 from mai.agents.context import Answer, Context, Refusal
@@ -54,15 +54,17 @@ async def account_analyst(ctx: Context, task: Asked) -> Answer:
     if task.contract == "sales.accounts":
         found = await ctx.tool("accounts", customers=task.input["customers"])
         return Answer(f"{count(len(found), 'account')} found.", {"accounts": found})
-    one = await _account(ctx, number(task, "customer"))
-    standing = "good" if one["orders"] >= 3 else "unproven"
-    grounds = (f"{one['orders']} orders worth {one['cents']} cents",)
-    await ctx.conclude(f"customer/{one['customer']}", "standing", standing, confidence=0.6, grounds=grounds)
+    customer = number(task, "customer")
+    one = await _account(ctx, customer)
+    why = f"{one['orders']} orders worth {one['cents']} cents"
+    own = "good" if one["orders"] >= 3 else "unproven"
+    standing, ruled = await concluded(ctx, customer, own, confidence=0.6, grounds=("step:1",), why=why)
     text = (
         f"Customer {one['customer']} is {one['name']}, a {one['segment']} {one['industry']} business in the {one['region']}, "
-        f"with us since {one['since']}: {count(one['orders'], 'order')} worth {euros(one['cents'])} in the last two years."
+        f"with us since {one['since']}: {count(one['orders'], 'order')} worth {euros(one['cents'])} in the last two years. "
+        f"Her standing is {standing}{ruled}."
     )
-    return Answer(text, {field: value for field, value in one.items() if field != "rep"})
+    return Answer(text, {field: value for field, value in one.items() if field != "rep"} | {"standing": standing})
 
 
 async def order_analyst(ctx: Context, task: Asked) -> Answer:
