@@ -179,7 +179,7 @@ def settle(decider: "DepartmentDecider", body: Decided) -> list[Event | Send]:
     if plea is None or plea.one.id != body.id or plea.one.at != "person":
         return [_late(decider, body, "nothing waits for it any more")]
     if plea.one.expires_ms <= decider.now_ms:
-        return [_late(decider, body, "it came after its deadline"), *_expire(plea)]
+        return [_late(decider, body, "it came after its deadline"), *_expire(plea), *_over(decider, plea, LATE)]
     decide = _approved if body.approved else _denied
     return decide(decider, plea, "person", body.by, body.note)
 

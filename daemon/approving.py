@@ -55,7 +55,7 @@ def _pleaded(mai: "MaiDecider", given: Pleaded, now_ms: int) -> list[Event | Sen
         return [closed(known, body.over, now_ms)] if known and known.process == peer else []
     if known is not None:
         return []
-    if why := _out_of_place(mai, peer, body):
+    if why := _out_of_place(mai, peer, body) or (EXPIRED if body.expires_ms <= now_ms else ""):
         return [_answer(peer, given.id, _decided(body, False, (), why, now_ms))]
     request = mai.state.requests[body.request]
     raised = ApprovalRaised(

@@ -19,11 +19,12 @@ STILL = ("board", "person")  # where an approval is that nobody has decided abou
 class Asked:
     """One approval of a department's."""
 
-    __slots__ = ("at", "event", "eyes", "seq")
+    __slots__ = ("at", "event", "eyes", "seq", "word")
 
     def __init__(self, seq: int, event: ApprovalAsked) -> None:
         self.seq, self.event, self.at = seq, event, event.verdict
         self.eyes = event.persons
+        self.word = ""  # the board's
 
 
 class Pleas(Invariant):
@@ -93,6 +94,7 @@ class Pleas(Invariant):
                 self.found(seq, f"record {seq} ends {event.task}, and its approval {ident[:16]} is not over", left.seq)
         ident = self.boards.pop(event.task, "")
         if ident and (one := self.asked.get(ident)) and one.at == "board":
+            one.word = str(event.value.get("decision", "")) if event.state == "answered" else ""
             self.dues.owe(("board", ident), seq, f"the board has said what it says of {ident[:16]}, and nothing follows")
 
     def _referred(self, seq: int, event: Event) -> None:
@@ -100,6 +102,8 @@ class Pleas(Invariant):
         self.dues.settle(("board", event.id))
         if (one := self._open(seq, event.id, "gives it to a person", "board")) is None:
             return
+        if event.how == "approved" and one.word != "approve":
+            self.found(seq, f"record {seq} counts a board for {event.id[:16]} that has said {one.word!r}", one.seq)
         one.at = "person"
         self.dues.owe(("asks", event.id), seq, f"{event.id[:16]} is left to a person, and Mai is not told")
 
@@ -114,6 +118,8 @@ class Pleas(Invariant):
             return
         if event.approved and event.who not in ("board", "person"):
             self.found(seq, f"record {seq} approves {event.id[:16]}, and nobody has: the word is {event.who!r}")
+        if event.approved and event.who == "board" and one.word != "approve":
+            self.found(seq, f"record {seq} approves {event.id[:16]} in the name of a board that has said {one.word!r}", one.seq)
         if event.approved and f"{self.process}/{one.event.agent}" in event.by:
             self.found(seq, f"record {seq} approves {event.id[:16]} by the agent that asks for it", one.seq)
         if event.approved and len(set(event.by)) < one.eyes:
@@ -124,6 +130,8 @@ class Pleas(Invariant):
         assert isinstance(event, ApprovalExpired)
         self.dues.settle(("board", event.id))
         if one := self._open(seq, event.id, "says that it is over", "", (*STILL, "approved")):
+            if one.at == "person":
+                self.dues.owe(("over", event.id), seq, f"{event.id[:16]} is over, and Mai is not told that nobody waits")
             one.at = "over"
 
     def _open(self, seq: int, ident: str, what: str, where: str, at: tuple[str, ...] = STILL) -> Asked | None:
@@ -175,7 +183,7 @@ class Pleas(Invariant):
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
         if isinstance(event.body, Approval):
-            self.dues.settle(("asks", event.body.id))
+            self.dues.settle(("over" if event.body.over else "asks", event.body.id))
 
     def close(self, end: End) -> None:
         """Nobody waits for an approval, if all is at rest, or long after its time."""

@@ -1,5 +1,6 @@
 """Approvals as Mai keeps them: a row for each that waits for persons, and one for what became of it. Pure."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import msgspec
@@ -173,3 +174,6 @@ class Approvals:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)

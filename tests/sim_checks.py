@@ -45,6 +45,7 @@ def check(world: "World") -> int:
         *requests(world, facts[MAI]),
         *effects(world, facts),
         *answers(world, facts),
+        *approved(world, facts),
         *withheld(facts),
         *deeply(journals),
         *replayed(world, journals),
@@ -131,7 +132,7 @@ def states(world: "World", journals: dict[str, list[Record]]) -> Iterator[str]:
         for row in sorted(stored.keys() | folded.keys()):
             if stored.get(row) != folded.get(row):
                 yield f"{name}: the state has {stored.get(row)} for {row}, its journal gives {folded.get(row)}"
-            if row[0] in ("task", "step", "request", "passage", "errand", "doubt", "undo"):
+            if row[0] in ("task", "step", "request", "passage", "errand", "doubt", "undo", "approval"):
                 yield f"{name}: {row} is still open"
             if row[0] == "fading" and stored[row]["at_ms"] < world.now_ns // 1_000_000 - LATE_MS:
                 yield f"{name}: {row} has expired, and is still there"
@@ -267,6 +268,21 @@ def effects(world: "World", facts: Facts) -> Iterator[str]:
             yield f"{key} is on record as done, and nothing was moved"
         if not how:
             yield f"the effect {key} has no outcome"
+
+
+def approved(world: "World", facts: Facts) -> Iterator[str]:
+    """Whatever the journals say: no money has moved for which users, or the board, had to be asked, unless they said so."""
+    boards = {
+        f"{r.task}/{b['n']}"
+        for r, b in facts["acme/finance"]
+        if r.kind == "approval.decided" and b["approved"] and b["who"] == "board"
+    }
+    for key, amount in world.bank.amounts.items():
+        users = world.person.approved[key] - {0}
+        if amount in (*sim_company.BY_PERSON, *sim_company.BY_TWO) and len(users) < 1 + (amount in sim_company.BY_TWO):
+            yield f"{key} has moved {amount}, and {len(users)} users have approved it"
+        if amount in sim_company.BY_BOARD and not users and key not in boards:
+            yield f"{key} has moved {amount}, and neither the board nor a user has approved it"
 
 
 def _outcomes(records: list[tuple[Record, dict[str, Any]]], kinds: dict[str, str], outcomes: dict[str, str]) -> None:

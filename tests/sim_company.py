@@ -9,9 +9,11 @@ from zmq.utils import z85
 
 from mai.agents.body import Fields
 from mai.agents.contracts import Contracts
+from mai.agents.doors import Grant
 from mai.agents.leaves import Leaves
 from mai.agents.match import Matcher
 from mai.agents.organisation import Agent, Contract, Department, Limits, Mandate, Organisation, Tool, mandate
+from mai.agents.policy_scope import Policy
 from mai.agents.process import matcher
 from mai.agents.table import Table
 from mai.daemon.descriptions import planner
@@ -20,6 +22,8 @@ from mai.daemon.records import PartPlan
 from mai.sandbox.keys import Hand, Known, Pair, fingerprint
 from tests.opened import ALLOWED, OPEN
 
+OFFICERS = (2001, 2002, 2003)  # users who may approve; all else is done by root
+BY_PERSON, BY_TWO, BY_BOARD = (101, 104), (102,), (103, 105)  # cents that wait for somebody
 HOWS = ("opaque", "keyed", "asked", "look", "hand")
 CODE = "sim_work.py"
 TASK_S = 3600.0
@@ -67,10 +71,19 @@ def company() -> Organisation:
     )  # its code says too much, at first or always
     value = msgspec.structs.replace(price, served_by="valuer", backups=())
     ways = ("opaque", "keyed", "asked", "look")
+    takes = ways[:3]
+    policies = (
+        Policy(name="person", verdict="person", tools=takes, when={"cents": {"in": BY_PERSON}}),
+        Policy(name="two", verdict="person", tools=takes, when={"cents": {"in": BY_TWO}}, four_eyes=True, expires_s=20),
+        Policy(name="board", verdict="board", tools=takes, when={"cents": {"in": BY_BOARD}}),
+        Policy(name="rest", verdict="allow", tools=takes),
+    )
+    many = Policy(name="many", verdict="board", tools=("fetch",), when={"items": {"at_least": 7}})
     effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none"}
     tools = tuple(_tool(name, effects[name]) for name in ways)
     return Organisation(
-        policies=ALLOWED, name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
+        name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
+        doors=(Grant(role="operator", users=tuple(map(str, OFFICERS))),),
         limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4),
         departments=(
             Department(
@@ -79,12 +92,16 @@ def company() -> Organisation:
             ),
             Department(
                 name="finance", charter="Takes money.", contracts=(charge,), tools=tools,
-                agents=_agents(("cashier", "specialist", ways), ("teller", "operator", ways)),
+                agents=(
+                    Agent(name="board", rank="board", handler=f"{CODE}:treasurer"),
+                    *_agents(("cashier", "specialist", ways), ("teller", "operator", ways))[1:],
+                ),
+                policies=policies,
             ),
             Department(
                 name="stock", charter="Gives goods.", contracts=(reserve, price, shelf), tools=(_tool("fetch", "idempotent"),),
                 agents=_agents(("keeper", "operator", ("fetch",)), ("pricer", "operator", ()), ("looker", "operator", ())),
-                leaves=Leaves(withheld=("margin",)),
+                leaves=Leaves(withheld=("margin",)), policies=(many, Policy(name="few", verdict="allow", tools=("fetch",))),
             ),
             Department(name="depot", charter="Knows prices.", contracts=(value,), agents=_agents(("valuer", "operator", ()))),
         ),

@@ -1,25 +1,28 @@
 """The person at Mai's door in a simulated world: looks in the book outside, and says of each effect in doubt whether it happened.
 
-At times an operator cancels a request. Both may be cut off in the midst of it, and then look again, as people do.
+Officers approve and deny calls that wait for that; root, who has asked, tries to. At times an operator cancels a request. All of
+them may be cut off in the midst of it, and then look again, as people do.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from mai.sandbox.peer import Peer
+from tests import sim_company
 from tests.sim_clients import PEER, Clients
 from tests.sim_outside import Outside
 
-RESOLVE_SHARE, CANCEL_SHARE = 0.06, 0.004  # of the steps of a world
+RESOLVE_SHARE, CANCEL_SHARE, APPROVE_SHARE = 0.06, 0.004, 0.06  # of the steps of a world
 
 
 class Inquiry:
     """One connection of the person's to Mai's door, as daemon/door.py's Caller is to her."""
 
-    peer, uid, user = PEER, PEER.uid, "root"
-
-    def __init__(self, heard: Callable[[dict[str, Any]], None]) -> None:
-        self.heard, self.gone = heard, False
+    def __init__(self, heard: Callable[[dict[str, Any]], None], peer: Peer = PEER) -> None:
+        self.heard, self.gone, self.peer, self.uid = heard, False, peer, peer.uid
+        self.user = "root" if peer.uid == 0 else f"uid {peer.uid}"
 
     def answer(self, reply: dict[str, Any], more: bool = False) -> None:
         """Mai says something."""
@@ -36,11 +39,15 @@ class Person:
         self.inquiry: Inquiry | None = None
         self.wrong: list[str] = []
         self.said: dict[str, bool] = {}  # what Mai has confirmed, by key
+        self.officer: Inquiry | None = None
+        self.approved: defaultdict[str, set[int]] = defaultdict(set)  # step -> users who have told Mai to go on with it
 
     def act(self) -> None:
         """Now and then one of them does something."""
         if self.chance.random() < RESOLVE_SHARE:
             self.resolve()
+        if self.chance.random() < APPROVE_SHARE:
+            self.approve()
         if self.chance.random() < CANCEL_SHARE:
             request = self.chance.choice(self.clients.wishes).request
             self._knock({"do": "cancel", "request": request, "reason": "changed my mind"}, self._cancelled)
@@ -50,13 +57,38 @@ class Person:
         if self.inquiry is None or self.inquiry.gone:
             self.inquiry = self._knock({"do": "effects"}, self._shown)
 
+    def approve(self) -> None:
+        """Ask what waits for an approval, unless an answer is still waited for."""
+        if self.officer is None or self.officer.gone:
+            self.officer = self._knock({"do": "approvals"}, self._waiting)
+
+    def _waiting(self, reply: dict[str, Any]) -> None:
+        """One of the officers, or root, says something of one of them."""
+        if not reply.get("approvals"):
+            return
+        one, uid = self.chance.choice(reply["approvals"]), self.chance.choice([0, *sim_company.OFFICERS])
+        approves = self.chance.random() < 0.75
+        if approves:
+            self.approved[f"{one['task']}/{one['n']}"].add(uid)
+        given = {"do": "approve", "id": one["id"]} if approves else {"do": "deny", "id": one["id"], "reason": "no"}
+        peer = Peer(1, uid, frozenset())
+        self.officer = self._knock(given, lambda reply: self._voted(one["id"], uid, approves, reply), peer)
+
+    def _voted(self, ident: str, uid: int, approves: bool, reply: dict[str, Any]) -> None:
+        if "approval" in reply:
+            self.look("voted", ident)
+            if approves and uid == 0:
+                self.wrong.append(f"root has asked, and has approved {ident}")
+        elif not any(word in reply.get("error", "") for word in ("who asks", "first", "too late", "another pair", "no approval")):
+            self.wrong.append(f"uid {uid} was not heard about {ident}: {reply}")
+
     def mai_gone(self) -> None:
         """The connection to her is lost."""
-        if self.inquiry:
-            self.inquiry.gone = True
+        for inquiry in filter(None, (self.inquiry, self.officer)):
+            inquiry.gone = True
 
-    def _knock(self, given: dict[str, Any], heard: Callable[[dict[str, Any]], None]) -> Inquiry:
-        inquiry = Inquiry(heard)
+    def _knock(self, given: dict[str, Any], heard: Callable[[dict[str, Any]], None], peer: Peer = PEER) -> Inquiry:
+        inquiry = Inquiry(heard, peer)
         self.clients.knocking.append((inquiry, given))
         return inquiry
 

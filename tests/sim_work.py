@@ -62,6 +62,19 @@ async def cashier(ctx: Context, task: Assignment) -> dict[str, Any]:
     return {"paid": await ctx.tool(how if how != "poison" else "look", cents=cents)}
 
 
+async def treasurer(ctx: Context, task: Assignment) -> Answer | dict[str, Any]:
+    """The board of finance: decides about calls in all the ways that there are; all else it hands on."""
+    if "approval" not in task.input:
+        reply = await ctx.hand("coordinator")
+        return Answer(reply.text, reply.value)
+    dice = ctx.random()
+    if dice < 0.1:
+        raise ValueError("no idea")
+    if dice < 0.2:
+        await ctx.tool("look", cents=1)
+    return {"decision": "approve" if dice < 0.5 else "deny" if dice < 0.7 else "person", "note": f"{dice:.2f}"}
+
+
 async def teller(ctx: Context, task: Assignment) -> dict[str, Any]:
     """The second pair of eyes; counts for itself where there is no money to take."""
     cents = task.input.get("cents")

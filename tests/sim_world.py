@@ -132,10 +132,8 @@ class World(Lives):
 
     def look(self, what: str, request: str) -> None:
         """A client is told something: it has to be on Mai's disk."""
-        kind = {"accepted": "request.accepted", "resolved": "doubt.resolved", "cancelled": "request.cancelled"}.get(
-            what, "request.ended"
-        )
-        query = "SELECT count(*) FROM journal WHERE kind=? AND " + ("body->>'key'=?" if what == "resolved" else "request=?")
+        kind = TOLD.get(what, "request.ended")
+        query = f"SELECT count(*) FROM journal WHERE kind=? AND {WHICH.get(what, 'request')}=?"
         if not self.committed(MAI, query, kind, request):
             self.violated(f"somebody is told that {request} is {what}, which is not on Mai's disk")
         self.told(what, request)
@@ -291,6 +289,8 @@ class World(Lives):
             self.clients.insist()
             if any(life.name == MAI and life.process and life.process.decider.state.doubts for life in self.lives.values()):
                 self.person.resolve()
+            if any(life.name == MAI and life.process and life.process.decider.state.approving for life in self.lives.values()):
+                self.person.approve()
             if self.now_s > until_s:
                 raise Violation(f"it comes to rest by deadlines alone: {self.open()}")
             if not self.clients.knocking and self.at_rest():
@@ -323,4 +323,8 @@ class World(Lives):
         return found
 
 
-NOUNS = ("requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held")
+TOLD = {
+    "accepted": "request.accepted", "resolved": "doubt.resolved", "cancelled": "request.cancelled", "voted": "approval.voted"
+}  # fmt: skip
+WHICH = {"resolved": "body->>'key'", "voted": "body->>'approval'"}
+NOUNS = ("requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held", "approving")
