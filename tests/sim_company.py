@@ -20,7 +20,7 @@ from mai.daemon.descriptions import planner
 from mai.daemon.plan import Planner
 from mai.daemon.records import PartPlan
 from mai.sandbox.keys import Hand, Known, Pair, fingerprint
-from tests.opened import ALLOWED, OPEN
+from tests.opened import OPEN
 
 OFFICERS = (2001, 2002, 2003)  # users who may approve; all else is done by root
 BY_PERSON, BY_TWO, BY_BOARD = (101, 104), (102,), (103, 105)  # cents that wait for somebody

@@ -80,7 +80,8 @@ class Careful(Daemon):
 def daemon(state: Path) -> Iterator[Careful]:
     """It is up, and down afterwards."""
     state.chmod(0o711)
-    fresh = Careful(state, ORGANISATION + POLICIES)
+    head, allowed, rest = ORGANISATION.partition("[[policies]]")
+    fresh = Careful(state, head + POLICIES + allowed + rest)
     try:
         fresh.up()
         yield fresh
