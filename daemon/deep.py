@@ -7,6 +7,7 @@ The journals are read as verify.py reads them: first all snapshots are fixed, th
 further, only for what the others claim of it.
 """
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +16,7 @@ import pysqlite3 as sqlite3
 
 from mai.agents import events
 from mai.agents.events import Acked, Event, Received, Sent
-from mai.daemon import calling, records, tooling, verify  # noqa: F401  # they register their kinds
+from mai.daemon import calling, owed, records, tooling, verify  # noqa: F401  # they register their kinds
 from mai.daemon.examination import Examination, Verdict
 from mai.daemon.invariants import Fact
 from mai.daemon.reader import NotFound, Reader, chosen
@@ -49,10 +50,20 @@ def check(place: Place, names: Sequence[str] = (), *, at_rest: bool = False, pro
     verdict = examined(place, names, at_rest=at_rest, progress=progress)
     deep_s = time.monotonic() - begun_s
     named = {finding.process for finding in first.findings}
-    findings = (*first.findings, *(one for one in verdict.findings if not _said(one, named)))
+    parked = _parked(place, names)
+    findings = (*first.findings, *parked, *(one for one in verdict.findings if not _said(one, named)))
     wrong = {finding.process for finding in findings}
     ledgers = tuple(msgspec.structs.replace(one, sound=one.process not in wrong) for one in first.ledgers)
     return _report(first, findings, ledgers, verdict, deep_s)
+
+
+def _parked(place: Place, names: Sequence[str]) -> list[Finding]:
+    """What waits without an owner or a deadline; of a ledger that cannot be read something else was found."""
+    found: list[Finding] = []
+    for name in names or (None,):
+        with contextlib.suppress(LedgerFault, msgspec.MsgspecError):
+            found += owed.ownerless(owed.owed(place, name))
+    return found
 
 
 def _said(finding: Finding, named: set[str]) -> bool:

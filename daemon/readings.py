@@ -37,6 +37,7 @@ READINGS: Final = {
     "budgets": Reading(("--json",)),
     "sla": Reading(("--json",), ("--since",)),
     "fallback": Reading(("--json", "--open")),
+    "owed": Reading(("--json", "--late")),
     "verify": Reading(("--json", "--state", "--deep", "--rest"), names=MOST_WORDS, told=MOST_WORDS),
     "metrics": Reading(("--json",), names=0, whole=True),
     "memory list": Reading(("--json",), names=2),
