@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from mai.daemon.terminal import as_json, complete_client, examples, json_option, on_terminal, place_of, printable
+from mai.daemon.terminal import complete_client, examples, json_option, on_terminal, place_of, printable
 
 if TYPE_CHECKING:
     from mai.daemon.owed import Owed
@@ -32,7 +32,8 @@ def owed(context: click.Context, client: str | None, *, only: bool, json_: bool)
     found = owing.owed(place_of(context), client)
     found = owing.late(found, at_ms) if only else found
     if json_:
-        as_json([{**msgspec.to_builtins(one), "late": one.due_ms <= at_ms} for one in found])
+        rows = [{**msgspec.structs.asdict(one), "late": one.due_ms <= at_ms} for one in found]
+        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))  # ten thousand of them, at once
         return
     for one in found[:MOST]:
         click.echo(printable(line(one, at_ms, colour=on_terminal())))

@@ -112,7 +112,7 @@ def put(place: Place, rows: list[tuple[str, str, str, Any]]) -> None:
 def test_each_kind(place: Place, row: tuple[str, str, str, Any, list[Owed]]) -> None:
     """Who owes it to whom, what, and by when; with an owner and a deadline always."""
     *stored, expected = row
-    put(place, [tuple(stored)])  # type: ignore[list-item]  # the first four
+    put(place, [tuple(stored)])
     assert sorted(owed(place), key=lambda one: one.kind, reverse=True) == expected
     assert ownerless(owed(place)) == []
 
