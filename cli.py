@@ -67,6 +67,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "remedies": "mai.daemon.remedies_commands",
     "replay": "mai.daemon.replay_commands",
     "restore": "mai.daemon.backup_commands",
+    "shift": "mai.daemon.shift_commands",
     "sla": "mai.daemon.sla_commands",
     "status": "mai.daemon.status_commands",
     "thread": "mai.daemon.thread_commands",

@@ -37,7 +37,7 @@ def load(path: str | os.PathLike[str], code: bool = True) -> Organisation:
     if faults := findings.faults(name, text):
         raise Faulty(faults)
     draft = carrying.equipped(healing.equipped(draft))
-    departments = tuple(_complete(department) for department in draft.departments)
+    departments = tuple(_complete(department, draft.timezone) for department in draft.departments)
     return replace(draft, departments=departments, base=base, digest=digest_of(data), offsets=zones.offsets(draft.timezone))
 
 
@@ -90,14 +90,15 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         raise Faulty([Fault(name, 1, f"no organisation file: {what}")]) from None
 
 
-def _complete(department: Department) -> Department:
+def _complete(department: Department, timezone: str) -> Department:
     """The department with a board, a coordinator, and a coordinator for each worker."""
     agents = list(department.agents)
     for rank in rules.BUILT_IN:
         if not any(agent.rank == rank for agent in agents):
             agents.append(Agent(name=rank, rank=rank, charter=BUILT_IN[rank]))
     first = next(agent.name for agent in agents if agent.rank == "coordinator")
-    return replace(department, agents=tuple(_placed(agent, first) for agent in agents))
+    calendar = tuple(replace(one, offsets=zones.offsets(one.timezone or timezone)) for one in department.shifts)
+    return replace(department, agents=tuple(_placed(agent, first) for agent in agents), shifts=calendar)
 
 
 def _placed(agent: Agent, coordinator: str) -> Agent:

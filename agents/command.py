@@ -1,7 +1,7 @@
 """Command agents: any executable that speaks JSON lines on its standard streams.
 
-We write a line {"task", "text", "contract", "input", "asker"}, with "correction" if its reply came back, with "case" if it is
-a board that is asked which of the claims in the input stands; it answers with lines:
+We write a line {"task", "text", "contract", "input", "asker"}, with "correction" if its reply came back, "handover" if a
+colleague had it before, "case" if it is a board that is asked which of the claims in the input stands; it answers with lines:
 
     {"call": "ask", "to": "sales.pipeline", "text": "", "input": {...}}      -> {"value": {...}, "text": "...", "by": "..."}
     {"call": "tool", "name": "find_order", "input": {...}}                   -> {"value": ...}
@@ -129,7 +129,8 @@ class Programs:
         await Seat(self, given.task)
         program = self._take(agent, given.task)
         first = {"task": given.task, "text": given.text, "contract": given.contract, "input": given.input, "asker": given.asker}
-        more = {"correction": given.correction, "case": given.case}
+        handed = msgspec.to_builtins(given.handover) if given.handover else None
+        more = {"correction": given.correction, "case": given.case, "handover": handed}
         program.write({**first, **{name: one for name, one in more.items() if one}})
         while True:
             message = decode(agent.name, await Line(program))

@@ -26,6 +26,7 @@ from mai.agents.escalating import REASON_CHARS
 from mai.agents.escalation_messages import Try
 from mai.agents.events import Stepped
 from mai.agents.given import Divergence, Escalation, Refusal, Told, Unheard, a_name, a_text
+from mai.agents.handover import Handover
 from mai.agents.inputs import Call
 from mai.agents.memory_calls import Memories, MemoryCalls, memories
 from mai.agents.plain import NotPlain, plain, readable
@@ -66,6 +67,7 @@ class Assignment(msgspec.Struct, frozen=True):
     escalated: str = ""  # somebody gave it up: why
     tried: tuple[Try, ...] = ()  # what was tried before, oldest first
     case: str = ""  # a board is asked which of the claims in `input` stands: it answers with a value {"claim", "why"}
+    handover: Handover | None = None  # what a colleague did for it, who had it before
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ from mai.agents.organisation import Agent, Contract, Department, Limits, Organis
 from mai.agents.parts import Part
 from mai.agents.policy_scope import Policy
 from mai.agents.remedies import Operations
+from mai.agents.shift_scope import Shift
 from mai.agents.watching import Watching
 
 TABLES: Final = (
@@ -36,7 +37,7 @@ TABLES: Final = (
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target",
-    Grant: "door", Policy: "policy", Channel: "channel", Precedence: "precedence",
+    Grant: "door", Policy: "policy", Channel: "channel", Precedence: "precedence", Shift: "shift",
 }  # fmt: skip
 STAND_INS: Final[dict[str, Any]] = {  # for others ""
     "rank": "operator", "role": "auditor", "verdict": "deny", "clients": (), "may_ask": (), "agents": (), "chain": ()

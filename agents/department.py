@@ -15,6 +15,7 @@ from mai.agents import (
     approvals,
     behaviour,
     claims,
+    duty,
     effects,
     escalating,
     folding,
@@ -76,6 +77,7 @@ class DepartmentDecider:
         self.mai = f"{mandate.client}/mai"
         self.now_ms = 0  # of what is being decided
         self._ending: set[str] = set()  # tasks that end in what is being decided, and are not folded yet
+        self.roster = duty.Roster()
 
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
@@ -148,9 +150,9 @@ class DepartmentDecider:
         With `call` it is a step of the work's own code, which waits for the answer; else the work itself is passed on, as it
         is by a step `hand`. Where the receiver is not to be asked now, another stands in.
         """
-        way = standby.route(self, work, receiver, now_ms)
-        if way.why:
-            return standby.used_up(self, work, way.why, call)
+        way = standby.route(self, work, receiver, now_ms, call)
+        if not way.to:
+            return standby.used_up(self, work, way.why, call) if way.why else way.events
         receiver = way.to
         had = escalating.had(self, work, receiver) if not call or call.call == "hand" else ""
         verdict, agent = self.table.hop(self.own.name, work.agent, receiver), self.own.agent(receiver)
@@ -160,7 +162,7 @@ class DepartmentDecider:
                 rule, instead = "Mai is asked for a contract, by its name", self.table.open_to(self.own.name)
             return self._refuse_hop(work, receiver, rule, instead, call)
         asks = call if call and call.call == "ask" else None
-        given = self._link(work, asks, receiver)
+        given = guards.link(self, work, asks, receiver)
         if stopped := guards.exhausted(self, work, given.name) or guards.hop(self, work, given):
             return [stopped, *self._refuse_hop(work, receiver, stopped.why, (), call)]
         if spent := allowance.hop(self, work, given.name):
@@ -207,12 +209,6 @@ class DepartmentDecider:
         if spent:  # nobody here can do anything about that
             return [refusal, *escalating.escalate(self, work, 0, why, "budget")]
         return [refusal, *self.end(work, self._not_done(work.agent, why))]
-
-    def _link(self, work: Work, asks: Call | None, receiver: str) -> guards.Link:
-        """What a receiver would be given."""
-        if asks is None:
-            return guards.Link(self.address(receiver), receiver, work.contract, work.text, work.input)
-        return guards.Link(self.address(receiver), receiver, asks.contract, asks.given["text"], asks.given["input"])
 
     def _call(self, work: Work, call: Call, now_ms: int) -> list[Event | Send]:
         if decide := BY_CALL.get(call.call):
@@ -392,5 +388,5 @@ class DepartmentDecider:
 
     def next_deadline_ms(self) -> int:
         """The first deadline of an open task, or when memory expires; 0 if there is none."""
-        others = filter(None, (self.state.fading.soonest_ms(), self.state.approvals.soonest_ms()))
+        others = filter(None, (self.state.fading.soonest_ms(), self.state.approvals.soonest_ms(), duty.next_ms(self)))
         return min((*(work.deadline_ms for work in self.state.work.values()), *others), default=0)

@@ -11,6 +11,7 @@ import msgspec
 from mai.agents.amounts import Amounts
 from mai.agents.body import Fields, Outcome
 from mai.agents.escalation_messages import Cause, Plea
+from mai.agents.handover import Handover
 from mai.agents.messages import Numbered
 
 
@@ -122,6 +123,7 @@ class Hopped(Event, frozen=True, kw_only=True):
     plea: Plea | None = None  # it is an escalation, or was one
     up: bool = False  # it goes to who is above, because it was given up: no budget counts that
     case: str = ""  # of a board that is asked about it: the case
+    handover: Handover | None = None  # what was done for it by who had it before
 
 
 class HopRefused(Event, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import allowance, claims, effects, fallback, memory, orders, pleas, quarantine
+from mai.agents import allowance, claims, duty, effects, fallback, memory, orders, pleas, quarantine
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Stepped
@@ -16,6 +16,11 @@ def evolve(state: State, event: Event, seq: int) -> list[Input]:
     if fold_link(state, event, seq):
         return []
     allowance.fold(state, event)
+    relieved = duty.fold(state, event)
+    return [*_evolve(state, event, seq), *relieved]
+
+
+def _evolve(state: State, event: Event, seq: int) -> list[Input]:
     match event:
         case Hopped():
             return _hopped(state, event)
@@ -56,7 +61,7 @@ def _hopped(state: State, event: Hopped) -> list[Input]:
         event.task, event.request, event.parent, event.step, event.sender, event.agent, event.asker, event.contract,
         event.text, event.input, event.deadline_ms, event.hops, event.watch, ranked=event.ranked,
         since_ms=event.at_ms, correction=event.correction, approves=event.approves, allow=event.allow, plea=event.plea,
-        case=event.case,
+        case=event.case, handover=event.handover,
     )  # fmt: skip
     quarantine.arrived(state, work)
     state.work[work.task] = work
@@ -95,7 +100,7 @@ def _ended(state: State, event: Ended, work: Work) -> list[Input]:
     pleas.ended(state, work.task)
     for n in state.steps.pop(work.task, {}):
         state.changed("step", f"{work.task}/{n}", None)
-    if not work.parent or work.released:
+    if not work.parent or work.released or work.handed:
         return []
     done = Done(event.state, event.text, event.value, event.reason, event.by, event.sources, breach=event.breach)
     return [Back(work.parent, work.step, work.agent, done, work.approves)]

@@ -55,6 +55,13 @@ class Link(NamedTuple):
         return self[1:] == other[1:]
 
 
+def link(decider: "DepartmentDecider", work: Work, asks: Call | None, receiver: str) -> Link:
+    """What a receiver would be given: what is asked, or else the work itself."""
+    if asks is None:
+        return Link(decider.address(receiver), receiver, work.contract, work.text, work.input)
+    return Link(decider.address(receiver), receiver, asks.contract, asks.given["text"], asks.given["input"])
+
+
 # -- chains
 def ancestors(task: str) -> list[str]:
     """The ids that may be of tasks from which this one derives, outermost first, itself last."""

@@ -10,6 +10,7 @@ from mai.agents.memory_messages import Recalled
 from mai.agents.messages import Result, Task
 from mai.agents.order_messages import Cancel, Notice, Release, Remedied, Resolve
 from mai.agents.policies import Ruling
+from mai.agents.shift_messages import ShiftOrder
 from mai.agents.state import Done
 
 
@@ -104,6 +105,16 @@ class Settled(Order, frozen=True):
     """Mai brings what a person has said of an effect in doubt."""
 
     body: Resolve
+
+
+class Relieve(Order, frozen=True):
+    """Somebody has come or gone: what waits for him, and what he leaves, goes on."""
+
+
+class Rostered(Order, frozen=True):
+    """Mai brings what a person has said of an agent."""
+
+    body: ShiftOrder
 
 
 class Doubted(Input, frozen=True):

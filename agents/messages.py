@@ -15,6 +15,7 @@ from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.escalation_messages import Escalate, Parked, Ruled, Withdrawn
 from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
 from mai.agents.order_messages import Cancel, Cancelled, Doubt, Notice, Release, Released, Remedied, Remedy, Resolve
+from mai.agents.shift_messages import ShiftOrder
 from mai.sandbox.errors import MaiError
 
 
@@ -102,6 +103,7 @@ Numbered = (  # over the link, journaled on both sides
     | Remedy
     | Remedied
     | Notice
+    | ShiftOrder
     | Approval
     | Decided
     | Escalate

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mai.agents import cancelling, effects, escalating, noticed, quarantine, weighing
+from mai.agents import cancelling, duty, effects, escalating, noticed, quarantine, weighing
 from mai.agents.approval_messages import Decided
 from mai.agents.claim_messages import CaseTold, Weigh
 from mai.agents.decider import Input, Send
@@ -19,6 +19,8 @@ from mai.agents.inputs import (
     Order,
     Poisoned,
     Raised,
+    Relieve,
+    Rostered,
     Said,
     Settled,
     Stop,
@@ -30,6 +32,7 @@ from mai.agents.inputs import (
 from mai.agents.memory_messages import Recalled
 from mai.agents.messages import Numbered, Result, Task
 from mai.agents.order_messages import Cancel, Notice, Release, Remedied, Resolve
+from mai.agents.shift_messages import ShiftOrder
 from mai.agents.state import State
 
 if TYPE_CHECKING:
@@ -69,6 +72,8 @@ def _ordered(body: Numbered) -> list[Input]:
             found = [Warned(body)]
         case Decided():
             found = [Said(body)]
+        case ShiftOrder():
+            found = [Rostered(body)]
         case Parked() | Ruled():
             found = [Raised(body)]
         case Weigh() | CaseTold():
@@ -92,6 +97,8 @@ def decide(decider: "DepartmentDecider", given: Order, now_ms: int) -> list[Even
             found = noticed.noted(decider, notice)
         case Raised(body=body):
             found = escalating.parked(decider, body) if isinstance(body, Parked) else escalating.ruled(decider, body)
+        case Relieve() | Rostered():
+            found = duty.decide(decider, given, now_ms)
         case Poisoned() | Withheld() | Free():
             found = quarantine.decide(decider, given, now_ms)
     return found

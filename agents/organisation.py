@@ -26,6 +26,7 @@ from mai.agents.parts import Access, Bytes, Count, Fields, Name, Part, Seconds, 
 from mai.agents.policy_scope import Policy
 from mai.agents.policy_scope import concerning as concerning_policies
 from mai.agents.remedies import PREFIX, Operations
+from mai.agents.shift_scope import Shift
 from mai.agents.watching import OwnWatching, Watching
 
 Rank = Literal["mai", "board", "coordinator", "specialist", "operator"]
@@ -151,6 +152,7 @@ class Department(Part, frozen=True, kw_only=True):
     leaves: Leaves = Leaves()
     shows: Shows = "result"  # what others see of a finished task; who asked under a contract gets what that names
     budget: Budget = Budget()  # of what its agents ask models
+    shifts: tuple[Shift, ...] = ()  # when its operators are on; nobody in a shift always is
     day: DayLimits = DayLimits()  # what it may take in a day
     memory: MemoryScope = MemoryScope()  # what all of its agents may
     objectives: OwnObjectives = OwnObjectives()

@@ -19,7 +19,7 @@ from mai.agents.organisation import Department
 from mai.agents.runner import Runner
 from mai.agents.sealing import Seals
 from mai.agents.shell import Shell, now_ms
-from mai.agents.state import Cancelling, Day, Quarantined, State, Step, Suspect, Undo, Work
+from mai.agents.state import Assigned, Cancelling, Day, Duty, Parked, Quarantined, State, Step, Suspect, Undo, Work
 from mai.agents.table import Table
 from mai.sandbox import keys
 from mai.sandbox.ledger import Ledger
@@ -49,6 +49,12 @@ def load(state: State, ledger: Ledger) -> None:
         state.quarantine[key] = msgspec.json.decode(data, type=Quarantined)
     for key, data in ledger.load("suspect").items():
         state.suspects[key] = msgspec.json.decode(data, type=Suspect)
+    for key, data in ledger.load("duty").items():
+        state.duty[key] = msgspec.json.decode(data, type=Duty)
+    for key, data in ledger.load("parked").items():
+        state.parked[key] = msgspec.json.decode(data, type=Parked)
+    for key, data in ledger.load("assigned").items():
+        state.assigned[key] = msgspec.json.decode(data, type=Assigned)
     for data in ledger.load("day").values():
         state.day = msgspec.json.decode(data, type=Day)
     claims.load(state, ledger.load("claim"), ledger.load("ruled"))

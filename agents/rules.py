@@ -28,6 +28,7 @@ from mai.agents.organisation import RESERVED, Agent, Contract, Department, Organ
 from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
 from mai.agents.policy_rules import policies_can_decide
+from mai.agents.shift_rules import shifts_can_be_held
 from mai.agents.sources import AGENT, PREPARE, Sources
 from mai.agents.table import Table
 from mai.agents.tool_rules import OF_TOOL, servers_can_be_started
@@ -313,6 +314,7 @@ OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]]
     built_ins_can_be_added,
     is_prepared,
     servers_can_be_started,
+    shifts_can_be_held,
     remedies_are_built_in,
     department_has_its_memory,
     department_has_its_precedence,

@@ -31,7 +31,7 @@ from mai.agents.department import ATTEMPTS, DepartmentDecider
 from mai.agents.ending import Endings
 from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Interrupted, Stepped
 from mai.agents.handlers import Broken, Handlers, run, show
-from mai.agents.inputs import Outdated, Poisoned, Report
+from mai.agents.inputs import Outdated, Poisoned, Relieve, Report
 from mai.agents.mark import Mark
 from mai.agents.medic import heal
 from mai.agents.organisation import Agent
@@ -150,6 +150,8 @@ class Runner:
     def run(self) -> None:
         """Give the tasks that can go on a turn each, for a while."""
         self._take_tools()
+        if self.decider.roster.wants(self.decider.own, self.state, now_ms()):
+            self.shell.feed(Relieve())
         until_s = time.monotonic() + ROUND_S
         while (self._ready or self._gone) and time.monotonic() < until_s:
             if self._gone:
@@ -211,6 +213,7 @@ class Runner:
         given = Assignment(
             work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms, work.correction,
             work.plea.reason if work.plea else "", work.plea.tried if work.plea else (), work.case,
+            work.handover,
         )  # fmt: skip
         coroutine = begin(context, given)
         self.shell.apply(Begun(request=work.request, task=work.task, agent=work.agent, attempt=work.attempts + 1, code=code))

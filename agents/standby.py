@@ -8,7 +8,7 @@ A failure counts against an agent if it is its own: no step of its task failed o
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mai.agents import breaker, escalating, fallback
+from mai.agents import breaker, duty, escalating, fallback
 from mai.agents.breaker import SLOW_SHARE, How
 from mai.agents.decider import Send
 from mai.agents.events import Event, Stepped
@@ -35,9 +35,12 @@ class Route(NamedTuple):
 
 
 # -- whom a task goes to
-def route(department: "DepartmentDecider", work: Work, receiver: str, now_ms: int) -> Route:
-    """The receiver, if it may be asked now; else the first of its backups that may."""
-    events: list[Event | Send] = []
+def route(department: "DepartmentDecider", work: Work, receiver: str, now_ms: int, call: Call | None) -> Route:
+    """The receiver, or who is on for it, if it may be asked now; else the first of its backups that may. To nobody: it waits."""
+    turn = duty.assign(department, work, receiver, now_ms, call)
+    if not turn.to:
+        return Route("", [*turn.events], turn.why)
+    receiver, events = turn.to, list[Event | Send](turn.events)
     spoken: list[str] = []
     for name in (receiver, *chain(department, work, receiver)):
         known = breaker.of(department.state.breakers, key("agent", name))

@@ -14,6 +14,7 @@ from mai.agents.breaker import Breaker
 from mai.agents.claim_messages import CaseTold
 from mai.agents.deadlines import Deadlines
 from mai.agents.escalation_messages import Plea
+from mai.agents.handover import Handover
 from mai.agents.kept import Fadings, Memories, Noted
 from mai.agents.link import Link, Transit
 
@@ -100,6 +101,34 @@ class Work(msgspec.Struct, omit_defaults=True):
     given_up: bool = False  # as a whole: its end is what comes back from above
     asked_up: tuple[int, ...] = ()  # steps whose escalations went to Mai; 0: as a whole
     case: str = ""  # of a board that is asked about it: the case
+    handover: Handover | None = None  # what was done for it by who had it before
+    handed: bool = False  # a colleague has it now: its end goes to nobody
+
+
+class Duty(msgspec.Struct, omit_defaults=True):
+    """What a person has said of an agent, whatever the calendar of shifts says."""
+
+    how: str  # on, off, pause
+    until_ms: int  # 0: until another word
+    by: str
+    uid: int
+    why: str = ""
+    at_ms: int = 0
+
+
+class Parked(msgspec.Struct, omit_defaults=True):
+    """A task, or a step of one, that waits until somebody is on."""
+
+    task: str
+    n: int
+    wanted: str
+    until_ms: int  # when the next shift begins; 0: nobody knows
+
+
+class Assigned(msgspec.Struct):
+    """When somebody of a team had his last turn."""
+
+    seq: int
 
 
 class Day(msgspec.Struct, omit_defaults=True):
@@ -203,6 +232,9 @@ class State:
         self.rulings: dict[str, Ruling] = {}  # by claims.key, oldest first
         self.undos: dict[str, Undo] = {}  # by the effect's key
         self.day = Day()
+        self.duty: dict[str, Duty] = {}  # by agent
+        self.parked: dict[str, Parked] = {}  # TASK/N
+        self.assigned: dict[str, Assigned] = {}  # by agent
         self.breakers: dict[str, Breaker] = {}  # by what and name
         self.approvals = Deadlines()  # steps that wait for one, TASK/N
         self.fading = Fadings()  # what of memory expires

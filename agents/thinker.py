@@ -87,7 +87,9 @@ class Thinker:
     def _task(self, notes: Any) -> Message:
         """The first message of data: what servers say of their tools, what the agent remembers, what it is to do."""
         task = self.task
-        more = {"your_reply_came_back": task.correction} if task.correction else {}
+        more: Fields = {"your_reply_came_back": task.correction} if task.correction else {}
+        if task.handover:
+            more["a_colleague_had_it_before"] = msgspec.to_builtins(task.handover)
         remembered = [talk.line("your memory", **talk.shown("notes", notes))] if notes else []
         return talk.user(*self.offer.lines(), *remembered, *talk.asked(task.asker, task.contract, task.text, task.input, **more))
 

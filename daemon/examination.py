@@ -30,6 +30,7 @@ from mai.daemon.invariant_policies import Judged, JudgedAtMai
 from mai.daemon.invariant_requests import Requests
 from mai.daemon.invariant_scopes import ScopesAtMai, ScopesInside
 from mai.daemon.invariant_services import Calls, Uses
+from mai.daemon.invariant_shifts import Handed
 from mai.daemon.invariant_tasks import Tasks
 from mai.daemon.invariant_undoing import Undoing
 from mai.daemon.invariant_verdicts import Verdicts
@@ -70,6 +71,7 @@ ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
         Pleas,
         Judged,
         Decisions,
+        Handed,
     ),  # a department
 }
 

@@ -1,4 +1,4 @@
-"""The commands `mai pause`, `mai resume`, `mai drain` and `mai restart`."""
+"""The commands `mai pause`, `mai resume`, `mai drain` and `mai restart`; the first two also for one agent."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -18,26 +18,45 @@ timeout_option = click.option(
 )  # fmt: skip
 
 
-@click.command(epilog=examples("mai pause acme/finance", 'mai pause acme/finance --why "the bank is being moved"'))
-@click.argument("department")
+@click.command(
+    epilog=examples(
+        "mai pause acme/finance", 'mai pause acme/finance --why "the bank is being moved"', "mai pause acme/finance/clerk"
+    )
+)
+@click.argument("department", metavar="DEPARTMENT|AGENT")
 @why_option
 @json_option
 @click.pass_context
 def pause(context: click.Context, department: str, why: str, json_: bool) -> None:
-    """Give a department no new tasks; it runs on and finishes what it has.
+    """Give a department, or one agent, no new tasks; a department runs on and finishes what it has.
 
     What is for it waits at Mai until mai resume, over restarts too. At its deadline who waits is told who paused it, and why.
+    What an agent has, and has changed nothing for, goes to a colleague of its shifts or to a backup; new tasks too, or they wait.
     """
-    _hold(place_of(context), "pause", department, why, json_=json_)
+    if department.count("/") > 1:
+        return _agent(context, department, "pause", why, json_=json_)
+    return _hold(place_of(context), "pause", department, why, json_=json_)
 
 
-@click.command(epilog=examples("mai resume acme/finance"))
-@click.argument("department")
+@click.command(epilog=examples("mai resume acme/finance", "mai resume acme/finance/clerk"))
+@click.argument("department", metavar="DEPARTMENT|AGENT")
 @json_option
 @click.pass_context
 def resume(context: click.Context, department: str, json_: bool) -> None:
-    """Give a paused department its tasks again; those that have waited first."""
-    _hold(place_of(context), "resume", department, "", json_=json_)
+    """Give a paused department, or agent, its tasks again; those that have waited first."""
+    if department.count("/") > 1:
+        return _agent(context, department, "", "", json_=json_)
+    return _hold(place_of(context), "resume", department, "", json_=json_)
+
+
+def _agent(context: click.Context, name: str, how: str, why: str, *, json_: bool) -> None:
+    from mai.daemon.shift_commands import say, sentence
+
+    told = say(context, name, how, None, why)
+    if json_:
+        as_json(told)
+    else:
+        click.echo(sentence(told))
 
 
 def _hold(place: "Place", do: str, department: str, why: str, *, json_: bool) -> None:

@@ -26,7 +26,7 @@ OF_OPEN_TASKS = (
     "memory.written",
     "memory.forgotten",
 )
-ENDING = ("task.cancelled", "task.quarantined")  # what the task's end follows in the same commit
+ENDING = ("task.cancelled", "task.quarantined", "task.handed")  # what the task's end follows in the same commit
 ASKED_FIRST = ("ask", "hand", "escalate")  # calls that are on record before their outcome, always
 UNAWAITED = "if its code awaits all that it asks for, keep a copy of the state directory, and report it"
 
@@ -142,6 +142,8 @@ class Tasks(Invariant):
         elif parent and event.step and event.step not in parent.asked:
             self.found(seq, f"record {seq} hands {event.task} on for step {event.step} of {event.parent}, which does not wait")
         self.dues.settle(("back", event.parent))
+        if event.handover:  # a step waits on for who has it now
+            self.dues.settle(("step", event.parent, str(event.step)))
         self.open[event.task] = OpenTask(seq, event)
 
     def _ended(self, seq: int, event: Event) -> None:

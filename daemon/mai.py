@@ -38,6 +38,7 @@ from mai.daemon import (
     releasing,
     resting,
     returning,
+    rostering,
     told,
     voice,
     wording,
@@ -144,14 +145,14 @@ class MaiDecider:
         match given:
             case Disputed() | Free() | Look():
                 found = conflicts.decide(self, given, now_ms)
-            case Raised():
-                found = doubts.raised(self, given, now_ms)
-            case Resolving():
-                found = doubts.resolved(self, given, now_ms)
+            case Raised() | Resolving():
+                found = doubts.raised(self, given, now_ms) if isinstance(given, Raised) else doubts.resolved(self, given, now_ms)
             case Pleaded() | Voting() | Announced():
                 found = approving.decide(self, given, now_ms)
             case escalations.Pled() | escalations.TakenBack() | escalations.Answering():
                 found = escalations.decide(self, given, now_ms)
+            case rostering.Rostering():
+                found = rostering.decide(self, given, now_ms)
             case Releases() | Freed():
                 found = releasing.decide(self, given)
             case Delivered() | Next():

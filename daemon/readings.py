@@ -35,6 +35,7 @@ READINGS: Final = {
     "incidents": Reading(("--follow", "--json"), ("--lines",), follows=FOLLOW),
     "trace": Reading(("--json",), told=0),
     "budgets": Reading(("--json",)),
+    "shift list": Reading(("--json",), ("--at",)),
     "sla": Reading(("--json",), ("--since",)),
     "fallback": Reading(("--json", "--open")),
     "owed": Reading(("--json", "--late")),

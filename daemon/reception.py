@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from mai.agents.doors import Role
 from mai.agents.shell import now_ms
-from mai.daemon import approval_orders, conflict_orders, doubt_orders, escalation_orders, thread_orders
+from mai.daemon import approval_orders, conflict_orders, doubt_orders, escalation_orders, shift_orders, thread_orders
 from mai.daemon.door import Caller, Doorkeeper, Reply, refusal
 from mai.daemon.guard import Guard
 from mai.daemon.rights import AT_MAI
@@ -70,6 +70,10 @@ def _appeal(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> N
     gateway.later(caller, conflict_orders.appeal(gateway, caller, request, role))
 
 
+def _shift(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
+    gateway.later(caller, shift_orders.order(gateway, caller, request))
+
+
 SERVED: Final[dict[str, Serve]] = {
     "ask": _ask,
     "history": _history,
@@ -81,6 +85,7 @@ SERVED: Final[dict[str, Serve]] = {
     "thread": thread_orders.own,
     "threads": thread_orders.any_,
     "approvals": _approvals,
+    "shift": _shift,
     "approve": _say,
     "deny": _say,
     "escalations": _escalations,

@@ -65,6 +65,7 @@ AT_MAI: Final[Mapping[str, Need]] = {
     "appeal_case": Need("operator", about=("case", "why")),
     "cancel": Need("operator", about=("request", "reason")),
     "release": Need("operator", about=("task", "how")),
+    "shift": Need("operator", about=("name", "how", "until_ms", "why")),
 }
 OTHER: Final = Need("administrator")
 OF_PROCESS: Final[Mapping[str, frozenset[str]]] = {  # what the company's own processes ask the watchdog

@@ -13,6 +13,7 @@ import msgspec
 from mai.agents import events
 from mai.agents.allowance import BudgetStopped
 from mai.agents.cancelling import CancelTaken, TaskCancelled, UndoDone, UndoIntent, UndoPlanned, UndoUnknown
+from mai.agents.duty import ShiftAssigned, ShiftWaits, TaskHanded
 from mai.agents.events import (
     Asked,
     Begun,
@@ -54,6 +55,8 @@ from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
 
+NOTED = (FallbackSwitched, BreakerProbed, GuardStopped, BudgetStopped, ShiftAssigned, ShiftWaits, TaskHanded)
+NOTED = (FallbackSwitched, BreakerProbed, GuardStopped, BudgetStopped, ShiftAssigned, ShiftWaits, TaskHanded)
 MOST = 20_000  # records of one request in one ledger
 RECENT = 5  # requests that an error names
 # `<> ''` lets SQLite use the index, which holds only records with a request.
@@ -245,7 +248,7 @@ class _Fold:
                 self._node(event.task, at_ms).notes.append(Note(at_ms, f"stopped by {event.by}"))
             case UndoPlanned() | UndoIntent() | UndoDone() | UndoUnknown():
                 self._undo(event, at_ms)
-            case FallbackSwitched() | BreakerProbed() | GuardStopped() | BudgetStopped():
+            case _ if isinstance(event, NOTED):
                 self._node(event.task, at_ms).notes.append(Note(at_ms, summary(event.kind, msgspec.to_builtins(event))))
             case ReplyBreached():
                 said = "comes back to its board" if event.again else "does not leave"

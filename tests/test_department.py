@@ -86,6 +86,21 @@ class Desk:
         """The agent's code asks."""
         return self.feed(Call(self.work(agent).task, n, "ask", {"to": to, "text": text, "input": given or {}}))
 
+    def put(self, *events: Event) -> None:
+        """Facts as the runner makes them."""
+        for event in events:
+            self.events.append(event)
+            self.feed(*self.decider.evolve(event, len(self.events)))
+
+    def feed_steps(self, work: Work, *steps: tuple[str, Any]) -> None:
+        """Steps of an agent's code that have an outcome at once."""
+        for n, (call, had) in enumerate(steps, 1):
+            self.put(Stepped(request="r", task=work.task, agent=work.agent, n=n, call=call, given=had))
+
+    def answered(self, ident: str, value: Fields) -> None:
+        """Mai brings what a board asked for."""
+        self.feed(Answered(Result(ident, "r", "answered", "", value, "", "acme/sales/board", ("sales",))))
+
     def hops(self) -> list[str]:
         """Who handed on to whom."""
         return [f"{event.sender} {event.agent}" for event in self.events if isinstance(event, Hopped)]
