@@ -8,7 +8,7 @@ import pytest
 
 from mai.agents.decider import Tick
 from mai.agents.duty import ShiftAssigned, ShiftWaits, TaskHanded
-from mai.agents.events import EffectIntent, Ended, Event, Hopped, Stepped
+from mai.agents.events import EffectIntent, Ended, Escalated, Event, Hopped, Stepped
 from mai.agents.inputs import Arrived, Relieve, Rostered
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Agent, Limits, Organisation
@@ -126,8 +126,8 @@ def test_what_cannot_wait_is_given_up_to_those_above() -> None:
     """Where the next shift begins after the deadline, with who is not on."""
     desk = at(23)
     arrive(desk, hours=2)
-    assert desk.results()[0].state == "escalated" and "the next shift begins after its deadline" in desk.results()[0].reason
-    assert sound(desk)
+    assert not who(desk) and not of(desk, ShiftWaits)
+    assert "the next shift begins after its deadline" in of(desk, Escalated)[0].reason and sound(desk)
 
 
 def test_a_step_waits_for_the_next_shift_too() -> None:
