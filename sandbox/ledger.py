@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pysqlite3 as sqlite3
 
-from mai.sandbox import made
+from mai.sandbox import beside, made
 from mai.sandbox.bodies import RESTORE, blob_of, body_of, damaged, read, sound
 from mai.sandbox.errors import DiskFault, LedgerFault
 from mai.sandbox.place import FORMAT
@@ -48,6 +48,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise LedgerFault(f"SQLite {sqlite3.sqlite_version} can lose committed records", "install pysqlite3 0.6.1 or later")
     try:
+        if not write:
+            beside.lay(path)
         name = f"{path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
         db = sqlite3.connect(name, uri=True, isolation_level=None, timeout=5)
         if not write:
@@ -57,9 +59,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         for name, value, found in PRAGMAS:
             db.execute(f"PRAGMA {name}={value}").fetchall()
             if (actual := db.execute(f"PRAGMA {name}").fetchone()[0]) != found:
-                raise LedgerFault(
-                    f"{path}: {name} is {actual}, it has to be {found}", "is the file system one that SQLite supports?"
-                )
+                text = f"{path}: {name} is {actual}, it has to be {found}"
+                raise LedgerFault(text, "is the file system one that SQLite supports?")
         return db
     except sqlite3.Error as error:
         raise fault(path, error) from error
