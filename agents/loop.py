@@ -97,6 +97,10 @@ class Loop:
         """For whom there are messages that were not taken."""
         return ()
 
+    def floods(self) -> tuple[str, ...]:
+        """Who floods this process, so that it has to be stopped."""
+        return ()
+
     def urgent(self) -> bool:
         """Is there a word for the watchdog that must not wait for the next heartbeat?"""
         return False
@@ -200,7 +204,10 @@ class Loop:
             told["replayed"], told["pending"] = self._replayed, self.pending()
             bury()
             digest, waits_for = self.hand.digest if self.hand else "", self.waits_for()
-            self.notifier.beat("ready", **told, waits_for=waits_for, head=self.ledger.durable, keys=digest, status=self.status())
+            floods, status = self.floods(), self.status()
+            self.notifier.beat(
+                "ready", **told, waits_for=waits_for, floods=floods, head=self.ledger.durable, keys=digest, status=status
+            )
         return more
 
     def _stop(self) -> None:

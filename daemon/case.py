@@ -135,6 +135,10 @@ class Wake(NamedTuple):
     """There is something for it, if it sleeps."""
 
 
+class Floods(NamedTuple):
+    """Its Mai cannot keep it from flooding her."""
+
+
 class Start(NamedTuple):
     """An operator wants it to run."""
 
@@ -160,11 +164,11 @@ class Measured(NamedTuple):
     idle_s: float = 0.0
 
 
-Event = Tick | Spawned | Unspawned | Beat | Ended | Start | Stop | Restart | Reset | Measured | Idle | Wake
+Event = Tick | Spawned | Unspawned | Beat | Ended | Start | Stop | Restart | Reset | Measured | Idle | Wake | Floods
 
 
 class Note(NamedTuple):
-    """For the record: `what` is death, hung, starved, near, stuck, bloated, failed or external (by supervisorctl)."""
+    """For the record: `what` is death, hung, starved, near, stuck, bloated, floods, failed or external (by supervisorctl)."""
 
     what: str
     text: str

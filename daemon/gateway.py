@@ -344,6 +344,10 @@ class Gateway(Loop):
         self._missed = frozenset(peer for connected, peer in waiting if not connected)
         return tuple(peer for _, peer in sorted(waiting)[:MOST_NAMED])
 
+    def floods(self) -> tuple[str, ...]:
+        """Processes that flood her."""
+        return self.hearing.floods()
+
     def urgent(self) -> bool:
         """Is there something for a process that is not there, and may be asleep? Then it is started by that word."""
         transits = self.decider.state.transits.items()

@@ -62,6 +62,10 @@ class Hearing:
         """How long a poll may wait."""
         return self._tempo.wait_ms(wait_ms, time.monotonic())
 
+    def floods(self) -> tuple[str, ...]:
+        """Who has to be stopped, because nothing else keeps it from flooding."""
+        return self._tempo.floods(time.monotonic())
+
     def status(self) -> str:
         """Who is shut out, and who is not heard."""
         return "; ".join(filter(None, (self.accused.status(), self._tempo.status())))

@@ -19,6 +19,7 @@ from mai.daemon.case import (
     Case,
     Ended,
     Event,
+    Floods,
     Idle,
     Measured,
     Moment,
@@ -40,6 +41,7 @@ from mai.daemon.case import (
 )
 from mai.daemon.weighing import weigh
 
+FLOODING = "flooding"
 SPARED_S = 0.5  # until the silence of who lacks a processor is judged again
 
 Cell = Callable[[Case, Event, Moment], Verdict]
@@ -217,6 +219,12 @@ def weighed(case: Case, event: Event, moment: Moment) -> Verdict:
     return Verdict(msgspec.structs.replace(case, warned=found.warned), (), tuple(notes))
 
 
+def condemn(case: Case, event: Event, moment: Moment) -> Verdict:
+    """It is ended, with a traceback, and not started again: it would go on."""
+    text = f"process {case.pid} floods its Mai, also when it is not heard"
+    return Verdict(to(case, "aborted", moment, why=FLOODING), ("abort",), (Note("floods", text),))
+
+
 def finish_off(case: Case, event: Event, moment: Moment) -> Verdict:
     """It did not die of SIGABRT: it is stopped, or deep in the kernel."""
     if moment.now_s < case.since_s + moment.rules.abort_s:
@@ -278,6 +286,8 @@ def _hopeless(case: Case, event: Ended, rules: Rules) -> str:
         return event.how
     if event.code == EX_TEMPFAIL:
         return ""  # however often: the disk is full, and it comes back by itself when there is room
+    if case.state == "aborted" and case.why == FLOODING:
+        return f"it flooded its Mai; {event.how}"
     if case.early >= rules.early_deaths:
         return f"died {case.early} times in a row before it was ready; last: {event.how}"
     if len(case.deaths) > rules.deaths:
@@ -298,6 +308,7 @@ TABLE: dict[tuple[State, type[Event]], Cell] = {
     **{(state, Ended): died for state in ALIVE},
     **{(state, Measured): weighed for state in ALIVE},
     **{(state, Tick): listen for state in ALIVE},
+    **{(state, Floods): condemn for state in ALIVE},
     **{(state, Stop): terminate for state in ALIVE},
     **{(state, Restart): terminate for state in ALIVE},
     **{(state, Reset): forgive for state in ALIVE},

@@ -18,7 +18,10 @@ class Incident(msgspec.Struct):
 
     at_ms: Annotated[int, Meta(description="milliseconds since 1970")]
     process: str
-    what: Annotated[str, Meta(description="death, hung, near, stuck, bloated, failed, external, drain, disk, forged or reload")]
+    what: Annotated[
+        str,
+        Meta(description="death, hung, starved, near, stuck, bloated, floods, failed, external, drain, disk, forged or reload"),
+    ]
     text: Annotated[str, Meta(description="for people")]
     pid: int = 0
     file: Annotated[str, Meta(description="of a death: its file, below the state directory")] = ""

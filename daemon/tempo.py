@@ -8,7 +8,7 @@ What it owes to open work costs nothing. Who goes beyond its bounds, or takes no
 why, both sides say Hello, and it sends again what was not heard.
 
 Who sends on and on meanwhile floods: its frames have to be deciphered before they can be thrown away. Its connections are cut,
-and it is not let in again for twice as long each time, up to `LONGEST_S`.
+and it is not let in again for twice as long each time, up to `LONGEST_S`. After `FLOODS` times the watchdog is to stop it.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -26,6 +26,8 @@ PAUSE_S: Final = 0.5
 IGNORED: Final = 2 * WINDOW  # frames in one pause; who keeps to its window sends fewer
 LONGEST_S: Final = 60.0
 FORGIVEN_S: Final = 300.0  # after its last flood
+FLOODS: Final = 4
+ACCUSED_S: Final = 3.0  # for so long the watchdog is told, in heartbeats, of which one may be lost
 STORED_S: Final = 5.0  # of its pace that who was quiet may use at once
 HELLO: Final = 10  # as many words: up to a window of frames may go again because of it
 FLOOD: Final = "flood"  # the reason that stands on record when it is cut off
@@ -126,6 +128,11 @@ class Tempo:
     def _is_cut(self, peer: str) -> bool:
         pause = self._pauses.get(peer)
         return pause is not None and pause.cut
+
+    def floods(self, now_s: float) -> tuple[str, ...]:
+        """Processes that have just flooded once too often. An old key's is nobody's flood."""
+        found = (peer for peer, one in self._floods.items() if one.count >= FLOODS and now_s < one.at_s + ACCUSED_S)
+        return tuple(sorted(peer for peer in found if " " not in peer))
 
     def deaf(self, peer: str) -> bool:
         """Is nothing of it heard now?"""

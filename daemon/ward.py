@@ -28,6 +28,7 @@ class Word(msgspec.Struct, frozen=True):
     walls: str = ""  # full, partial or none
     pending: int = 0  # all that it has not done yet, and who waits for it: it may not sleep
     waits_for: tuple[str, ...] = ()  # of Mai: for whom there are messages that were not taken
+    floods: tuple[str, ...] = ()  # of Mai: who floods her, and has to be stopped
     replayed: int = 0  # rows and records that were read back when this life began
     seq: int = 0  # the last durable record of its journal, and its digest
     head: str = ""

@@ -20,7 +20,7 @@ from mai.agents.organisation import Organisation
 from mai.daemon import allotment
 from mai.daemon.adopting import decided
 from mai.daemon.book import Book
-from mai.daemon.case import NO_LACK, Beat, Case, Ended, Event, Moment, Restart, Spawned, Stop, Tick, due_s
+from mai.daemon.case import NO_LACK, Beat, Case, Ended, Event, Floods, Moment, Restart, Spawned, Stop, Tick, due_s
 from mai.daemon.control import Control
 from mai.daemon.deaths import Deaths
 from mai.daemon.draining import AT_REST, Drains
@@ -39,6 +39,7 @@ from mai.daemon.seals import client_of
 from mai.daemon.sleepers import Sleepers
 from mai.daemon.starts import KIND as START
 from mai.daemon.starts import Starts
+from mai.daemon.tempo import ACCUSED_S
 from mai.daemon.turnover import Turnover
 from mai.daemon.view import View, alive, ended
 from mai.daemon.ward import Ward
@@ -212,10 +213,18 @@ class Watchdog:
             if ward.word and (wrong := self.heads.hear(ward.name, ward.word.seq, ward.word.head)):
                 self.book.incident(ward.name, "journal", wrong, pid=notice.pid)
             self.sleepers.heard(ward, now_s)
+            self._stop_floods(ward, now_s)
         elif notice.pid == self.parent:
             self._hear_supervisor(notice.fields.get("X_MAI_EVENT", "{}"), now_s)
         elif notice.pid not in self._forgers and len(self._forgers) < FORGERS:
             self._hear_stranger(notice, now_s)
+
+    def _stop_floods(self, mai: Ward, now_s: float) -> None:
+        """Whom a Mai accuses, of her own client, if it is not another life by now."""
+        for name in mai.word.floods if mai.word and is_mai(mai.name) else ():
+            ward = self.wards.get(name)
+            if ward and client_of(name) == client_of(mai.name) and not is_mai(name) and now_s > ward.spawned_s + ACCUSED_S:
+                self.apply(ward, Floods(), now_s)
 
     def _hear_supervisor(self, text: str, now_s: float) -> None:
         event: dict[str, Any] = msgspec.json.decode(text)

@@ -37,6 +37,7 @@ class Notifier:
         commits: int = 0,
         pending: int = 0,
         waits_for: Sequence[str] = (),
+        floods: Sequence[str] = (),
         replayed: int = 0,
         head: tuple[int, bytes] = (0, b""),
         keys: str = "",
@@ -44,10 +45,10 @@ class Notifier:
     ) -> None:
         """Alive: `state` is replaying, ready or draining, `progress_ms` the wall clock of the last piece of work done.
 
-        `pending`: all that is not done yet; `waits_for`: processes for which there are messages that were not taken;
-        `replayed`: rows and records that were read back at the start; `head`: the journal's last durable record, for the
-        watchdog to sign; `keys`: the digest of the keys that it has read. Added are how it is walled, and the descriptors that
-        are open: behind walls nobody else can count them.
+        `pending`: all that is not done yet; `waits_for`: processes for which there are messages that were not taken; `floods`:
+        processes that have to be stopped, because they flood this one; `replayed`: rows and records that were read back at the
+        start; `head`: the journal's last durable record, for the watchdog to sign; `keys`: the digest of the keys that it has
+        read. Added are how it is walled, and the descriptors that are open: behind walls nobody else can count them.
         """
         told = {
             "state": state,
@@ -57,6 +58,7 @@ class Notifier:
             "commits": commits,
             "pending": pending,
             "waits_for": list(waits_for),
+            "floods": list(floods),
             "replayed": replayed,
             "seq": head[0],
             "head": head[1].hex(),

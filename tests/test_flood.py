@@ -9,7 +9,8 @@ from mai.daemon.bench_flood import LOUD, WITH_LOUD, flooding, measured, refusals
 from mai.daemon.bench_messages import NAMES, ORGANISATION, Sub
 from mai.daemon.flooder import KINDS
 from mai.daemon.verify import verify
-from tests.small import until
+from tests.small import ORGANISATION as ORDINARY
+from tests.small import Daemon, until
 
 REASONS = {"asks": "too fast|crowded", "memory": "too fast|crowded", "strangers": "unknown key"}  # the rest: too fast
 
@@ -59,3 +60,58 @@ def test_the_flood_that_floods_nobody_is_there_to_compare(tmp_path: Path) -> Non
     with Sub(tmp_path, WITH_LOUD) as sub:
         found = measured(sub, KINDS[0], rounds=1, trips=20)
     assert found.sent > 0 and found.refused == 0 and KINDS[0] in render(found)
+
+
+LOUD_ONE = """
+[departments.loud]
+charter = "Shouts."
+[[departments.loud.agents]]
+name = "shouter"
+rank = "operator"
+charter = "Shouts."
+skills = ["shouting"]
+handler = "small.py:shouter"
+[[departments.loud.contracts]]
+name = "shout"
+about = "Shout"
+served_by = "shouter"
+may_ask = ["client"]
+request = { n = "int" }
+reply = { n = "int" }
+phrases = ["shout {n}"]
+"""
+SHOUTER = """
+import os, threading, time
+from mai.daemon.flooder import Flooder
+from mai.sandbox.place import Place
+
+
+def shout():
+    for sent in Flooder(Place(os.environ["MAI_STATE"], os.environ["MAI_RUN"]), "acme/loud").flood("hellos"):
+        time.sleep(0 if sent else 0.01)
+
+
+async def shouter(ctx, task):
+    threading.Thread(target=shout, daemon=True).start()
+    return Answer("Shouting.", {"n": 1})
+"""
+
+
+def test_who_floods_without_end_is_stopped(state: Path) -> None:
+    """A department whose code floods is cut off, and then given up; the others work, and an operator can start it again."""
+    daemon = Daemon(state, ORDINARY + LOUD_ONE)
+    with (daemon.file.parent / "small.py").open("a") as code:
+        code.write(SHOUTER)
+    try:
+        daemon.up()
+        before = daemon.pids()
+        daemon.ask("Shout 7", "r1")
+        until(lambda: daemon.status()["acme/loud"]["state"] == "failed", "it is given up")
+        whats = [one["what"] for one in daemon.status()["acme/loud"]["incidents"]]
+        assert whats == ["floods", "death", "failed"]
+        assert daemon.ask("Refund order 7", "r2")["state"] == "answered"
+        assert {**daemon.pids(), "acme/loud": before["acme/loud"]} == before
+        assert daemon.mai("reset", "acme/loud").returncode == 0
+        until(daemon.ready, "ready")
+    finally:
+        daemon.mai("down")

@@ -41,6 +41,7 @@ def test_a_heartbeat_says_everything_anew(notices: Notices) -> None:
         commits=5,
         pending=4,
         waits_for=("acme/sales",),
+        floods=("acme/web",),
         replayed=7,
         head=(8, b"\x0a"),
         status="serving",
@@ -48,7 +49,16 @@ def test_a_heartbeat_says_everything_anew(notices: Notices) -> None:
     fields = one(notices).fields
     assert (fields["READY"], fields["WATCHDOG"], fields["STATUS"]) == ("1", "1", "serving")
     told = {"state": "ready", "queue": 3, "done": 9, "progress_ms": 1_700_000_000_000, "commits": 5, "replayed": 7}
-    told |= {"pending": 4, "waits_for": ["acme/sales"], "seq": 8, "head": "0a", "keys": "", "files": ANY, "walls": "none"}
+    told |= {
+        "pending": 4,
+        "waits_for": ["acme/sales"],
+        "floods": ["acme/web"],
+        "seq": 8,
+        "head": "0a",
+        "keys": "",
+        "files": ANY,
+        "walls": "none",
+    }
     assert json.loads(fields["X_MAI"]) == told
 
 

@@ -16,6 +16,7 @@ from mai.daemon.case import (
     Case,
     Ended,
     Event,
+    Floods,
     Idle,
     Lack,
     Measured,
@@ -279,6 +280,19 @@ def test_who_died_of_its_bounds_is_said_to() -> None:
     assert note.text == "process 7 terminated by SIGABRT while bloated"
 
 
+@pytest.mark.parametrize("state", ALIVE)
+def test_who_floods_its_mai_is_ended_and_given_up(state: State) -> None:
+    """With a traceback, and until an operator resets it; who does not run has nothing to be ended."""
+    verdict = decide(running(state), Floods(), at())
+    assert verdict.actions == ("abort",) and [note.what for note in verdict.notes] == ["floods"]
+    over = decide(verdict.case, crash("terminated by SIGABRT"), at())
+    assert (over.case.state, over.actions) == ("failed", ()) and "flooded its Mai" in over.case.why
+    assert [note.what for note in over.notes] == ["death", "failed"]
+    again = decide(over.case, Reset(), at())
+    assert again.actions == ("spawn",) and not again.case.why
+    assert decide(over.case, Floods(), at()) == (over.case, (), ())
+
+
 def test_a_start_may_take_longer_than_a_heartbeat() -> None:
     """Before its first word a process has the longer limit of a start."""
     case = running("starting", since_s=T, ready_s=0.0)
@@ -433,6 +447,7 @@ EVENTS = st.sampled_from(
         Reset(),
         Idle(RULES.sleep_s),
         Wake(),
+        Floods(),
         *(Ended(pid, "end", 0, True, rested=True) for pid in (1, 2)),
     ]
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mai.agents.organisation import Limits
-from mai.daemon.tempo import FORGIVEN_S, IGNORED, LONGEST_S, PAUSE_S, STORED_S, Bucket, Price, Tempo
+from mai.daemon.tempo import ACCUSED_S, FLOODS, FORGIVEN_S, IGNORED, LONGEST_S, PAUSE_S, STORED_S, Bucket, Price, Tempo
 from mai.daemon.turns import MOST, MOST_BYTES, Parcel, Turns
 
 ASK, LOUD, QUIET = Price("asks", 1), "acme/loud", "acme/quiet"
@@ -57,6 +57,22 @@ def test_who_goes_on_unheard_is_cut_off_for_longer_each_time() -> None:
     assert ignored(tempo, FORGIVEN_S - 1, IGNORED) == PAUSE_S
     assert ignored(tempo, FORGIVEN_S - 1) == LONGEST_S
     assert ignored(tempo, 2 * FORGIVEN_S) == 1
+
+
+def test_who_floods_again_and_again_is_named_for_a_while() -> None:
+    """So that the watchdog hears of it, and does not stop a later life for it; not for what was done with an old key."""
+    tempo = Tempo(Limits())
+    named = []
+    for now_s in range(FLOODS):
+        ignored(tempo, float(now_s))
+        named.append(tempo.floods(now_s))
+    assert named == [()] * (FLOODS - 1) + [(LOUD,)]
+    assert tempo.floods(now_s + ACCUSED_S - 0.1) == (LOUD,) and not tempo.floods(now_s + ACCUSED_S)
+    for now_s in range(FLOODS):
+        tempo.silence(f"{QUIET} 1234", "too fast", "it is", now_s)
+        tempo.ignore(f"{QUIET} 1234", IGNORED + 1, now_s)
+        tempo.over(1e9)
+    assert tempo.floods(now_s) == (LOUD,)
 
 
 def test_who_is_cut_off_is_not_let_in_until_its_time_is_over() -> None:
