@@ -37,9 +37,9 @@ class Judged(Invariant):
 
     def _judged(self, seq: int, event: Event) -> None:
         assert isinstance(event, PolicyJudged)
-        if event.policies != self.policies:
-            has = self.policies or "none"
-            self.found(seq, f"record {seq} judges {event.name} by the policies {event.policies}, and the process has {has}")
+        if self.policies and event.policies != self.policies:
+            what = f"record {seq} judges {event.name} by the policies {event.policies}, and the process has {self.policies}"
+            self.found(seq, what)
         if event.task:
             self.last.setdefault(event.task, {})[event.n] = seq, event.verdict
 

@@ -14,7 +14,6 @@ from mai.agents.guard_scope import Guards
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import ClientMemory, MemoryScope
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank
-from tests.opened import ALLOWED
 
 NAMES: Final = ("sales", "people", "finance", "legal")
 WORKERS: Final[tuple[Rank, ...]] = ("specialist", "operator")
@@ -36,7 +35,7 @@ def organisation(chance: Random) -> Organisation:
     departments = tuple(_department(chance, name, names) for name in names)
     guards = Guards(same=chance.randrange(2, 4), returns=chance.randrange(2, 5), repeats=chance.randrange(2, 4))
     return Organisation(
-        policies=ALLOWED, name="Realm", clients=("acme",), digest="0123456789abcdef", departments=departments, guards=guards,
+        name="Realm", clients=("acme",), digest="0123456789abcdef", departments=departments, guards=guards,
         limits=Limits(hops=12, queue=40, request=_request(chance)),
     )  # fmt: skip
 
