@@ -17,7 +17,7 @@ from mai.agents.events import Event, MessageRefused
 from mai.agents.plain import readable
 from mai.agents.precedence import choose, clause
 from mai.daemon import resting
-from mai.daemon.desk import Holding, first, origin
+from mai.daemon.desk import Holding, above, root_of
 from mai.daemon.dispute import (
     BOARDS,
     LOST,
@@ -127,16 +127,8 @@ def _noted(
 
 def _under(mai: "MaiDecider", peer: str, task: str) -> tuple[str, ...]:
     """The tasks of Mai's whose answers rest on what is claimed for this one; none if it is not open with who claims."""
-    root, found = task, list[str]()
-    while "." in root and root.rpartition(".")[2].isdecimal():
-        root = root.rpartition(".")[0]
-    holding = mai.holding(root)
-    if holding is None or holding.process != peer:
-        return ()
-    while root:
-        found.append(first(root))
-        root = origin(root)
-    return tuple(found)
+    holding = mai.holding(root_of(task))
+    return above(task) if holding is not None and holding.process == peer else ()
 
 
 def _first(mai: "MaiDecider", stand: Stand, task: str, now_ms: int) -> list[Event | Send]:
@@ -182,9 +174,8 @@ def _after_ruling(mai: "MaiDecider", case: Case, stand: Stand, task: str, now_ms
     if stand.digest == ruling.digest:
         return [_noted(task, stand, WON, case.id)]
     if stand.digest in ruling.lost:
-        told = (
-            [] if any(one.process == stand.process for one in mai.state.conflicts.of(case)) else _told(mai, case, ruling, [stand])
-        )
+        ours = mai.state.conflicts.of(case)
+        told = [] if any(one.process == stand.process for one in ours) else _told(mai, case, ruling, [stand], stand.id)
         return [_noted(task, stand, LOST, case.id), *told]
     reopened = CaseReopened(request=case.id, claim=stand.id, of=stand.request, at_ms=now_ms)
     return [_noted(task, stand, OPEN, case.id), reopened, *_told_open(mai, case)]
@@ -314,14 +305,14 @@ def _rule(
     return [ruled, *_told(mai, case, ruling, ours), *_accept(mai, case, ruling, lost, now_ms)]
 
 
-def _told(mai: "MaiDecider", case: Case, ruling: Verdict, to: list[Stand]) -> list[Send]:
+def _told(mai: "MaiDecider", case: Case, ruling: Verdict, to: list[Stand], mark: str = "") -> list[Send]:
     """The departments hear of a ruling; the value that has won as far as it may leave who claims it."""
     won = next((one for one in mai.state.conflicts.of(case) if one.digest == ruling.digest and one.shown), None)
     body = CaseTold(
         "", case.id, case.subject, case.attribute, False, ruling.winner, ruling.losers, ruling.digest, ruling.lost,
         won is not None, won.value if won else None, ruling.clause, ruling.why, ruling.by, ruling.until_ms,
     )  # fmt: skip
-    return _each(mai, case, body, to)
+    return _each(case, body, to, mark)
 
 
 def _told_open(mai: "MaiDecider", case: Case) -> list[Send]:
@@ -329,13 +320,14 @@ def _told_open(mai: "MaiDecider", case: Case) -> list[Send]:
     if case.ruling is None:
         return []
     body = CaseTold("", case.id, case.subject, case.attribute, open=True)
-    return _each(mai, case, body, mai.state.conflicts.of(case))
+    return _each(case, body, mai.state.conflicts.of(case))
 
 
-def _each(mai: "MaiDecider", case: Case, body: CaseTold, to: list[Stand]) -> list[Send]:
+def _each(case: Case, body: CaseTold, to: list[Stand], mark: str = "") -> list[Send]:
+    """A message for each department; `mark`: what its id derives from, if no line of the case's history follows."""
     found = []
     for process in dict.fromkeys(one.process for one in to):
-        ident = f"{case.id}!{case.lines}/{process.partition('/')[2]}"
+        ident = f"{case.id}!{mark or case.lines}/{process.partition('/')[2]}"
         found.append(Send(process, ident, 0, msgspec.structs.replace(body, id=ident)))
     return found
 

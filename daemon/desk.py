@@ -371,6 +371,22 @@ def first(task: str) -> str:
     return _AGAIN.sub(r"\1", task) if task[mark + 1 :].isdecimal() and mark >= 0 else task
 
 
+def root_of(task: str) -> str:
+    """The task of Mai's that a department has as this one or has made it of: `R/1.2.m4` for `R/1.2.m4.1.3`."""
+    while "." in task and task.rpartition(".")[2].isdecimal():
+        task = task.rpartition(".")[0]
+    return task
+
+
+def above(task: str) -> tuple[str, ...]:
+    """The tasks of Mai's, by their first ids, for which a department's task is done: the nearest first."""
+    root, found = root_of(task), list[str]()
+    while root:
+        found.append(first(root))
+        root = origin(root)
+    return tuple(found)
+
+
 def origin(task: str) -> str:
     """The task of Mai's from which a department's ask derives: `R/1` for `R/1.2.1.m4`; "" if the id has another form."""
     work, via, step = first(task).rpartition(VIA_MAI)

@@ -6,9 +6,12 @@ case.ruled, of an open case → the departments of its claims are told
 request.ended, contract.ended → what is answered there rests on no claim that is open, or has lost
 """
 
+from typing import Final
+
+from mai.agents.claims import key
 from mai.agents.events import Event, MessageRefused, Received, ReplyBreached, Sent
 from mai.daemon.cover import CoverGiven
-from mai.daemon.desk import tasks
+from mai.daemon.desk import above, tasks
 from mai.daemon.dispute import BOARDS, LOST, OPEN, PERSON, RULED, STANDING, WON, Stand
 from mai.daemon.dispute_records import (
     CaseAppealed,
@@ -25,14 +28,17 @@ from mai.daemon.invariants import End, Handler, Invariant, Notes
 from mai.daemon.records import ContractEnded, PartAnswer, RequestEnded, RequestPlanned
 from mai.daemon.resting import RESTS, AnswerHeld, AnswerReturned
 
+DAY_MS: Final = 86_400_000
+
 
 class KnownClaim:
     """A claim, as the records so far have it."""
 
-    __slots__ = ("case", "digest", "process", "rests", "seq", "state", "under", "until_ms")
+    __slots__ = ("about", "case", "digest", "from_ms", "process", "rests", "seq", "state", "under", "until_ms")
 
     def __init__(self, seq: int, claim: Stand) -> None:
         self.seq, self.process, self.digest, self.until_ms = seq, claim.process, claim.digest, claim.until_ms
+        self.about, self.from_ms = key(claim.subject, claim.attribute), claim.from_ms
         self.state, self.case, self.under, self.rests = claim.state, claim.case, list(claim.under), claim.rests
 
 
@@ -54,6 +60,7 @@ class Disputes(Invariant):
     def __init__(self, process: str, notes: Notes) -> None:
         super().__init__(process, notes)
         self.claims: dict[str, KnownClaim] = {}
+        self.same: dict[str, set[str]] = {}  # by what they are about: claims
         self.under: dict[str, set[str]] = {}  # by task of Mai's: claims
         self.cases: dict[str, KnownCase] = {}
         self.parts: dict[str, list[str]] = {}  # by request that is open: its tasks
@@ -105,6 +112,9 @@ class Disputes(Invariant):
         self.claims[claim.id] = KnownClaim(seq, claim)
         for task in claim.under:
             self.under.setdefault(task, set()).add(claim.id)
+        if claim.under and claim.under != above(event.task):
+            self.found(seq, f"record {seq}: {claim.id} is not among what the answers to {', '.join(above(event.task))} rest on")
+        self._side_by_side(seq, claim)
         if claim.state == OPEN:
             self.dues.owe(("open", claim.id), seq, f"{claim.id} is in dispute, and no case is open about it")
             if (case := self.cases.get(claim.case)) and case.state == OPEN:
@@ -113,8 +123,20 @@ class Disputes(Invariant):
         elif case := self.cases.get(claim.case):
             case.claims[claim.id] = None
 
+    def _side_by_side(self, seq: int, claim: Stand) -> None:
+        """No two claims that contradict each other stand beside each other, while both are valid for another day."""
+        new = self.claims[claim.id]
+        others = self.same.setdefault(new.about, set())
+        for ident in sorted(others) if claim.state in (STANDING, WON) else ():
+            old = self.claims[ident]
+            lasts = old.until_ms > claim.at_ms + DAY_MS and old.from_ms < new.until_ms and new.from_ms < old.until_ms
+            if lasts and old.state in (STANDING, WON) and old.digest != new.digest and new.until_ms > claim.at_ms + DAY_MS:
+                self.found(seq, f"record {seq}: {claim.id} is {claim.state} beside {ident}, which says something else", old.seq)
+        others.add(claim.id)
+
     def _drop(self, ident: str) -> None:
         if known := self.claims.pop(ident, None):
+            self.same[known.about].discard(ident)
             for task in known.under:
                 self.under.get(task, set()).discard(ident)
 
@@ -181,7 +203,8 @@ class Disputes(Invariant):
         for ident in case.claims:
             if known := self.claims.get(ident):
                 known.state = WON if known.digest == ruling.digest else LOST
-                self.dues.owe(("told", event.request, known.process), seq, f"{known.process} is not told of {event.request}")
+        for process in {known.process for ident in case.claims if (known := self.claims.get(ident))}:
+            self.dues.owe(("told", event.request, process), seq, f"{process} is not told of {event.request}")
 
     def _expired(self, seq: int, event: Event) -> None:
         assert isinstance(event, CaseExpired)

@@ -8,6 +8,7 @@ import msgspec
 from zmq.utils import z85
 
 from mai.agents.body import Fields
+from mai.agents.conflict_scope import Conflicts, Precedence
 from mai.agents.contracts import Contracts
 from mai.agents.doors import Grant
 from mai.agents.leaves import Leaves
@@ -26,6 +27,9 @@ OFFICERS = (2001, 2002, 2003)  # users who may approve; all else is done by root
 BY_PERSON, BY_TWO, BY_BOARD = (101, 104), (102,), (103, 105)  # cents that wait for somebody
 HOWS = ("opaque", "keyed", "asked", "look", "hand")
 CODE = "sim_work.py"
+DISPUTES = Conflicts(
+    settle_s=20, person_s=300, precedence=(Precedence(name="who has them", attribute="goods", by=("votes", "stock")),)
+)
 TASK_S = 3600.0
 GUARD_S = 900.0  # bounds in real time, which is not the world's: never reached
 
@@ -84,6 +88,7 @@ def company() -> Organisation:
     return Organisation(
         name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
         doors=(Grant(role="operator", users=tuple(map(str, OFFICERS))),),
+        conflicts=DISPUTES,
         limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4),
         departments=(
             Department(

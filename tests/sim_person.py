@@ -15,6 +15,7 @@ from tests.sim_clients import PEER, Clients
 from tests.sim_outside import Outside
 
 RESOLVE_SHARE, CANCEL_SHARE, APPROVE_SHARE = 0.06, 0.004, 0.06  # of the steps of a world
+RULE_SHARE, APPEAL_SHARE = 0.02, 0.3  # of the steps of a world; of the looks at cases of which none waits
 
 
 class Inquiry:
@@ -37,6 +38,7 @@ class Person:
     def __init__(self, chance: Random, bank: Outside, clients: Clients, look: Callable[[str, str], None]) -> None:
         self.chance, self.bank, self.clients, self.look = chance, bank, clients, look
         self.inquiry: Inquiry | None = None
+        self.appeals = True
         self.wrong: list[str] = []
         self.said: dict[str, bool] = {}  # what Mai has confirmed, by key
         self.officer: Inquiry | None = None
@@ -48,6 +50,8 @@ class Person:
             self.resolve()
         if self.chance.random() < APPROVE_SHARE:
             self.approve()
+        if self.chance.random() < RULE_SHARE:
+            self.rule()
         if self.chance.random() < CANCEL_SHARE:
             request = self.chance.choice(self.clients.wishes).request
             self._knock({"do": "cancel", "request": request, "reason": "changed my mind"}, self._cancelled)
@@ -81,6 +85,27 @@ class Person:
                 self.wrong.append(f"root has asked, and has approved {ident}")
         elif not any(word in reply.get("error", "") for word in ("who asks", "first", "too late", "another pair", "no approval")):
             self.wrong.append(f"uid {uid} was not heard about {ident}: {reply}")
+
+    def rule(self) -> None:
+        """Ask what is in dispute and waits for a person, unless an answer is still waited for."""
+        if self.inquiry is None or self.inquiry.gone:
+            self.inquiry = self._knock({"do": "conflicts", "all": True}, self._disputed)
+
+    def _disputed(self, reply: dict[str, Any]) -> None:
+        cases = reply.get("cases") or ()
+        waiting = [one for one in cases if one["owner"] == "person"]
+        settled = [one for one in cases if one["state"] == "ruled" and not one["appealed"]]
+        if waiting:
+            self.inquiry = self._knock({"do": "conflicts", "case": self.chance.choice(waiting)["case"]}, self._weighed)
+        elif settled and self.appeals and self.chance.random() < APPEAL_SHARE:
+            self._knock({"do": "appeal_case", "case": self.chance.choice(settled)["case"], "why": "not so"}, lambda _: None)
+
+    def _weighed(self, reply: dict[str, Any]) -> None:
+        for case in reply.get("cases") or ():
+            given = {"do": "rule_case", "case": case["case"], "claim": self.chance.choice(case["claims"])["id"], "why": "I know"}
+            self.inquiry = self._knock(
+                given, lambda reply: self.look("ruled", reply["case"]["case"]) if "case" in reply else None
+            )
 
     def mai_gone(self) -> None:
         """The connection to her is lost."""

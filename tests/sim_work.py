@@ -31,9 +31,17 @@ async def seller(ctx: Context, task: Assignment) -> Answer:
     await ctx.remember("orders", [task.request, seen and seen[0], dice < 2], "client", expires_s=600 if dice < 0.2 else None)
     await ctx.all(ctx.recall_all("ord", "client"), ctx.search("false", "client"), ctx.versions("orders", "client"))
     await ctx.remember("last", task.request, "department")
-    await ctx.conclude("order", "paid", charged.value["paid"], grounds=[asked[0]])
+    await _claims(ctx, "seller", asked[0])
     items = reserved.value["items"]
     return Answer(f"{noted.text} at {started:.0f}", {"paid": charged.value["paid"], "items": items})
+
+
+async def _claims(ctx: Context, who: str, ground: Any) -> None:
+    """Says how it is with the goods and the mood, as others do, and not always the same; what has lost it does not insist on."""
+    for attribute in ("goods", "mood"):
+        value = f"{'good' if ctx.random() < 0.7 else who}"
+        with contextlib.suppress(Refusal):
+            await ctx.conclude("shop", attribute, value, grounds=[ground], confidence=0.5)
 
 
 async def clerk(ctx: Context, task: Assignment) -> str:
@@ -83,7 +91,10 @@ async def teller(ctx: Context, task: Assignment) -> dict[str, Any]:
 
 async def keeper(ctx: Context, task: Assignment) -> dict[str, Any]:
     """Gives goods."""
-    return {"items": await ctx.tool("fetch", items=task.input["items"])}
+    given = ctx.tool("fetch", items=task.input["items"])
+    items = await given
+    await _claims(ctx, "keeper", given)
+    return {"items": items}
 
 
 async def pricer(ctx: Context, task: Assignment) -> dict[str, Any]:

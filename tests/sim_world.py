@@ -266,6 +266,7 @@ class World(Lives):
     def quiet(self) -> None:
         """No more faults: everybody comes back, every client insists on an answer, and all must come to rest."""
         self.told("quiet", "")
+        self.person.appeals = False
         self.faulty = False
         self.network.faults.quiet()
         self.records_of_watchdog.rest()
@@ -291,6 +292,8 @@ class World(Lives):
                 self.person.resolve()
             if any(life.name == MAI and life.process and life.process.decider.state.approving for life in self.lives.values()):
                 self.person.approve()
+            if any(life.name == MAI and life.process and _waits(life.process.decider.state) for life in self.lives.values()):
+                self.person.rule()
             if self.now_s > until_s:
                 raise Violation(f"it comes to rest by deadlines alone: {self.open()}")
             if not self.clients.knocking and self.at_rest():
@@ -323,8 +326,14 @@ class World(Lives):
         return found
 
 
+def _waits(state: Any) -> bool:
+    """Does a case wait for a person?"""
+    return any(case.owner == "person" for case in state.conflicts.cases.values())
+
+
 TOLD = {
-    "accepted": "request.accepted", "resolved": "doubt.resolved", "cancelled": "request.cancelled", "voted": "approval.voted"
+    "accepted": "request.accepted", "resolved": "doubt.resolved", "cancelled": "request.cancelled", "voted": "approval.voted",
+    "ruled": "case.ruled",
 }  # fmt: skip
 WHICH = {"resolved": "body->>'key'", "voted": "body->>'approval'"}
 NOUNS = ("requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held", "approving")

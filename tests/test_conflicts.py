@@ -268,6 +268,16 @@ def test_a_repetition_is_won_and_a_lost_value_is_lost() -> None:
     assert mai.case().state == RULED and len(mai.told("legal")) <= 1
 
 
+def test_no_word_to_a_department_has_the_id_of_another() -> None:
+    """A third department that says what has lost is told so, and of the appeal that follows at once."""
+    mai = disputed()
+    mai.later(5000)
+    mai.claim("legal", "good", n=6)
+    mai.feed(Ordered(mai.case().id, "", "it was paid", "ann", 1001, "operator"))
+    ids = [send.id for send in mai.sent]
+    assert len(mai.told("legal")) == 2 and len(ids) == len(set(ids))
+
+
 def test_a_later_contradiction_reopens_the_case_with_its_history() -> None:
     """It is the same case; all its boards are asked anew, and the departments hear that the ruling is in force no more."""
     mai = disputed()
