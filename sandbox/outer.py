@@ -34,8 +34,8 @@ def flags(*, network: bool) -> int:
 
 def enter(walls: Walls, layers: Layers, parent: int) -> Confinement:
     """In the child, before the exec. `parent`: its pid, taken before the fork. What the child has to be told. Raises OSError."""
+    own(walls)
     if "namespaces" not in layers:
-        own(walls)
         _give_up(walls, layers)
         die_with_parent(parent)
         return Confinement(walls, layers, os.getpid())
@@ -59,7 +59,6 @@ def move(walls: Walls) -> None:
     if os.geteuid():
         prctl(capabilities.SET_DUMPABLE, 1)  # or its files in /proc are root's
         namespaces.map_own_user()
-    own(walls)
     root = Root(shown(walls), walls.etc)
     root.enter(walls.home, {"/etc/passwd": _passwd(walls), "/etc/group": b""}, whole_proc=walls.machine)
 

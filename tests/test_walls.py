@@ -396,6 +396,17 @@ def test_the_probe_says_why_a_layer_is_not_there(tmp_path: Path) -> None:
     assert report(Layers(tuple(LAYERS))).level == "full"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_probe_leaves_everybodys_files_as_they_are(tmp_path: Path) -> None:
+    """Where it tries the layers others may have files, in /tmp for one: whose they are does not change."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").write_text("x")
+    for path in (tmp_path / "theirs", tmp_path / "theirs" / "file"):
+        os.chown(path, 54_321, 54_321)
+    probe(str(tmp_path), 1_900_000_123)
+    assert {path.lstat().st_uid for path in tmp_path.rglob("*")} == {54_321}
+
+
 def test_all_layers_together(tmp_path: Path) -> None:
     """A program behind all that this host gives works, and reaches nothing of what a neighbour has."""
     (home := tmp_path / "home").mkdir()
