@@ -12,7 +12,14 @@ def roots(place: Place, client: str) -> list[Path]:
     logs = [path for path in place.logs.glob(f"{client}.*") if path.name.startswith(f"{client}.")]
     deaths = (place.state / "deaths").glob(f"{client}.*")
     notices = place.notify.parent.glob(f"{client}.*")
-    found = [place.state / "clients" / client, *sorted(logs), *sorted(deaths), *sorted(notices), place.sockets(client)]
+    found = [
+        place.state / "clients" / client,
+        *sorted(logs),
+        *sorted(deaths),
+        *sorted(notices),
+        place.sockets(client),
+        place.spool(client),
+    ]
     return [path for path in found if path.exists() or path.is_symlink()]
 
 

@@ -21,6 +21,7 @@ from mai.daemon.parking import Parking
 from mai.daemon.pending import Approvals
 from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
+from mai.daemon.spooled import Spooled
 from mai.daemon.threads import Carry, Rows
 from mai.daemon.told import Watched
 
@@ -230,6 +231,7 @@ class MaiState(State):
         self.held: dict[str, Hold] = {}  # departments that take no new tasks
         self.waiting: dict[str, Held] = {}  # tasks for them, by their first id
         self.carries: dict[str, Carry] = {}  # what is on its way out on channels, by message
+        self.spooled: dict[str, Spooled] = {}  # files that are on record, and are to be moved
         self.rows = Rows(self.changes)
 
 

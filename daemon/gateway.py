@@ -19,7 +19,7 @@ from mai.agents.messages import Complaint, Hop, Result, Task
 from mai.agents.sealing import Seals
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, granting, healing, held, keyed, releasing, returning, subjects, told, voice
+from mai.daemon import breach, cancel, compose, cover, granting, healing, held, keyed, releasing, returning, spooled, subjects, told, voice
 from mai.daemon.approval_orders import Onlookers
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
@@ -39,6 +39,7 @@ from mai.daemon.planning import Planning
 from mai.daemon.reception import Reception
 from mai.daemon.records import RequestEnded
 from mai.daemon.router import Router
+from mai.daemon.spool import Spools
 from mai.daemon.thread_orders import Follower, door_of, is_anothers
 from mai.daemon.turned import TurnedAway
 from mai.daemon.voice_records import VoiceSaid
@@ -94,6 +95,7 @@ class Gateway(Loop):
         self.going = ""  # who removes the client, if somebody does
         self.followers: list[Follower] = []  # who reads conversations as they grow
         self.intake = Intake(self)
+        self.spools = Spools(self, place)
         self.operating = Operating(self)
         self.onlookers = Onlookers(self)  # who stays to hear of new approvals
         self.keykeeper = Keykeeper(self)
@@ -128,6 +130,7 @@ class Gateway(Loop):
         load_disputes(state, self.ledger.load("claim"), self.ledger.load("conflict"), self.ledger.load("withheld"))
         keyed.load(state, self.ledger.load("keyed"))
         voice.load(state, self.ledger.load("carry"))
+        spooled.load(state, self.ledger.load("spool"))
         state.rows.load = self.ledger.get
         self.shell.restore()
         self.started()
@@ -290,7 +293,7 @@ class Gateway(Loop):
 
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
         """The poll, but no longer than until a plan is due, or somebody is heard again."""
-        return super().poll(self.interim.wait_ms(self.planning.wait_ms(self.hearing.wait_ms(wait_ms))))
+        return super().poll(self.interim.wait_ms(self.planning.wait_ms(self.hearing.wait_ms(self.spools.wait_ms(wait_ms)))))
 
     def work(self) -> bool:
         """Plan what has waited for that, and put on record what was refused, as far as it is due."""
@@ -298,6 +301,7 @@ class Gateway(Loop):
             self.shell.feed(Planned(request, *plan))
         self.bridge.look(time.monotonic())
         self.hearing.work()
+        self.spools.work()
         self.reception.work()
         for request, caller, reply in self.interim.due():
             self._replies.append((caller, {"answer": reply}, False))
@@ -315,6 +319,7 @@ class Gateway(Loop):
             caller.answer(reply, more)
         self._replies.clear()
         self.operating.after()
+        self.spools.after()
         self.followers = [one for one in self.followers if one.step(self)]
         self.onlookers.after()
         self.courier.carry(self.decider.state.healing.orders.values(), time.monotonic())
@@ -336,7 +341,7 @@ class Gateway(Loop):
         waiting = sum(len(transit.waiting) for transit in state.transits.values() if transit.connected)
         asked = len(state.doubts) + len(state.approving)
         open_ = len(state.cancellations) + len(state.releases) + asked + len(state.healing.orders)
-        return self.queue() + waiting + open_ + self.reception.door.count
+        return self.queue() + waiting + open_ + self.reception.door.count + self.spools.any
 
     def waits_for(self) -> tuple[str, ...]:
         """Processes that have not taken what is for them, those first that are not there; not all if they are many."""

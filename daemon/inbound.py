@@ -14,7 +14,7 @@ from mai.agents.body import Fields
 from mai.agents.channels import Channel
 from mai.agents.decider import Input, Send
 from mai.agents.events import Event
-from mai.daemon import threads
+from mai.daemon import spooled, threads
 from mai.daemon.desk import Asked, MaiState
 from mai.daemon.records import PartPlan
 from mai.daemon.threads import Delivered, Letter, Line, Next, Thread
@@ -94,7 +94,8 @@ def history(mai: "MaiDecider", thread: Thread, letter: Letter) -> list[Fields]:
 
 
 def fold(state: MaiState, event: InboundTaken) -> list[Input]:
-    """The message is a line of its conversation, and waits."""
+    """The message is a line of its conversation, and waits; if it came as a file, that is to be moved."""
+    spooled.fold(state, event)
     line = Line(0, threads.PERSON, "message", event.text, event.request, event.at_ms, subject=event.subject)
     n = threads.add(state, state.rows, event.thread, line, event.request)
     letter = Letter(

@@ -8,9 +8,10 @@ from collections import defaultdict, deque
 from mai.agents.events import Event
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import RequestAccepted, RequestEnded
+from mai.daemon.spooled import SpoolMoved, SpoolRefused
 from mai.daemon.threads import channel_of
 from mai.daemon.voice import outward
-from mai.daemon.voice_records import InboundTaken, VoiceSaid, VoiceSent
+from mai.daemon.voice_records import Filed, InboundTaken, VoiceSaid, VoiceSent
 
 
 class Talk:
@@ -34,12 +35,15 @@ class Voices(Invariant):
         self.talks: dict[str, Talk] = defaultdict(Talk)
         self.of: dict[str, str] = {}  # open request -> its conversation
         self.out: dict[str, int] = {}  # what leaves, until it has left: its record
+        self.filed: dict[str, int] = {}  # files that are on record, and not moved yet: the record
         self.taken, self.files, self.sent, self.late = Ids(), Ids(), Ids(), Ids()
 
     def handlers(self) -> dict[str, Handler]:
         """What takes which kind of record."""
         return {
             InboundTaken.kind: self._taken,
+            SpoolRefused.kind: self._refused,
+            SpoolMoved.kind: self._moved,
             RequestAccepted.kind: self._accepted,
             RequestEnded.kind: self._ended,
             VoiceSaid.kind: self._said,
@@ -49,12 +53,26 @@ class Voices(Invariant):
     def _taken(self, seq: int, event: Event) -> None:
         assert isinstance(event, InboundTaken)
         self.taken.add(event.request, seq)
-        if event.file:
-            self.files.add(f"{event.channel}/{event.file.name}/{event.file.inode}/{event.file.mtime_ns}", seq)
+        self._filed(seq, event.channel, event.file)
         talk = self.talks[event.thread]
         talk.lines += 1
         talk.waiting.append((event.request, seq))
         self._next(talk, event.thread)
+
+    def _filed(self, seq: int, channel: str, file: Filed | None) -> None:
+        """A file of a spool is on record; only then it is moved."""
+        if file:
+            self.files.add(f"{channel}/{file.name}/{file.inode}/{file.mtime_ns}", seq)
+            self.filed[f"{channel}/{file.name}"] = seq
+
+    def _refused(self, seq: int, event: Event) -> None:
+        assert isinstance(event, SpoolRefused)
+        self._filed(seq, event.channel, event.file)
+
+    def _moved(self, seq: int, event: Event) -> None:
+        assert isinstance(event, SpoolMoved)
+        if self.filed.pop(f"{event.channel}/{event.file.name}", None) is None:
+            self.found(seq, f"record {seq} says that {event.channel}/{event.file.name} was moved, and nothing says why")
 
     def _next(self, talk: Talk, thread: str) -> None:
         """Where nothing is open the first message that waits is accepted at once."""
@@ -129,6 +147,8 @@ class Voices(Invariant):
         for thread, talk in self.talks.items():
             for name, seq in talk.waiting:
                 self.left_open(end, seq, f"the message {name} of {thread}", 0)
+        for name, seq in self.filed.items():
+            self.left_open(end, seq, f"the file {name}", 0)
         for name, seq in self.out.items():
             self.left_open(end, seq, f"what is to leave as {name}", 0)
 

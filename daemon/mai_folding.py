@@ -26,6 +26,7 @@ from mai.daemon import (
     releasing,
     resting,
     returning,
+    spooled,
     subjects,
     told,
     visits,
@@ -109,12 +110,12 @@ def _fold_more(state: MaiState, event: Event, seq: int) -> list[Input]:
 def _fold_aside(state: MaiState, event: Event) -> list[Input]:
     """What is no step of a request's way; nothing follows from it."""
     match event:
+        case spooled.SpoolRefused() | spooled.SpoolMoved():
+            spooled.fold(state, event)
         case InboundTaken():
             return inbound.fold(state, event)
-        case VoiceSaid():
-            return voice.said(state, event)
-        case VoiceSent():
-            return voice.sent(state, event)
+        case VoiceSaid() | VoiceSent():
+            return voice.said(state, event) if isinstance(event, VoiceSaid) else voice.sent(state, event)
         case cancel.CancelAnswered():
             cancel.fold(state, event)
         case releasing.ReleaseOrdered() | releasing.ReleaseAnswered():

@@ -1,5 +1,6 @@
 """Where a process lives: its directory, its mandate, its keys; all made before it is started for the first time."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ import msgspec
 from mai.agents.organisation import Organisation, engine_settings, mandate
 from mai.daemon.keyring import Keyring
 from mai.daemon.programs import is_mai
+from mai.daemon.roll import gid_of
 from mai.daemon.seals import Seals
 from mai.daemon.walling import layers_of
 from mai.sandbox import keys, proof, users
@@ -37,6 +39,7 @@ def furnish(place: Place, organisation: Organisation, keyring: Keyring | None = 
         owners.lay(place.sockets(client), f"{client}/mai")
         owners.lay(place.link(client).parent, f"{client}/mai", shared=0o010)
         _furnish_client(place, organisation, client, keyring or Keyring(place), owners)
+        _furnish_spools(place, organisation, client, owners)
 
 
 class Owners:
@@ -67,6 +70,24 @@ def _furnish_client(place: Place, organisation: Organisation, client: str, keyri
         if is_mai(process):
             proof.tell(home, place.run)
     keyring.publish(client, processes_of(organisation, client))
+
+
+def _furnish_spools(place: Place, organisation: Organisation, client: str, owners: Owners) -> None:
+    """Directories for files that are delivered: Mai's, open to the group that may deliver on the channel, if it names one."""
+    channels = [channel for channel in organisation.channels if channel.spool]
+    mai, shared = f"{client}/mai", 0o011 if any(channel.groups for channel in channels) else 0
+    for directory in (place.spool(client).parent, place.spool(client)) if channels else ():
+        owners.lay(directory, mai if directory == place.spool(client) else "")
+        directory.chmod(0o700 | shared)
+    for channel in channels:
+        root, group = place.spool(client, channel.name), gid_of(channel.groups[0]) if channel.groups else None
+        for directory in (root, *(root / name for name in ("tmp", "new", "cur", "bad"))):
+            owners.lay(directory, mai)
+            if group is None:
+                continue
+            with contextlib.suppress(PermissionError):  # who is not root gives only groups of his own
+                os.chown(directory, -1, group)
+                directory.chmod(0o3770 if directory.name in ("tmp", "new") else 0o2750)
 
 
 def processes_of(organisation: Organisation, client: str) -> Iterable[str]:

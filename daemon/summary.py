@@ -347,6 +347,8 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "inbound.taken": lambda b: f"{b['thread']} (delivered by {whoever(b)}): {b.get('subject', '')} {b['text']}".replace(
         ":  ", ": "
     ),
+    "spool.refused": lambda b: f"{b['channel']}/{b['file']['name']} of {whoever(b)} goes to {b['to']}: {b['why']}",
+    "spool.moved": lambda b: f"{b['channel']}/{b['file']['name']} lies in {b['to']}",
     "voice.said": lambda b: f"{b['thread']} {b['what']}: {b['text']}",
     "voice.sent": lambda b: f"{b['what']} {b['n']} leaves to {b['thread']}: {b['text']}",
     "door.used": lambda b: f"{whoever(b)} as {b['role']}: {b['verb']} {b.get('what', '')}".rstrip() + times(b),

@@ -122,6 +122,7 @@ def _mai(site: Site) -> Walls:
     embeds = bool(site.organisation.routing.embeddings)
     return Walls(
         home=site.home(),
+        writes=(f"{site.facts.state}/spool/{site.client}",) if any(one.spool for one in site.organisation.channels) else (),
         binds=(site.run(site.client), site.run(site.client, "link")),
         connects=(site.run("door.d"), *([site.run("embedder.d")] if embeds else [])),
         modes=True,

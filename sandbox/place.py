@@ -14,6 +14,7 @@ STATE/local-model/, embedder/     settings of the host's processes that hold a m
 STATE/credentials/                keys of model providers, put there by the operator; read by no process but models
 STATE/clients/acme/support/       lock, ledger.db, ledger.made, mandate, key, proof (Mai's), files/ (its own data), pycache/
 STATE/clients/acme/seal           the key of what the watchdog has on record of this client
+STATE/spool/acme/mail/            tmp, new, cur, bad: what is delivered as files on that channel
 STATE/run                         the sockets, or a link to where they are
 RUN/proof                         what a person of our own user shows at the doors
 RUN/supervisorctl.conf            for supervisorctl: where it asks, and the proof
@@ -130,6 +131,10 @@ class Place:
     def ledger(self, process: str) -> Path:
         """The ledger of a process."""
         return self.home(process) / "ledger.db"
+
+    def spool(self, client: str, channel: str = "") -> Path:
+        """Where files are put for a channel, or the directory of all spools of a client."""
+        return self.state / "spool" / client / channel if channel else self.state / "spool" / client
 
     def log(self, process: str) -> Path:
         """What a process printed."""

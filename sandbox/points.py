@@ -32,6 +32,8 @@ POINTS: Final = {
     "keys.taken": "a new pair has taken the place of an old one, others may follow",
     "keys.published": "a client's public keys are handed out, others may follow",
     "keys.heeded": "a process has read other keys than it had, and does not speak with them yet",
+    "spool.taken": "a file of a spool is decided about, not committed",
+    "spool.moving": "it is on record, and about to leave new/",
     "door.accepted": "a request is committed, its asker not told",
     "door.answered": "an answer is committed, its asker not told",
 }
