@@ -126,7 +126,7 @@ def _still(mai: "MaiDecider", request: Request) -> str:
 
 def asks_person(state: MaiState, request: str) -> bool:
     """Does it wait for what a person says?"""
-    return any(one.doubt.request == request for one in state.doubts.values())
+    return bool(state.approving.of_request.get(request)) or any(one.doubt.request == request for one in state.doubts.values())
 
 
 # -- later than the end

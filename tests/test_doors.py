@@ -24,6 +24,7 @@ from tests.small import ORGANISATION, PATIENCE_S, Daemon, until
 ADMINISTRATOR, OPERATOR, AUDITOR, CLIENT, BETA, NOBODY = (Guest(uid) for uid in range(64_000, 64_006))
 GROUP = 64_100
 BY_GROUP = Guest(64_006, (64_999, GROUP))
+DELIVERER = Guest(64_007)
 ROLES = f"""
 [[doors]]
 role = "administrator"
@@ -37,6 +38,10 @@ users = ["{AUDITOR.uid}"]
 [[doors]]
 role = "client"
 users = ["{CLIENT.uid}"]
+clients = ["acme"]
+[[doors]]
+role = "deliverer"
+users = ["{DELIVERER.uid}"]
 clients = ["acme"]
 [[doors]]
 role = "operator"
@@ -57,13 +62,13 @@ WHOLE = {  # and down, which the last test does
 WATCHDOG = {  # who -> what he may at the watchdog's door, of a process of acme
     ADMINISTRATOR: SHOWS | LISTS | ORDERS | WHOLE, OPERATOR: SHOWS | LISTS | ORDERS, AUDITOR: SHOWS | LISTS,
     CLIENT: set(), BETA: SHOWS,
-    BY_GROUP: SHOWS, NOBODY: set(),
+    BY_GROUP: SHOWS, DELIVERER: set(), NOBODY: set(),
 }  # fmt: skip
 SEEN = {"effects", "conflicts", "approvals", "threads"}
 RESOLVES = {"resolve", "cancel", "release", "rule_case", "appeal_case", "approve", "deny"} | SEEN
 TALKS = {"ask", "history", "thread"}
 MAI = {  # at the door of acme's Mai
-    ADMINISTRATOR: RESOLVES | TALKS | {"deliver"}, OPERATOR: RESOLVES, AUDITOR: SEEN, CLIENT: TALKS,
+    ADMINISTRATOR: RESOLVES | TALKS | {"deliver"}, OPERATOR: RESOLVES, AUDITOR: SEEN, CLIENT: TALKS, DELIVERER: {"deliver"},
     BETA: set(), BY_GROUP: SEEN, NOBODY: set(),
 }  # fmt: skip
 DENIED = ("needs the role", "has no role at this door")
@@ -162,6 +167,21 @@ def test_a_request_is_on_record_with_who_asked(daemon: Daemon) -> None:
     for client, status in (("beta", 4), ("gamma", 2)):
         assert guests.mai(CLIENT, daemon.place.state, "ask", client, "refund order 18").returncode == status
     assert guests.mai(OPERATOR, daemon.place.state, "ask", "acme", "refund order 18").returncode == 4
+
+
+@only_root
+def test_who_speaks_for_a_client_hears_what_was_said_to_him_alone(daemon: Daemon) -> None:
+    """Another user's conversation, history and answer are not his, also if he knows the id and the words; auditors read all."""
+    door = daemon.place.sockets("acme") / "door.sock"
+    asked_ = {"do": "ask", "request": "told-to-root", "text": "refund order 19"}
+    assert daemon.raw(asked_)["answer"]["state"] == "answered"
+    *_, history, thread, again, others = guests.knock(
+        CLIENT, door, [{"do": "history"}, {"do": "thread"}, asked_, {"do": "threads", "thread": "door:0"}]
+    )
+    assert all(one["request"] != "told-to-root" for one in (*history["history"], *thread["lines"]))
+    assert "another request" in again["error"] and "needs the role" in others["error"]
+    [read] = guests.knock(AUDITOR, door, [{"do": "threads", "thread": "door:0"}])
+    assert [one["what"] for one in read["lines"] if one["request"] == "told-to-root"] == ["message", "answer"]
 
 
 @only_root
