@@ -19,7 +19,22 @@ from mai.agents.messages import Complaint, Hop, Result, Task
 from mai.agents.sealing import Seals
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
-from mai.daemon import breach, cancel, compose, cover, granting, healing, held, keyed, releasing, returning, spooled, subjects, told, voice
+from mai.daemon import (
+    breach,
+    cancel,
+    compose,
+    cover,
+    granting,
+    healing,
+    held,
+    keyed,
+    releasing,
+    returning,
+    spooled,
+    subjects,
+    told,
+    voice,
+)
 from mai.daemon.approval_orders import Onlookers
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge

@@ -108,7 +108,7 @@ def _fold_more(state: MaiState, event: Event, seq: int) -> list[Input]:
 
 
 def _fold_aside(state: MaiState, event: Event) -> list[Input]:
-    """What is no step of a request's way; nothing follows from it."""
+    """What is no step of a request's way."""
     match event:
         case spooled.SpoolRefused() | spooled.SpoolMoved():
             spooled.fold(state, event)

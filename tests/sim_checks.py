@@ -18,7 +18,7 @@ from mai.daemon.mai import MaiDecider
 from mai.daemon.replaying import Replays
 from mai.sandbox import words
 from mai.sandbox.ledger import GENESIS, Record, blob_of, body_of, digest_of, read
-from tests import sim_company
+from tests import sim_company, sim_letters
 from tests.sim_lives import MAI, Violation
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def check(world: "World") -> int:
     for wrong in (
         *world.clients.wrong,
         *world.person.wrong,
+        *world.letters.wrong,
         *chains(journals),
         *states(world, journals),
         *links(world, facts),
@@ -46,6 +47,7 @@ def check(world: "World") -> int:
         *effects(world, facts),
         *answers(world, facts),
         *approved(world, facts),
+        *sim_letters.check(world, facts[MAI]),
         *withheld(facts),
         *deeply(journals),
         *replayed(world, journals),
@@ -132,7 +134,7 @@ def states(world: "World", journals: dict[str, list[Record]]) -> Iterator[str]:
         for row in sorted(stored.keys() | folded.keys()):
             if stored.get(row) != folded.get(row):
                 yield f"{name}: the state has {stored.get(row)} for {row}, its journal gives {folded.get(row)}"
-            if row[0] in ("task", "step", "request", "passage", "errand", "doubt", "undo", "approval"):
+            if row[0] in ("task", "step", "request", "passage", "errand", "doubt", "undo", "approval", "carry", "spool"):
                 yield f"{name}: {row} is still open"
             if row[0] == "fading" and stored[row]["at_ms"] < world.now_ns // 1_000_000 - LATE_MS:
                 yield f"{name}: {row} has expired, and is still there"

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Protocol
 
 from mai.daemon.plan import Plan
+from mai.daemon.rights import administrator
 from mai.sandbox.peer import Peer
 from mai.sandbox.proof import NAME
 from tests import sim_company
@@ -34,6 +35,7 @@ class Line:
         self.wish, self.clients = wish, clients
         self.gone = False
         self.peer, self.uid, self.user = PEER, PEER.uid, "root"
+        self.rights = administrator(0, "root")
 
     def answer(self, reply: dict[str, Any], more: bool = False) -> None:
         """Mai says something."""

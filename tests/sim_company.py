@@ -8,6 +8,8 @@ import msgspec
 from zmq.utils import z85
 
 from mai.agents.body import Fields
+from mai.agents.carrying import equipped
+from mai.agents.channels import Channel
 from mai.agents.conflict_scope import Conflicts, Precedence
 from mai.agents.contracts import Contracts
 from mai.agents.doors import Grant
@@ -85,7 +87,7 @@ def company() -> Organisation:
     many = Policy(name="many", verdict="board", tools=("fetch",), when={"items": {"at_least": 7}})
     effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none"}
     tools = tuple(_tool(name, effects[name]) for name in ways)
-    return Organisation(
+    whole = Organisation(
         name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
         doors=(Grant(role="operator", users=tuple(map(str, OFFICERS))),),
         conflicts=DISPUTES,
@@ -108,9 +110,15 @@ def company() -> Organisation:
                 agents=_agents(("keeper", "operator", ("fetch",)), ("pricer", "operator", ()), ("looker", "operator", ())),
                 leaves=Leaves(withheld=("margin",)), policies=(many, Policy(name="few", verdict="allow", tools=("fetch",))),
             ),
-            Department(name="depot", charter="Knows prices.", contracts=(value,), agents=_agents(("valuer", "operator", ()))),
+            Department(
+                name="depot", charter="Knows prices.", contracts=(value,), tools=(_tool("post", "idempotent"),),
+                policies=(Policy(name="answers", verdict="allow", tools=("post",)),),
+                agents=_agents(("valuer", "operator", ()), ("writer", "operator", ())),
+            ),
         ),
+        channels=(Channel(name="note", department="depot", desk=("writer",), tool="post", spool=True, interim_s=60.0),),
     )  # fmt: skip
+    return equipped(whole)
 
 
 # -- what a process compiles at each start, and is the same in each world

@@ -17,9 +17,10 @@ import pysqlite3 as sqlite3
 import zmq
 
 from mai.agents import context, handlers, linked, loop, process, runner, shell
-from mai.daemon import gateway, hearing, reception
+from mai.daemon import gateway, hearing, reception, spool
 from mai.sandbox import ledger, made, points
 from tests import sim_company
+from tests.sim_letters import PLACES
 
 LOAD = handlers.load
 LOOK_NS = 1_000  # that a look at the clock takes
@@ -167,7 +168,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
     )
     quiet: Callable[..., None] = _nothing
     return [
-        *((module, "time", clock) for module in (ledger, shell, loop, runner, context, hearing)),
+        *((module, "time", clock) for module in (ledger, shell, loop, runner, context, hearing, spool)),
         (ledger, "os", _like(os, urandom=host.noise)),
         (ledger, "connect", host.disk.connect),
         (made, "had", quiet),  # there are no files
@@ -195,6 +196,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
         (handlers, "show", quiet),
         (handlers, "load", _load),
         (runner, "show", quiet),
+        *PLACES,
     ]
 
 

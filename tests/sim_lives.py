@@ -17,6 +17,7 @@ from mai.daemon.policy import decide
 from mai.sandbox.place import Place
 from tests.sim_clients import Clients
 from tests.sim_host import Host
+from tests.sim_letters import Letters
 from tests.sim_person import Person
 from tests.sim_wires import Network
 
@@ -52,6 +53,7 @@ class Lives(Host):
     network: Network
     clients: Clients
     person: Person
+    letters: Letters
     faulty: bool
     kill_share: float
 
@@ -166,6 +168,7 @@ class Lives(Host):
         if life.name == MAI:
             self.clients.mai_gone()
             self.person.mai_gone()
+            self.letters.mai_gone()
         raise Crash(where)
 
     def bury(self, life: Life) -> None:

@@ -22,6 +22,7 @@ class Outside:
         self.amounts: dict[str, int] = {}
         self.reach, self.mishap, self.intended = reach, mishap, intended
         self.calls = 0
+        self.posted: dict[str, set[str]] = {}  # messages that have left -> the keys under which they did
 
     def move(self, key: str, source: str, target: str, amount: int, *, once: bool) -> int:
         """Move an amount; with `once` the same key moves nothing again. Returns the amount."""
@@ -35,6 +36,16 @@ class Outside:
             self.amounts[key] = amount
         self.reach("tool.acted")
         return amount
+
+    def post(self, key: str, message: str) -> str:
+        """Somebody is told something."""
+        self.reach("tool.begins")
+        self.intended(key)
+        self.calls += 1
+        self.posted.setdefault(message, set()).add(key)
+        self.moved[key], self.amounts[key] = 1, 0  # it may be done again under its key
+        self.reach("tool.acted")
+        return message
 
     def whole(self) -> bool:
         """Does the sum of all accounts hold?"""

@@ -118,6 +118,11 @@ async def valuer(ctx: Context, task: Assignment) -> dict[str, Any]:
     return {"cents": task.input["cents"]}
 
 
+async def writer(ctx: Context, task: Assignment) -> str:
+    """Answers what people write."""
+    return f"to {task.text}, behind {len(task.input['conversation'])}"
+
+
 # -- tools
 def _acted(key: str, source: str, target: str, amount: int, *, once: bool) -> int:
     how = Outside.now.mishap()
@@ -162,3 +167,16 @@ def look(files: Path, cents: int) -> int:
 def fetch(files: Path, items: int, *, key: str) -> int:
     """Gives goods once for each key."""
     return _acted(key, "shelf", "sold", items, once=True)
+
+
+def post(files: Path, to: str, text: str, message: str, *, key: str) -> str:
+    """Tells somebody outside."""
+    how = Outside.now.mishap()
+    if how == "fails":
+        raise RuntimeError("the post is closed")
+    if how == "late":
+        raise TooLong
+    sent = Outside.now.post(key, message)
+    if how == "unsaid":
+        raise TooLong
+    return sent

@@ -24,6 +24,7 @@ from mai.sandbox.proof import NAME, digest
 from tests import sim_company
 from tests.sim_clients import PROOF, Clients, Knocking, Plans
 from tests.sim_host import hosted
+from tests.sim_letters import CHANNEL, Letters, look
 from tests.sim_lives import MAI, RULES, Crash, Life, Lives, Violation
 from tests.sim_outside import Outside
 from tests.sim_person import Person
@@ -55,6 +56,7 @@ class World(Lives):
         self.network = Network(self.random, self.told, self.left, self.names[1:])
         self.bank = Outside(self.reached, self.mishap, self.intended)
         self.person = Person(self.random, self.bank, self.clients, self.look)
+        self.letters = Letters(self.random, self.clients, self.place.spool("acme", CHANNEL), lambda message: look(self, message))
         self.plans = Plans(self.random)
         self.records_of_watchdog = Records(self.random, [name for name in self.names[1:] if name_of(name) not in SERVICES])
         self.faulty, self.steps, self.records = True, 0, 0
@@ -192,6 +194,7 @@ class World(Lives):
         if random.random() < 0.15:
             self.clients.act()
         self.person.act()
+        self.letters.act()
         self.records_of_watchdog.act()
         if random.random() < self.kill_share and self.counts["die"] < MOST_DEATHS:
             for _ in range(random.choice([1, 1, 1, 2])):
@@ -288,6 +291,7 @@ class World(Lives):
         for _ in range(MOST_STEPS):
             self.step()
             self.clients.insist()
+            self.letters.insist()
             if any(life.name == MAI and life.process and life.process.decider.state.doubts for life in self.lives.values()):
                 self.person.resolve()
             if any(life.name == MAI and life.process and life.process.decider.state.approving for life in self.lives.values()):
@@ -313,6 +317,7 @@ class World(Lives):
         """What is not done yet."""
         found = [f"{name} is {self.cases[name].state}" for name in self.names if name not in self.lives]
         found += [f"the client has no answer to {wish.request}" for wish in self.clients.wishes if wish.answer is None]
+        found += self.letters.open()
         for life in self.lives.values():
             state = life.process.decider.state if life.process else None
             if state is None:
@@ -336,4 +341,7 @@ TOLD = {
     "ruled": "case.ruled",
 }  # fmt: skip
 WHICH = {"resolved": "body->>'key'", "voted": "body->>'approval'"}
-NOUNS = ("requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held", "approving")
+NOUNS = (
+    "requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held", "approving",
+    "carries", "spooled",
+)  # fmt: skip
