@@ -126,7 +126,9 @@ def _still(mai: "MaiDecider", request: Request) -> str:
 
 def asks_person(state: MaiState, request: str) -> bool:
     """Does it wait for what a person says?"""
-    return bool(state.approving.of_request.get(request)) or any(one.doubt.request == request for one in state.doubts.values())
+    if state.approving.of_request.get(request) or any(not row.state for row in state.parking.of(request)):
+        return True
+    return any(one.doubt.request == request for one in state.doubts.values())
 
 
 # -- later than the end
