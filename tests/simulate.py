@@ -18,13 +18,24 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import NamedTuple
 
-from tests import sim_mutants, sim_mutants_approvals, sim_mutants_claims, sim_mutants_memory, sim_mutants_seals, sim_mutants_work
+from tests import (
+    sim_mutants,
+    sim_mutants_approvals,
+    sim_mutants_claims,
+    sim_mutants_memory,
+    sim_mutants_seals,
+    sim_mutants_voice,
+    sim_mutants_work,
+)
 from tests.sim_lives import Violation
 from tests.sim_mutation import mutated
 from tests.sim_world import World
 
 # they note themselves when they are imported
-MUTANTS_OF = (sim_mutants, sim_mutants_work, sim_mutants_memory, sim_mutants_seals, sim_mutants_approvals, sim_mutants_claims)
+MUTANTS_OF = (
+    sim_mutants, sim_mutants_work, sim_mutants_memory, sim_mutants_seals, sim_mutants_approvals, sim_mutants_claims,
+    sim_mutants_voice,
+)  # fmt: skip
 LAST = 40  # things that are told before a violation
 TOLD_EVERY_S = 5.0
 WORKERS = len(os.sched_getaffinity(0))
