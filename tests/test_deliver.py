@@ -125,9 +125,7 @@ def test_killed_again_and_again_everybody_is_answered_once(state: Path, process:
         def done() -> bool:
             for one in json.loads(daemon.mai("effects", "list", "--json").stdout):  # killed in the middle of the tool
                 happened = (
-                    "--happened"
-                    if one["given"]["input"]["message"] in [sent["message"] for sent in daemon.outbox()]
-                    else "--did-not"
+                    "--happened" if one["given"]["message"] in [sent["message"] for sent in daemon.outbox()] else "--did-not"
                 )
                 daemon.mai("effects", "resolve", one["key"], happened)
             return settled()
