@@ -22,7 +22,6 @@ from mai.agents.table import Table
 from mai.daemon import (
     breach,
     cancel,
-    compose,
     cover,
     granting,
     healing,
@@ -39,7 +38,7 @@ from mai.daemon.approval_orders import Onlookers
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
-from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request, Said
+from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request
 from mai.daemon.dispute_folding import load as load_disputes
 from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.escalations import RequestPending
@@ -53,6 +52,7 @@ from mai.daemon.pending import NOUN, ApprovalRaised
 from mai.daemon.planning import Planning
 from mai.daemon.reception import Reception
 from mai.daemon.records import RequestEnded
+from mai.daemon.request_form import checked_text, shown
 from mai.daemon.router import Router
 from mai.daemon.spool import Spools
 from mai.daemon.thread_orders import Follower, door_of, is_anothers
@@ -64,9 +64,7 @@ from mai.sandbox.points import reach
 from mai.sandbox.room import Room
 
 MOST_NAMED = 16  # processes that have not taken what is for them, in one heartbeat
-HISTORY_BYTES = 4 << 20  # of earlier answers, shown at once
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, halves of pairs
 
 
 class Gateway(Loop):
@@ -288,24 +286,6 @@ class Gateway(Loop):
             raise UsageFault(f"{timeout_s!r:.40} is no time-out", f"a number of seconds up to {LONGEST_S:.0f}")
         return request, text, now_ms() + int(timeout_s * 1000)
 
-    def history(self, given: Reply, thread: str, role: Role) -> list[Reply]:
-        """The last answers to this caller that fit into a reply, oldest first; to an administrator, all. Raises UsageFault."""
-        last = given.get("last", 20)
-        if not isinstance(last, int) or not 0 < last <= 1000:
-            raise UsageFault(f"{last!r:.40} is no number of answers", "from 1 to 1000")
-        found: list[Reply] = []
-        left_bytes = HISTORY_BYTES
-        for data in reversed(self.ledger.latest("said", last)):
-            kept = self.ledger.get("answer", msgspec.json.decode(data, type=Said).request) or b""
-            left_bytes -= len(kept)
-            if not kept or left_bytes < 0:
-                break
-            one = msgspec.json.decode(kept, type=Answered)
-            if is_anothers(one, thread, role):
-                continue
-            found.append({**shown(one), "text": one.text, "at_ms": one.at_ms})
-        return found[::-1]
-
     def poll(self, wait_ms: int) -> list[tuple[object, int]]:
         """The poll, but no longer than until a plan is due, or somebody is heard again."""
         return super().poll(self.interim.wait_ms(self.planning.wait_ms(self.hearing.wait_ms(self.spools.wait_ms(wait_ms)))))
@@ -386,30 +366,6 @@ class Gateway(Loop):
         self.bridge.close()
         self.courier.close()
         self.hearing.close()
-
-
-def checked_text(text: object, limit_bytes: int) -> str:
-    """The text of a request, without blanks around it. Raises UsageFault."""
-    if not isinstance(text, str) or not text.strip():
-        raise UsageFault("the request is empty", 'say what you want: mai ask acme "refund order 10423"')
-    if (size := len(text.encode(errors="replace"))) > limit_bytes:
-        raise UsageFault(f"the request has {size} bytes, the limit is {limit_bytes}", "say it shorter")
-    if strange := _NO_TEXT.search(text):
-        raise UsageFault(f"the request is not a text: it holds U+{ord(strange[0]):04X}", "leave out what cannot be seen")
-    return text.strip()
-
-
-def shown(ended: RequestEnded | Answered) -> Reply:
-    """An answer as scripts read it."""
-    parts = [{**msgspec.to_builtins(part), "state": compose.outward(part.state)} for part in ended.parts]
-    return {
-        "request": ended.request,
-        "state": ended.state,
-        "answer": ended.answer,
-        "parts": parts,
-        "elapsed_ms": ended.elapsed_ms,
-        **({"note": ended.note} if ended.note else {}),
-    }
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ import msgspec
 
 from mai.agents.body import Fields
 from mai.agents.channels import Channel
+from mai.daemon.request_form import UNSEEN
 from mai.sandbox.errors import UsageFault
 
 LONGEST_NAME: Final = 200  # of a person
 LONGEST_SUBJECT: Final = 300
 LONGEST_ID: Final = 500
 MOST_PARTS: Final = 100  # of one mail
-UNSEEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, halves of pairs
 ADDRESS: Final = re.compile(r"[^@\s<>()\[\]:;,\\\"]{1,64}@[^@\s<>()\[\]:;,\\\"]{1,190}")
 AUTOMATIC: Final = "it was sent by a machine, and is not answered, so that two machines do not write to each other for ever"
 

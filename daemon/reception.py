@@ -24,7 +24,7 @@ def _ask(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None
 
 
 def _history(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
-    caller.answer({"history": gateway.history(request, thread_orders.door_of(caller, request), role)})
+    caller.answer({"history": thread_orders.history(gateway, request, thread_orders.door_of(caller, request), role)})
 
 
 def _order(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:

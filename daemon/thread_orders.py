@@ -12,9 +12,10 @@ import msgspec
 from mai.agents.doors import Role
 from mai.agents.plain import readable
 from mai.daemon import threads
-from mai.daemon.desk import Answered, Request
+from mai.daemon.desk import Answered, Request, Said
 from mai.daemon.door import Caller, Reply
 from mai.daemon.intake import Bearer, Bringing
+from mai.daemon.request_form import shown
 from mai.daemon.threads import Lately, Line, Thread
 from mai.sandbox.errors import Refused, UsageFault
 
@@ -68,6 +69,20 @@ def door_of(caller: Caller, request: Reply) -> str:
 def is_anothers(before: Request | Answered | None, thread: str, role: Role) -> bool:
     """Was this asked by somebody else? Administrators may ask for every answer."""
     return before is not None and bool(before.thread) and before.thread != thread and role != "administrator"
+
+
+def history(gateway: "Gateway", given: Reply, thread: str, role: Role) -> list[Reply]:
+    """The last answers to this caller that fit into a reply, oldest first; to an administrator, all. Raises UsageFault."""
+    left_bytes, found = PAGE_BYTES, list[Reply]()
+    for data in reversed(gateway.ledger.latest("said", _count(given))):
+        kept = gateway.ledger.get("answer", msgspec.json.decode(data, type=Said).request) or b""
+        left_bytes -= len(kept)
+        if not kept or left_bytes < 0:
+            break
+        one = msgspec.json.decode(kept, type=Answered)
+        if not is_anothers(one, thread, role):
+            found.append({**shown(one), "text": one.text, "at_ms": one.at_ms})
+    return found[::-1]
 
 
 def any_(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
