@@ -51,7 +51,7 @@ def _hopped(decider: "DepartmentDecider", body: Weigh, now_ms: int) -> Hopped:
     told = {"ruling": body.ruling, "winner": body.winner} if body.ruling else {}
     case: Fields = {
         "case": body.request, "subject": body.subject, "attribute": body.attribute, **told,
-        "claims": [msgspec.to_builtins(_own(decider, side)) for side in body.sides],
+        "claims": [msgspec.to_builtins(msgspec.structs.asdict(_own(decider, side))) for side in body.sides],
     }  # fmt: skip
     words = TOLD if body.ruling else ASKED
     return Hopped(

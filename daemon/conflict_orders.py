@@ -123,7 +123,7 @@ def _departments(stands: Iterable[Stand]) -> dict[str, None]:
 def _whole(gateway: "Gateway", case: Case) -> Reply:
     conflicts = gateway.decider.state.conflicts
     waiting = [one.task for one in conflicts.withheld.values() if case.id in one.cases]
-    claims: list[Any] = [msgspec.to_builtins(one) for one in conflicts.of(case)]
+    claims: list[Any] = [msgspec.to_builtins(msgspec.structs.asdict(one)) for one in conflicts.of(case)]
     return {
         **_line(gateway, case), "claims": claims, "votes": msgspec.to_builtins(case.votes),
         "precedence": clause_of(gateway.decider, case).name, "waiting": waiting,

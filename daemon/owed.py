@@ -67,6 +67,12 @@ class Row(msgspec.Struct):
     since_ms: int = 0
     at_ms: int = 0
     due_ms: int = 0
+    subject: str = ""
+    attribute: str = ""
+    owner: str = ""
+    opened_ms: int = 0
+    tasks: dict[str, str] = {}
+    votes: Any = ()
     parts: list[Any] = []
     answers: dict[str, Any] = {}
     doubt: Any = None
@@ -133,6 +139,15 @@ def escalation(process: str, key: str, row: Row) -> Iterator[Owed]:
         yield Owed("escalation", key, process, PERSON, plea["agent"], plea["reason"], row.at_ms, row.due_ms)
 
 
+def conflict(process: str, key: str, row: Row) -> Iterator[Owed]:
+    """Claims contradict each other: each board that has not voted, or a person, has to say which stands."""
+    what = f"{row.subject} {row.attribute}: which claim stands"
+    owners = [PERSON] if row.owner == PERSON else [one for one in row.tasks.values() if one not in row.votes]
+    for owner in owners if row.owner else ():
+        whose = owner if owner == PERSON else f"{process.partition('/')[0]}/{owner}"
+        yield Owed("case", key, process, whose, process, what, row.opened_ms, row.deadline_ms)
+
+
 def cancellation(process: str, key: str, row: Row) -> Iterator[Owed]:
     """A request is being cancelled; some processes have not said so yet."""
     for one in row.to or ():
@@ -186,6 +201,7 @@ TABLE: Final = (
     Kind("doubt", True, doubt),
     Kind("approval", True, approval),
     Kind("escalation", True, escalation),
+    Kind("conflict", True, conflict),
     Kind("cancel", True, cancellation),
     Kind("release", True, release),
     Kind("remedy", True, remedy),

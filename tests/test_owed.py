@@ -13,6 +13,7 @@ from mai.agents.order_messages import Cancelled, Doubt
 from mai.agents.state import Quarantined, Work
 from mai.daemon.cases import RemedyOrder
 from mai.daemon.desk import Cancellation, Doubtful, Errand, Held, Passage, ReleaseOrder, Request
+from mai.daemon.dispute import Case
 from mai.daemon.owed import LOOK_MS, SOON_MS, TABLE, Owed, late, owed, ownerless
 from mai.daemon.parking import Row
 from mai.daemon.pending import Pending
@@ -61,6 +62,14 @@ ROWS: list[tuple[str, str, str, Any, list[Owed]]] = [
         [Owed("escalation", "E", MAI, "person", "acme/support/clerk", "too hard", 5, 80)],
     ),
     (MAI, "escalation", "F", Row(ME, 5, 80, escalate(), "answered"), []),
+    (
+        MAI, "conflict", "case-1", Case("case-1", "c/1", "risk", 5, owner="boards", deadline_ms=80, tasks={"case-1/1": "sales"}),
+        [Owed("case", "case-1", MAI, "acme/sales", MAI, "c/1 risk: which claim stands", 5, 80)],
+    ),
+    (
+        MAI, "conflict", "case-2", Case("case-2", "c/1", "risk", 5, owner="person", deadline_ms=80),
+        [Owed("case", "case-2", MAI, "person", MAI, "c/1 risk: which claim stands", 5, 80)],
+    ),
     (
         MAI, "cancel", "R", Cancellation("R", "ann", "", "o", 5, (ME, "acme/sales"), {"acme/sales": Cancelled("R", ())}),
         [Owed("cancellation", "R", MAI, ME, "ann", "stops R", 5, 5 + SOON_MS)],
