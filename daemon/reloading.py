@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Phase = Literal["draining", "applying", "settling"]
 What = Literal["reload", "add", "remove"]
-READY_S: Final = 60.0  # for all that it touches to be ready again
+READY_S: Final = 60.0  # for all that it touches to be ready again, once the last of it may start
 PATIENCE_S: Final = 30.0  # for the supervisor to read a file
 NOUN: Final = "reload"
 WHY: Final[dict[What, str]] = {
@@ -228,6 +228,8 @@ class Reloading:
 
     def _settle(self, now: Change, now_s: float) -> None:
         late = self._unsettled(now)
+        if any(self._watchdog.wards[name].case.state == "queued" for name in late):
+            self._until_s = max(self._until_s, now_s + READY_S)  # to wait for one's turn to start is nobody's fault
         failed = [name for name in late if self._watchdog.wards[name].case.state == "failed"]
         if not late:
             self._end("undone" if now.undone else "done", now.undone)
