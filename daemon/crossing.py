@@ -41,8 +41,8 @@ def decide(mai: "MaiDecider", crossing: Crossing, now_ms: int) -> list[Event | S
     if not checked.allowed:
         return [*noted, checked, mai.result(crossing.peer, body, "expired" if late else "refused", checked.rule)]
     if cover.backed(mai, body.contract):
-        return [checked, *cover.give(mai, passed, crossing.peer.split("/")[1], until_ms, now_ms)]
-    return [checked, Send(mai.server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]
+        return [*noted, checked, *cover.give(mai, passed, crossing.peer.split("/")[1], until_ms, now_ms)]
+    return [*noted, checked, Send(mai.server(body.contract), body.task, sooner_ms(now_ms, until_ms), passed)]
 
 
 def _stopped(mai: "MaiDecider", body: Task) -> GuardStopped | BudgetStopped | None:

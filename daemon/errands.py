@@ -74,7 +74,7 @@ def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: in
     )  # fmt: skip
     if not checked.allowed:
         return [*judged, checked, Send(peer, f"{body.id}=", 0, refusal(body, "expired" if late else "refused", checked.rule))]
-    return [checked, Send(f"{mai.mandate.client}/{service}", body.id, sooner_ms(now_ms, until_ms), _lasting(mai, body))]
+    return [*judged, checked, Send(f"{mai.mandate.client}/{service}", body.id, sooner_ms(now_ms, until_ms), _lasting(mai, body))]
 
 
 def _lasting(mai: "MaiDecider", body: Asking) -> Asking:

@@ -10,7 +10,7 @@ from mai.agents.events import EffectIntent, Ended, Event, Hopped, MessageRefused
 from mai.agents.judging import PolicyJudged
 from mai.agents.pleas import binding, digest_of
 from mai.daemon.invariants import End, Handler, Invariant, Notes
-from mai.daemon.pending import ApprovalClosed, ApprovalRaised, ApprovalVoted
+from mai.daemon.pending import ApprovalClosed, ApprovalPassed, ApprovalRaised, ApprovalVoted
 
 WAITS = ("board", "person")  # verdicts
 STILL = ("board", "person")  # where an approval is that nobody has decided about
@@ -205,6 +205,7 @@ class Votes(Invariant):
     def __init__(self, process: str, notes: Notes) -> None:
         super().__init__(process, notes)
         self.open: dict[str, tuple[int, ApprovalRaised, list[int]]] = {}  # by id: the record, and who has approved
+        self.given: dict[str, set[str]] = {}  # open request -> what persons have approved and has not passed
 
     def handlers(self) -> dict[str, Handler]:
         """What takes which kind of record."""
@@ -214,8 +215,22 @@ class Votes(Invariant):
             ApprovalRaised.kind: self._raised,
             ApprovalVoted.kind: self._voted,
             ApprovalClosed.kind: self._closed,
+            ApprovalPassed.kind: self._passed,
+            "request.ended": self._request_ended,
             Sent.kind: self._sent,
         }
+
+    def _passed(self, seq: int, event: Event) -> None:
+        assert isinstance(event, ApprovalPassed)
+        if event.approval not in self.given.get(event.request, ()):
+            self.found(
+                seq, f"record {seq} lets {event.task} pass by {event.approval[:16]}, which no person has given, or was used"
+            )
+        else:
+            self.given[event.request].discard(event.approval)
+
+    def _request_ended(self, seq: int, event: Event) -> None:
+        self.given.pop(str(getattr(event, "request", "")), None)
 
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
@@ -253,6 +268,8 @@ class Votes(Invariant):
         if event.last != (not event.approved or len(set(by)) >= raised.approval.persons):
             count = f"{len(set(by))} of {raised.approval.persons}"
             self.found(seq, f"record {seq}: {event.approval[:16]} is {'' if event.last else 'not '}decided by {count}", before)
+        if event.last and event.approved:
+            self.given.setdefault(event.request, set()).add(event.approval)
         if event.last:
             del self.open[event.approval]
             self.dues.owe(("Decided", event.approval), seq, f"{event.approval[:16]} is decided, and {raised.process} is not told")

@@ -88,7 +88,13 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             state.changed("errand", event.task, errands.fold(state.errands, event))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
             doubts.fold(state, event, seq)
-        case pending.ApprovalRaised() | pending.ApprovalVoted() | pending.ApprovalClosed() | pending.ApprovalAnnounced():
+        case (
+            pending.ApprovalRaised()
+            | pending.ApprovalVoted()
+            | pending.ApprovalClosed()
+            | pending.ApprovalPassed()
+            | pending.ApprovalAnnounced()
+        ):
             approving.fold(state, event, seq)
         case told.WatchdogTold() | told.WatchdogStands() | cancel.RequestCancelled():
             following += _heard(state, event)
@@ -162,6 +168,7 @@ def _end(state: MaiState, task: str) -> None:
 
 
 def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) -> None:
+    approving.ended(state, request.request)
     answered = Answered(
         request.request,
         request.asker,

@@ -10,7 +10,7 @@ from mai.agents.deadlines import Deadlines
 from mai.agents.decider import Input
 from mai.agents.events import Event, register
 
-NOUN, SETTLED = "approval", "settled"  # of the rows
+NOUN, SETTLED, GIVEN = "approval", "settled", "given"  # of the rows
 
 
 class Vote(msgspec.Struct, frozen=True):
@@ -56,6 +56,13 @@ class Settled(msgspec.Struct, frozen=True):
     why: str = ""  # it is over
 
 
+class Given(msgspec.Struct, frozen=True):
+    """A call that persons have approved, as long as its request is open: Mai lets it through once, if it comes to her."""
+
+    approval: Approval
+    passed: str = ""  # the id under which it came
+
+
 class ApprovalRaised(Event, frozen=True, kw_only=True):
     """A call waits for persons; `uid` made the client's request, and may not approve it."""
 
@@ -99,6 +106,16 @@ class ApprovalClosed(Event, frozen=True, kw_only=True):
     at_ms: int
 
 
+class ApprovalPassed(Event, frozen=True, kw_only=True):
+    """A call that persons have approved goes to another department, or to the network."""
+
+    kind: ClassVar[str] = "approval.passed"
+    request: str
+    task: str  # the id under which it came
+    agent: str
+    approval: str
+
+
 class ApprovalAnnounced(Event, frozen=True, kw_only=True):
     """The command that tells persons of new approvals has ended, or is given up."""
 
@@ -111,8 +128,7 @@ class ApprovalAnnounced(Event, frozen=True, kw_only=True):
     tries: int
 
 
-register(ApprovalRaised, ApprovalVoted, ApprovalClosed, ApprovalAnnounced)
-EVENTS = (ApprovalRaised, ApprovalVoted, ApprovalClosed, ApprovalAnnounced)
+register(ApprovalRaised, ApprovalVoted, ApprovalClosed, ApprovalPassed, ApprovalAnnounced)
 
 
 class Pleaded(Input, frozen=True):
@@ -146,6 +162,7 @@ class Approvals:
         self.rows: dict[str, Pending] = {}  # by id
         self.of_request: dict[str, set[str]] = {}
         self.deadlines = Deadlines()
+        self.given: dict[str, dict[str, Given]] = {}  # request -> id -> what persons have approved
 
     def put(self, one: Pending) -> None:
         """This waits."""
@@ -166,8 +183,14 @@ class Approvals:
                 del self.of_request[one.approval.request]
         return one
 
-    def load(self, rows: dict[str, bytes]) -> None:
+    def give(self, one: Given) -> None:
+        """This may pass."""
+        self.given.setdefault(one.approval.request, {})[one.approval.id] = one
+
+    def load(self, rows: dict[str, bytes], given: dict[str, bytes]) -> None:
         """Take up what is kept."""
+        for data in given.values():
+            self.give(msgspec.json.decode(data, type=Given))
         found = [msgspec.json.decode(data, type=Pending) for data in rows.values()]
         for one in sorted(found, key=lambda one: one.seq):
             self.put(one)

@@ -6,6 +6,8 @@ takes from the organisation and from what she has on record herself. Her verdict
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from mai.agents.body import Fields
 from mai.agents.errand_messages import Use
 from mai.agents.events import Event
@@ -13,6 +15,7 @@ from mai.agents.judging import PolicyJudged, requester
 from mai.agents.leaves import subject
 from mai.agents.messages import Task
 from mai.agents.policies import Act, Code, Ruling, code_of, judge
+from mai.daemon import approving
 from mai.daemon.desk import first, origin
 
 if TYPE_CHECKING:
@@ -43,13 +46,13 @@ def use(mai: "MaiDecider", peer: str, body: Use, now_ms: int) -> tuple[list[Even
     tools = {f"{name}.{tool.name}": tool for tool in department.tools} if department else {}
     effect = tools[body.tool].effect if body.tool in tools else "opaque"
     by = _by(mai, body.agent, body.id, now_ms)
-    return _judged(mai, body.request, body.id, Act(what="tool", name=body.tool, effect=effect, arguments=body.input, **by))
+    return _judged(mai, body, body.id, Act(what="tool", name=body.tool, effect=effect, arguments=body.input, **by))
 
 
 def ask(mai: "MaiDecider", body: Task, now_ms: int) -> tuple[list[Event], str]:
     """The same of a contract that a department asks for."""
     by = _by(mai, body.asker, body.task, now_ms)
-    return _judged(mai, body.request, body.task, Act(what="contract", name=body.contract, arguments=body.input, **by))
+    return _judged(mai, body, body.task, Act(what="contract", name=body.contract, arguments=body.input, **by))
 
 
 def part(mai: "MaiDecider", body: Task, now_ms: int) -> tuple[list[Event], str]:
@@ -60,7 +63,7 @@ def part(mai: "MaiDecider", body: Task, now_ms: int) -> tuple[list[Event], str]:
         what="contract", name=body.contract, department=CLIENT, agent=CLIENT, rank=CLIENT, requester=requester(body.asker),
         subject=_subject(mai, body.contract, body.input), arguments=body.input, at_ms=now_ms,
     )  # fmt: skip
-    return _judged(mai, body.request, body.task, act)
+    return _judged(mai, body, body.task, act)
 
 
 def _by(mai: "MaiDecider", agent: str, ident: str, now_ms: int) -> dict[str, Any]:
@@ -92,12 +95,17 @@ def _subject(mai: "MaiDecider", name: str, given: Fields) -> str:
     return subject(contract.subject, value) if contract and value is not None else ""
 
 
-def _judged(mai: "MaiDecider", request: str, task: str, act: Act) -> tuple[list[Event], str]:
+def _judged(mai: "MaiDecider", body: Task | Use, task: str, act: Act) -> tuple[list[Event], str]:
     ruling = mai.policing.rule(act)
-    if ruling.allowed or (act.department != CLIENT and ruling.verdict in WAITS):
-        return [], ""  # what has to be approved a department sends when it is
+    if ruling.allowed:
+        return [], ""
+    if act.department != CLIENT and ruling.verdict in WAITS:  # what has to be approved a department sends when it is
+        passed, why = approving.covered(mai, approving.passing(body), ruling)
+        if not why:
+            return passed, ""
+        ruling = replace(ruling, why=why)
     judged = PolicyJudged(
-        request=request, task=task, agent=f"{mai.mandate.client}/{act.department}/{act.agent}", what=act.what, name=act.name,
+        request=body.request, task=task, agent=f"{mai.mandate.client}/{act.department}/{act.agent}", what=act.what, name=act.name,
         effect=act.effect, verdict=ruling.verdict, clause=ruling.clause, policies=ruling.digest, why=ruling.why,
     )  # fmt: skip
     return [judged], ruling.why

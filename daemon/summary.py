@@ -288,6 +288,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
         f"{': ' * bool(b.get('note'))}{b.get('note', '')}"
     ),
     "approval.closed": lambda b: f"{b['approval'][:16]}: {b['why']}",
+    "approval.passed": lambda b: f"{short(b['agent'])}: {b['task']} goes on ({b['approval'][:16]})",
     "approval.announced": lambda b: f"{b['approval'][:16]}: {b['text']}",
     "memory.written": lambda b: f"{b['level']} {b['agent']} {b['key']} = {plain(b['value'])}",
     "memory.forgotten": lambda b: f"{b['level']} {b['agent']} {b['key']}, by {b.get('by', '')}",

@@ -70,7 +70,7 @@ def _forgetful(step: Any) -> bool:
 @mutant
 def lose_approvals_on_restart(put: Put) -> None:
     """Mai comes back without what waits for persons."""
-    put(pending.Approvals, "load", lambda self, rows: None)
+    put(pending.Approvals, "load", lambda self, rows, given: None)
 
 
 @mutant

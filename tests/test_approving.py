@@ -8,10 +8,14 @@ from msgspec.structs import replace
 from mai.agents.approval_messages import Approval, Decided
 from mai.agents.decider import Send, Tick
 from mai.agents.events import MessageRefused
+from mai.agents.pleas import digest_of
+from mai.agents.policies import Act
+from mai.agents.policy_scope import Policy
 from mai.daemon.desk import Asked
 from mai.daemon.pending import (
     Announced,
     ApprovalClosed,
+    ApprovalPassed,
     ApprovalRaised,
     ApprovalVoted,
     Pleaded,
@@ -132,3 +136,44 @@ def test_an_announcement_is_on_record() -> None:
     assert mai.feed(Announced(CALL.id, False, "the command ended with 1", 3)) == []
     assert mai.state.approving.rows[CALL.id].announced == "the command ended with 1"
     assert mai.feed(Announced("c" * 64, True, "", 1)) == []
+
+
+# -- what comes to her
+CAREFUL = Policy(name="careful", verdict="person", tools=("support.search",))
+
+
+def careful(verdict: Any = "person") -> Mai:
+    """A request of a user's; persons, or the board, have to approve what its clerk searches in the network."""
+    mai = Mai()
+    whole = replace(mai.decider.mandate.organisation, policies=(replace(CAREFUL, verdict=verdict),), digest="d")
+    mai.decider.mandate = replace(mai.decider.mandate, organisation=whole)
+    parts = (PartPlan("support", "text", "", {}, ""),)
+    mai.feed(Asked("R", "acme/client", "search!", UNTIL_MS, False, parts, "asker", ASKER, "client"))
+    return mai
+
+
+def test_what_persons_have_to_approve_passes_only_if_they_did() -> None:
+    """Whatever a department says: just this call, with this input, under this policy; the same call again, another not."""
+    mai = careful()
+    assert mai.use()[0].body.refused == "support.search was not approved: no person has said so"
+    ruling = mai.decider.policing.rule(ACT)
+    call = replace(
+        CALL, agent="acme/support/clerk", name="support.search", arguments=digest_of({"tool": "search", "input": {"q": 1}}),
+        clause=ruling.clause, policies=ruling.digest,
+    )  # fmt: skip
+    mai.feed(Pleaded("acme/support", "R/1.1/2@1", call))
+    assert "no person" in mai.use(id="R/1.2.m2")[0].body.refused
+    assert len(say(mai, ANN)) == 1
+    assert "no person" in mai.use(id="R/1.2.m3", input={"q": 2})[0].body.refused
+    (send,) = mai.use(id="R/1.2.m4")
+    assert send.to == "acme/tools" and mai.last(ApprovalPassed).approval == CALL.id
+    assert "no person" in mai.use(id="R/1.2.m5")[0].body.refused
+    assert mai.use(id="R/1.2.m4r1")[0].to == "acme/tools"  # it did not happen: the same call again
+
+
+def test_what_a_board_approves_is_its_departments_word() -> None:
+    """Mai cannot see it, and lets it pass."""
+    assert careful("board").use()[0].to == "acme/tools"
+
+
+ACT = Act(what="tool", name="support.search", department="support", agent="clerk", rank="operator", arguments={"q": 1})
