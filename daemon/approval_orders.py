@@ -36,7 +36,7 @@ def shown(gateway: "Gateway", request: Reply) -> Reply:
     """
     if request.get("id"):
         found = known(gateway, request.get("id"))
-        return {"approvals": [settled(found) if isinstance(found, Settled) else open_(found)], "more": 0}
+        return {"approvals": [settled(found) if isinstance(found, Settled) else open_(found)], "behind": 0}
     rows, most, after = gateway.decider.state.approving.rows, request.get("most", MOST), request.get("after", "")
     if not isinstance(most, int) or isinstance(most, bool) or not 0 < most <= GREATEST:
         raise UsageFault(f"{most!r:.40} is no number of approvals", f"from 1 to {GREATEST}")
@@ -45,7 +45,7 @@ def shown(gateway: "Gateway", request: Reply) -> Reply:
         one = known(gateway, after)
         seq = one.seq if isinstance(one, Pending) else one.pending.seq
         waiting = [other for other in waiting if other.seq > seq]
-    return {"approvals": [open_(one) for one in waiting[:most]], "more": max(0, len(waiting) - most)}
+    return {"approvals": [open_(one) for one in waiting[:most]], "behind": max(0, len(waiting) - most)}
 
 
 class Onlookers:

@@ -65,9 +65,9 @@ def list_(context: click.Context, client: str | None, *, follow: bool, most: int
     for one in found:
         click.echo(printable(line(one, colour=on_terminal())))
     for name, reply in replies.items():
-        if reply["more"]:
+        if reply["behind"]:
             last = reply["approvals"][-1]["id"][:ID_CHARS]
-            click.echo(f"… and {reply['more']} more of {name}: mai approvals {name} --after {last}")
+            click.echo(f"… and {reply['behind']} more of {name}: mai approvals {name} --after {last}")
     if not found:
         click.echo("nothing waits for an approval")
     return None

@@ -22,6 +22,7 @@ from mai.daemon.pending import (
     GIVEN,
     NOUN,
     SETTLED,
+    TRIES,
     Announced,
     ApprovalAnnounced,
     ApprovalClosed,
@@ -213,7 +214,7 @@ def fold(state: MaiState, event: Event, seq: int) -> None:
             _settle(state, one, Settled(one, "over", event.at_ms, event.why))
         case ApprovalPassed() if given := state.approving.given.get(event.request, {}).get(event.approval):
             _give(state, replace(given, passed=event.task))
-        case ApprovalAnnounced() if one := state.approving.rows.get(event.approval):
+        case ApprovalAnnounced() if (event.well or event.tries >= TRIES) and (one := state.approving.rows.get(event.approval)):
             _keep(state, replace(one, announced=event.text))
 
 

@@ -101,6 +101,8 @@ class Orders:
         self.gate.check(caller, request)
         if request.get("do") == "remedy":
             return caller.answer(self._watchdog.healer.take(caller, request, time.time_ns() // 1_000_000))
+        if request.get("do") == "announce":
+            return self._watchdog.announcer.take(caller, request)
         try:
             order = msgspec.convert(request, Order)
         except msgspec.ValidationError as error:

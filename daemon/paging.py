@@ -19,7 +19,7 @@ MOST: Final = 4  # at once
 OUTPUT_BYTES: Final = 1 << 16
 
 
-def _serve(job: Job) -> None:
+def serve(job: Job) -> None:
     """Let it do what can be done at once."""
     poll, pipes = select.poll(), {pipe.descriptor: pipe for pipe in job.pipes()}
     for pipe in pipes.values():
@@ -53,7 +53,7 @@ class Pager:
     def turn(self) -> "Iterator[tuple[str, str]]":
         """The calls that have ended: their id, and how."""
         for ident, job in list(self._calls.items()):
-            _serve(job)
+            serve(job)
             job.tend()
             if job.outcome:
                 del self._calls[ident]

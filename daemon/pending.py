@@ -10,6 +10,7 @@ from mai.agents.deadlines import Deadlines
 from mai.agents.decider import Input
 from mai.agents.events import Event, register
 
+TRIES = 5  # of the command that announces
 NOUN, SETTLED, GIVEN = "approval", "settled", "given"  # of the rows
 
 

@@ -46,6 +46,7 @@ AT_WATCHDOG: Final[Mapping[str, Need]] = {
     "wait_ready": Need("administrator", order=False),
     "follow": Need("administrator", about=("client",), order=False),
     "remedy": Need("administrator", about=("remedy", "target")),
+    "announce": Need("administrator", about=("client",), order=False),
 }
 AT_MAI: Final[Mapping[str, Need]] = {
     "ask": Need("client", about=("request",), own=True),
@@ -69,7 +70,7 @@ AT_MAI: Final[Mapping[str, Need]] = {
 }
 OTHER: Final = Need("administrator")
 OF_PROCESS: Final[Mapping[str, frozenset[str]]] = {  # what the company's own processes ask the watchdog
-    "mai": frozenset({"follow", "remedy"}),  # of her own client
+    "mai": frozenset({"follow", "remedy", "announce"}),  # of her own client
     "metrics": frozenset({"status"}),
 }
 

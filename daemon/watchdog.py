@@ -19,6 +19,7 @@ import msgspec
 from mai.agents.organisation import Organisation
 from mai.daemon import allotment
 from mai.daemon.adopting import decided
+from mai.daemon.announcing import Announcer
 from mai.daemon.book import Book
 from mai.daemon.case import NO_LACK, Beat, Case, Ended, Event, Floods, Moment, Restart, Spawned, Stop, Tick, due_s
 from mai.daemon.control import Control
@@ -81,6 +82,7 @@ class Watchdog:
         self.view = View(self, Control(place.supervisor_socket))
         self.drains = Drains(self)
         self.healer = Healer(self, organisation)
+        self.announcer = Announcer(self, organisation)
         self.clientele = decided(place)
         self.reloading = Reloading(self)
         self.turnover = Turnover(self)
@@ -180,6 +182,7 @@ class Watchdog:
             self.sleepers.turn(now_s)
             self.turnover.turn(now_s)
             self.healer.turn(time.time_ns() // 1_000_000)
+            self.announcer.turn()
         if said := self.room.tend():
             self.book.incident(WATCHDOG, "disk", said)
         self._sign(now_s)
@@ -308,6 +311,7 @@ class Watchdog:
         self.wards.extend(organisation, self.book.unwanted)
         self.ears.listen(self.place.notice(name) for name in self.wards)
         self.healer.take_up(organisation)
+        self.announcer.take_up(organisation)
         self.orders.gate.take_up(organisation)
 
     def forget(self, client: str) -> None:

@@ -175,3 +175,35 @@ def test_four_eyes_are_two_users(daemon: Careful) -> None:
     ran = guests.mai(OPERATOR, state, "approve", late)
     assert ran.returncode == REFUSED and "too late" in ran.stderr and daemon.refunds() == [100]
     daemon.settled()
+
+
+ANNOUNCE = """
+[approvals]
+announce = ["sh", "tell.sh"]
+"""
+
+
+@pytest.mark.seconds(240)
+def test_a_command_tells_of_new_ones(state: Path) -> None:
+    """It gets the approval as a line of JSON; one that fails is tried again, on record each time, and nobody waits for it."""
+    state.chmod(0o711)
+    head, allowed, rest = ORGANISATION.partition("[[policies]]")
+    daemon = Careful(state, head + POLICIES + ANNOUNCE + allowed + rest)
+    told = daemon.file.parent / "told"
+    script = f'cat >> "{told}"\n[ -e "{told}.again" ] || {{ touch "{told}.again"; exit 3; }}\n'
+    (daemon.file.parent / "tell.sh").write_text(script)
+    try:
+        daemon.up()
+        thread, answers = daemon.asking(7)
+        ident = daemon.waiting(7)["id"]
+        until(lambda: len(daemon.journal("acme/mai", "approval.announced")) == 2, "it is announced at the second try")
+        assert [json.loads(line)["id"] for line in told.read_text().splitlines()] == [ident, ident]
+        records = [body for _, body in daemon.journal("acme/mai", "approval.announced")]
+        assert [(body["well"], body["tries"]) for body in records] == [(False, 1), (True, 2)] and "3" in records[0]["text"]
+        assert daemon.approvals()[0]["announced"] == "the command has ended well"
+        assert daemon.mai("deny", ident[:16], "--reason", "no").returncode == 0
+        thread.join(60)
+        assert answers[0]["state"] == "refused"
+        daemon.settled()
+    finally:
+        daemon.mai("down")

@@ -56,7 +56,7 @@ SHOWS = {"status", "remedies", "read"}
 LISTS = {"clients", "keys"}
 ORDERS = {"start", "stop", "restart", "reset", "pause", "resume", "drain"}
 WHOLE = {  # and down, which the last test does
-    "reload", "wait_ready", "follow", "remedy", "client_add", "client_remove", "client_erase", "client_export",
+    "reload", "wait_ready", "follow", "remedy", "announce", "client_add", "client_remove", "client_erase", "client_export",
     "rotate",
 }  # fmt: skip
 WATCHDOG = {  # who -> what he may at the watchdog's door, of a process of acme
@@ -109,7 +109,7 @@ def records(daemon: Daemon, process: str, kind: str) -> list[dict[str, Any]]:
 # -- the table
 def test_every_verb_has_a_role(daemon: Daemon) -> None:
     """What the doors know and what the tables of rights have is the same: a new verb needs a line in daemon/rights.py."""
-    assert verbs(daemon.place.door) | {"remedy"} == set(AT_WATCHDOG)
+    assert verbs(daemon.place.door) | {"remedy", "announce"} == set(AT_WATCHDOG)
     assert verbs(daemon.place.sockets("acme") / "door.sock") == set(AT_MAI)
 
 
