@@ -4,6 +4,7 @@ Who it is says the kernel, by the number of the user at the other end of the soc
 first or what is too late, before anything is journaled; each use of the door and each refusal is on record (guard.py).
 """
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from mai.agents.doors import Role
 from mai.agents.plain import readable
 from mai.agents.shell import now_ms
 from mai.daemon.approving import why_not
+from mai.daemon.crier import Crier
 from mai.daemon.door import Caller, Reply
 from mai.daemon.pending import SETTLED, Pending, Settled, Vote, Voting
 from mai.sandbox.errors import Refused, UsageFault
@@ -49,12 +51,13 @@ def shown(gateway: "Gateway", request: Reply) -> Reply:
 
 
 class Onlookers:
-    """Who stays at the door to hear of new ones."""
+    """Who is told of new ones: by staying at the door, or by the command that announces them."""
 
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
         self._callers: list[Caller] = []
         self._fresh: list[str] = []  # of this turn
+        self.crier = Crier(gateway.place.door, gateway.client, bool(gateway.organisation.approvals.announce))
 
     def add(self, caller: Caller) -> Reply:
         """Somebody stays; what waits already. Raises Refused."""
@@ -76,6 +79,7 @@ class Onlookers:
         for caller in self._callers if found else ():
             caller.answer({"approvals": found}, True)
         self._fresh.clear()
+        self.crier.cry(rows.values(), open_, time.monotonic())
 
 
 def known(gateway: "Gateway", ident: object) -> Pending | Settled:

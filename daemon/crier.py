@@ -6,13 +6,12 @@ each end is on record. What was under way when Mai died is announced once more.
 
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from mai.daemon.approval_orders import open_
 from mai.daemon.pending import TRIES, Announced, Pending
 from mai.sandbox.place import short
 
@@ -34,16 +33,16 @@ class Crier:
         self._tries: dict[str, int] = {}
         self._next_s = 0.0
 
-    def cry(self, rows: Iterable[Pending], now_s: float) -> None:
-        """Have those announced that were not yet; what is committed may be told here, and nothing else."""
+    def cry(self, rows: Iterable[Pending], told: Callable[[Pending], dict[str, Any]], now_s: float) -> None:
+        """Have those announced that were not yet, as they are `told`; what is committed may be told, and nothing else."""
         if not self._wanted or self._said or now_s < self._next_s:
             return
         fresh = list(islice((one for one in rows if not one.announced), AT_ONCE))
-        if fresh and not self._say(fresh):
+        if fresh and not self._say(fresh, [told(one) for one in fresh]):
             self._next_s = now_s + AWAY_S
 
-    def _say(self, fresh: list[Pending]) -> bool:
-        line = json.dumps({"do": "announce", "client": self._client, "approvals": [_told(one) for one in fresh]}).encode() + b"\n"
+    def _say(self, fresh: list[Pending], told: list[dict[str, Any]]) -> bool:
+        line = json.dumps({"do": "announce", "client": self._client, "approvals": told}).encode() + b"\n"
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             made.connect(short(self._path))
@@ -93,7 +92,3 @@ class Crier:
             with suppress(OSError):
                 self._socket.close()
         self._socket, self._said = None, ()
-
-
-def _told(one: Pending) -> dict[str, Any]:
-    return open_(one)

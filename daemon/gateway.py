@@ -39,7 +39,6 @@ from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request
-from mai.daemon.crier import Crier
 from mai.daemon.dispute_folding import load as load_disputes
 from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.escalations import RequestPending
@@ -111,7 +110,6 @@ class Gateway(Loop):
         self.intake = Intake(self)
         self.spools = Spools(self, place)
         self.operating = Operating(self)
-        self.crier = Crier(place.door, self.client, bool(self.organisation.approvals.announce))
         self.onlookers = Onlookers(self)  # who stays to hear of new approvals
         self.keykeeper = Keykeeper(self)
         self._restore()
@@ -297,7 +295,7 @@ class Gateway(Loop):
         for request, plan in self.planning.due():
             self.shell.feed(Planned(request, *plan))
         self.bridge.look(time.monotonic())
-        self.shell.feed(*self.crier.listen(time.monotonic()))
+        self.shell.feed(*self.onlookers.crier.listen(time.monotonic()))
         self.hearing.work()
         self.spools.work()
         self.reception.work()
@@ -320,7 +318,6 @@ class Gateway(Loop):
         self.spools.after()
         self.followers = [one for one in self.followers if one.step(self)]
         self.onlookers.after()
-        self.crier.cry(self.decider.state.approving.rows.values(), time.monotonic())
         self.courier.carry(self.decider.state.healing.orders.values(), time.monotonic())
         for request, waiting in list(self.watchers.items()):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
@@ -369,7 +366,7 @@ class Gateway(Loop):
         self.planning.close()
         self.bridge.close()
         self.courier.close()
-        self.crier.close()
+        self.onlookers.crier.close()
         self.hearing.close()
 
 

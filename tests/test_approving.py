@@ -131,9 +131,13 @@ def test_a_request_that_is_not_open_gets_no_person(task: str) -> None:
 
 
 def test_an_announcement_is_on_record() -> None:
-    """How the command has ended stands in the row, for who looks."""
+    """How the command has ended stands in the row, for who looks; it is tried again four times."""
     mai = asked()
-    assert mai.feed(Announced(CALL.id, False, "the command ended with 1", 3)) == []
+    assert (
+        mai.feed(Announced(CALL.id, False, "the command ended with 2", 4)) == []
+        and not mai.state.approving.rows[CALL.id].announced
+    )
+    assert mai.feed(Announced(CALL.id, False, "the command ended with 1", 5)) == []
     assert mai.state.approving.rows[CALL.id].announced == "the command ended with 1"
     assert mai.feed(Announced("c" * 64, True, "", 1)) == []
 
