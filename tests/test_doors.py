@@ -64,8 +64,8 @@ WATCHDOG = {  # who -> what he may at the watchdog's door, of a process of acme
     CLIENT: set(), BETA: SHOWS,
     BY_GROUP: SHOWS, DELIVERER: set(), NOBODY: set(),
 }  # fmt: skip
-SEEN = {"effects", "conflicts", "approvals", "threads"}
-RESOLVES = {"resolve", "cancel", "release", "rule_case", "appeal_case", "approve", "deny"} | SEEN
+SEEN = {"effects", "conflicts", "approvals", "escalations", "threads"}
+RESOLVES = {"resolve", "cancel", "release", "rule_case", "appeal_case", "approve", "deny", "answer", "shift"} | SEEN
 TALKS = {"ask", "history", "thread"}
 MAI = {  # at the door of acme's Mai
     ADMINISTRATOR: RESOLVES | TALKS | {"deliver"}, OPERATOR: RESOLVES, AUDITOR: SEEN, CLIENT: TALKS, DELIVERER: {"deliver"},
