@@ -64,8 +64,10 @@ class ShiftWaits(Event, frozen=True, kw_only=True):
     agent: str
     wanted: str
     n: int  # the step that waits; 0: the task as a whole
-    until_ms: int  # when the next shift begins
+    until_ms: int  # when the next shift begins; 0: nobody knows
     why: str
+    deadline_ms: int = 0  # of the task
+    at_ms: int = 0
 
 
 class TaskHanded(Event, frozen=True, kw_only=True):
@@ -132,7 +134,8 @@ def assign(decider: "DepartmentDecider", work: Work, wanted: str, now_ms: int, c
     """Who gets what was meant for somebody: of his team who is on, has least to do, fits best, and had his turn longest ago."""
     state, calendar = decider.state, decider.own.shifts
     names = team(calendar, wanted)
-    if not names and wanted not in state.duty:
+    forbidden = not decider.table.hop(decider.own.name, work.agent, wanted).allowed  # not to be had through his colleagues
+    if forbidden or (not names and wanted not in state.duty):
         return Turn(wanted, [])
     mine = decider.own.agent(wanted)
     may = [name for name in names or [wanted, *(mine.backups if mine else ())] if _may(decider, work, name)]
@@ -180,7 +183,15 @@ def _nobody(decider: "DepartmentDecider", work: Work, who: tuple[str, list[str]]
         return Turn("", [], readable(f"nobody is on: {said}; {later}"))
     why = f"nobody is on: {said}; it waits" + (" for the next shift" if until_ms else " until somebody is")
     waits = ShiftWaits(
-        request=work.request, task=work.task, agent=work.agent, wanted=wanted, n=n, until_ms=until_ms, why=readable(why)
+        request=work.request,
+        task=work.task,
+        agent=work.agent,
+        wanted=wanted,
+        n=n,
+        until_ms=until_ms,
+        why=readable(why),
+        deadline_ms=work.deadline_ms,
+        at_ms=now_ms,
     )
     return Turn("", [waits])
 
@@ -303,7 +314,7 @@ def fold(state: State, event: Event) -> list["Input"]:
             state.assigned[to] = Assigned(1 + max((one.seq for one in state.assigned.values()), default=0))
             state.changed("assigned", to, state.assigned[to])
         case ShiftWaits():
-            parked = Parked(event.task, event.n, event.wanted, event.until_ms)
+            parked = Parked(event.task, event.n, event.wanted, event.until_ms, event.deadline_ms, event.at_ms)
             state.parked[f"{event.task}/{event.n}"] = parked
             state.changed("parked", f"{event.task}/{event.n}", parked)
         case TaskHanded(task=task) if task in state.work:

@@ -123,6 +123,8 @@ class Parked(msgspec.Struct, omit_defaults=True):
     n: int
     wanted: str
     until_ms: int  # when the next shift begins; 0: nobody knows
+    deadline_ms: int = 0  # of the task
+    at_ms: int = 0  # since when it waits
 
 
 class Assigned(msgspec.Struct):

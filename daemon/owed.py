@@ -73,6 +73,8 @@ class Row(msgspec.Struct):
     opened_ms: int = 0
     tasks: dict[str, str] = {}
     votes: Any = ()
+    until_ms: int = 0
+    wanted: str = ""
     parts: list[Any] = []
     answers: dict[str, Any] = {}
     doubt: Any = None
@@ -179,6 +181,12 @@ def task(process: str, key: str, row: Row) -> Iterator[Owed]:
     yield Owed("task", key, process, f"{process}/{row.agent}", to, row.contract or row.text, row.since_ms, row.deadline_ms)
 
 
+def parked(process: str, key: str, row: Row) -> Iterator[Owed]:
+    """A task waits until somebody is on: for the next shift, or for a person who lets one come back."""
+    owner, due_ms = (f"{process}/{row.wanted}", row.until_ms) if row.until_ms else (PERSON, row.deadline_ms)
+    yield Owed("shift", key, process, owner, process, f"waits until somebody is on for {row.wanted}", row.at_ms, due_ms)
+
+
 def quarantined(process: str, key: str, row: Row) -> Iterator[Owed]:
     """A task that killed its process: a person has to look."""
     agent = f"{process}/{row.work['agent']}"
@@ -207,6 +215,7 @@ TABLE: Final = (
     Kind("remedy", True, remedy),
     Kind("carry", True, letter),
     Kind("task", False, task),
+    Kind("parked", False, parked),
     Kind("quarantine", False, quarantined),
 )
 _decode = msgspec.json.Decoder(Row).decode

@@ -19,10 +19,11 @@ from mai.agents.contracts import Contracts
 from mai.agents.decider import VIA_MAI, Decider, Input, Send, Tick
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Event, Received, Sent
-from mai.agents.inputs import Call, Report
+from mai.agents.inputs import Call, Relieve, Report, Rostered
 from mai.agents.memory_messages import Recall, Remember
 from mai.agents.messages import Numbered, Result, Task
 from mai.agents.organisation import Agent, mandate
+from mai.agents.shift_messages import ShiftOrder
 from mai.agents.state import Done, Work
 from mai.agents.table import Table
 from mai.daemon.desk import Asked, origin
@@ -111,7 +112,8 @@ class Realm:
 
     def step(self) -> None:
         """One thing happens."""
-        kind = self.chance.choices(["deliver", "work", "ask", "lie", "let through", "late"], [9, 9, 2, 3, 1, 0.3])[0]
+        kinds = ["deliver", "work", "ask", "lie", "let through", "late", "person"]
+        kind = self.chance.choices(kinds, [9, 9, 2, 3, 1, 0.3, 0.9])[0]
         match kind:
             case "deliver" if self.wire:
                 self.deliver()
@@ -127,6 +129,23 @@ class Realm:
                 self.now_ms += 20_000
                 for node in self.nodes.values():
                     node.feed(Tick())
+            case "person":
+                self.person()
+        for name in self.names:
+            if name not in self.hostile:
+                self.nodes[f"acme/{name}"].feed(Relieve())  # as the runner does before each turn
+
+    def person(self) -> None:
+        """Somebody says of an agent that it is on, off or paused."""
+        name = self.chance.choice(self.names)
+        department = self.organisation.department(name)
+        if name in self.hostile or department is None:
+            return
+        workers = [agent.name for agent in department.agents if agent.rank in ("specialist", "operator")]
+        until_ms = self.chance.choice([0, 0, self.now_ms + 30_000])
+        how = self.chance.choice(["on", "off", "pause", "", ""])
+        body = ShiftOrder("o", self.chance.choice(workers), how, until_ms, "ann", 1, at_ms=self.now_ms)
+        self.nodes[f"acme/{name}"].feed(Rostered(body))
 
     def deliver(self) -> None:
         """The next message arrives; what is for a hostile department is only looked at."""

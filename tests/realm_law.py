@@ -23,6 +23,7 @@ from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, Reques
 from tests.realm_budgets import Budgets
 from tests.realm_loops import Loops
 from tests.realm_organisations import secret
+from tests.realm_shifts import Shifts
 from tests.test_table import ALLOWED
 
 MAI = "acme/mai"
@@ -49,6 +50,7 @@ class Law:
         self._before: dict[str, tuple[str, str, str]] = {}
         self.inputs: dict[str, Fields] = {}  # of Mai's tasks
         self.given: dict[str, set[Any]] = {}  # request -> subjects that were spoken of
+        self.shifts = Shifts(organisation)
         self.loops, self.budgets = Loops(organisation), Budgets(organisation, hostile)
 
     # -- each record
@@ -58,7 +60,8 @@ class Law:
         for name, number in self.secrets.items():
             if name != own and number in json.dumps(msgspec.to_builtins(event)) and not self._may_hold(process, event, name):
                 raise Violation(f"{process} has the secret of {name} in a {event.kind}: {event}")
-        if why := self.loops.look(process, event) or self.budgets.look(process, event, now_ms):
+        looked = (law.look(process, event, now_ms) for law in (self.loops, self.budgets, self.shifts))
+        if why := next(filter(None, looked), ""):
             raise Violation(f"{process}: {why}: {event}")
         if isinstance(event, Hopped):
             ranks = {"mai": "mai", **{agent.name: agent.rank for agent in self.departments[own].agents}}

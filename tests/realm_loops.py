@@ -28,13 +28,15 @@ class Loops:
         self.asked: Counter[tuple[str, str, str]] = Counter()  # process, task and what it asks for
         self.stopped: dict[str, GuardStopped] = {}  # process -> the last one, until it is refused
 
-    def look(self, process: str, event: Event) -> str:
+    def look(self, process: str, event: Event, now_ms: int) -> str:
         """What is wrong with a record; "" if nothing is."""
         open_, why = self.open.setdefault(process, {}), ""
         match event:
             case Hopped():
                 held = self._hopped(process, event)
-                why = self._goes(process, event.task, held) if event.sender != "mai" else ""
+                why = (
+                    self._goes(process, event.task, held) if event.sender != "mai" and not event.up else ""
+                )  # up the ranks there is an end
                 open_[event.task] = held
             case ContractChecked(allowed=True, body=body) if body:
                 held = Held(event.contract, f"{body.text}|{body.input}", True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import allowance, data_scope, department, guards, leaves, leaving, scopes, table
+from mai.agents import allowance, data_scope, department, duty, guards, leaves, leaving, scopes, table
 from mai.agents.events import MessageRefused, ReplyBreached
 from mai.agents.memory import MemoryRefused
 from mai.agents.organisation import Contract
@@ -215,3 +215,22 @@ def asks_are_not_counted(put: Put) -> None:
 def time_is_not_reserved(put: Put) -> None:
     """What open tasks may still take is not looked at."""
     put(allowance, "reserved_ms", lambda state: 0)
+
+
+# -- shifts
+@mutant
+def tasks_go_to_whom_they_are_meant_for(put: Put) -> None:
+    """Who is not on gets tasks all the same."""
+    put(duty, "off", lambda *given: "")
+
+
+@mutant
+def steps_do_not_end_before_a_hand_over(put: Put) -> None:
+    """A task changes hands while another works for it."""
+    put(duty, "HARMLESS", (*duty.HARMLESS, "ask", "hand"))
+
+
+@mutant
+def who_takes_over_knows_nothing(put: Put) -> None:
+    """A task changes hands without what was done for it."""
+    put(duty, "_context", lambda *given: None)

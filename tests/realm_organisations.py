@@ -14,6 +14,7 @@ from mai.agents.guard_scope import Guards
 from mai.agents.leaves import Leaves, Shows
 from mai.agents.memory_scope import ClientMemory, MemoryScope
 from mai.agents.organisation import Agent, Contract, Department, Limits, Organisation, Rank
+from mai.agents.shift_scope import Shift
 
 NAMES: Final = ("sales", "people", "finance", "legal")
 WORKERS: Final[tuple[Rank, ...]] = ("specialist", "operator")
@@ -56,6 +57,19 @@ def _day(chance: Random) -> DayLimits:
     )  # fmt: skip
 
 
+def _shifts(chance: Random, workers: list[str]) -> tuple[Shift, ...]:
+    """Some departments have two that follow each other, a minute or two each; it is 00:16 when a realm begins."""
+    if chance.random() < 0.8:
+        return ()
+    times = chance.choice([("00:00", "00:17", "00:18"), ("00:15", "00:17", "00:20"), ("00:17", "00:18", "00:16")])
+    spans = (("first", times[0], times[1]), ("second", times[1], times[2]))
+    teams = [tuple(one for one in workers if chance.random() < 0.7) or (workers[0],) for _ in spans]
+    return tuple(
+        Shift(name=name, begins=begins, ends=ends, operators=team)
+        for (name, begins, ends), team in zip(spans, teams, strict=True)
+    )
+
+
 def _department(chance: Random, name: str, names: tuple[str, ...]) -> Department:
     kept = tuple(one for one in KEPT if chance.random() < 0.6)
     shows: tuple[Shows, ...] = ("result", "result", "summary", "nothing")
@@ -73,7 +87,7 @@ def _department(chance: Random, name: str, names: tuple[str, ...]) -> Department
     told = any(one.subject for one in contracts)
     return Department(
         name=name, charter=name, agents=agents, contracts=contracts, shows=chance.choice(shows), memory=_memory(chance),
-        day=_day(chance),
+        day=_day(chance), shifts=_shifts(chance, workers),
         leaves=leaves if told else Leaves(withheld=leaves.withheld, text=leaves.text, fields=leaves.fields),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from mai.agents.approval_messages import Approval
 from mai.agents.messages import Task
 from mai.agents.order_messages import Cancelled, Doubt
-from mai.agents.state import Quarantined, Work
+from mai.agents.state import Parked, Quarantined, Work
 from mai.daemon.cases import RemedyOrder
 from mai.daemon.desk import Cancellation, Doubtful, Errand, Held, Passage, ReleaseOrder, Request
 from mai.daemon.dispute import Case
@@ -89,6 +89,10 @@ ROWS: list[tuple[str, str, str, Any, list[Owed]]] = [
     (
         ME, "task", "R/1.1", WORK,
         [Owed("task", "R/1.1", ME, "acme/support/coordinator", "acme/support/board", "do it", 5, 70)],
+    ),
+    (
+        ME, "parked", "R/1.1/0", Parked("R/1.1", 0, "desk", 60, 70, 5),
+        [Owed("shift", "R/1.1/0", ME, "acme/support/desk", ME, "waits until somebody is on for desk", 5, 60)],
     ),
     (
         ME, "quarantine", "R/1.1", Quarantined(WORK, (), (), 5),

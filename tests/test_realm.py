@@ -64,7 +64,8 @@ def test_realms_are_full_of_attempts() -> None:
     for seed in range(200):
         for node in Realm(seed, hostile=seed % 2 == 0).play().nodes.values():
             kinds += Counter(event.kind + str(getattr(event, "allowed", "")) for event in node.journal)
-    kept = ("memory.read", "memory.written", "memory.refused", "message.refused", "guard.stopped", "budget.stopped")
+    kept = ("memory.read", "memory.written", "memory.refused", "message.refused")
+    stopped = ("guard.stopped", "budget.stopped", "shift.assigned", "shift.waits")
     wanted = ("hop", "hop.refused", "contract.checkedTrue", "contract.checkedFalse", "reply.breached", "contract.ended")
-    for kind in (*wanted, *kept):
+    for kind in (*wanted, *kept, *stopped):
         assert kinds[kind] > 20, (kind, kinds)

@@ -78,6 +78,8 @@ def test_who_is_paused_gets_no_more_and_what_waits_goes_on(daemon: Daemon) -> No
     asker = threading.Thread(target=lambda: answers.append(daemon.ask("gate", "r2")))
     asker.start()
     until(lambda: daemon.journal("acme/support", "shift.waits"), "it waits")
+    owed = [one for one in json.loads(daemon.mai("owed", "acme", "--json").stdout) if one["kind"] == "shift"]
+    assert [(one["owner"], one["due_ms"] > 0) for one in owed] == [("person", True)]
     os.kill(daemon.pids()["acme/support"][0], signal.SIGKILL)
     until(daemon.ready, "it is back")
     assert daemon.mai("resume", "acme/support/porter-two").returncode == 0
