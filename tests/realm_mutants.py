@@ -101,7 +101,7 @@ def anybody_may_ask(put: Put) -> None:
 @mutant
 def mai_asks_no_questions(put: Put) -> None:
     """Mai lets pass what is open by its contract, whoever's task, name and values it has."""
-    put(crossing, "_why_not", lambda mai, asked, holding: "" if asked.body.asker.count("/") == 2 else "it is nobody's")  # noqa: PLR2004
+    put(crossing, "_why_not", lambda mai, asked, holding: "" if asked.body.asker.count("/") == 2 else "it is nobody's")
 
 
 @mutant
