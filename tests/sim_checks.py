@@ -48,6 +48,7 @@ def check(world: "World") -> int:
         *answers(world, facts),
         *approved(world, facts),
         *sim_letters.check(world, facts[MAI]),
+        *allowed(world),
         *withheld(facts),
         *deeply(journals),
         *replayed(world, journals),
@@ -285,6 +286,13 @@ def approved(world: "World", facts: Facts) -> Iterator[str]:
             yield f"{key} has moved {amount}, and {len(users)} users have approved it"
         if amount in sim_company.BY_BOARD and not users and key not in boards:
             yield f"{key} has moved {amount}, and neither the board nor a user has approved it"
+
+
+def allowed(world: "World") -> Iterator[str]:
+    """Whatever the journals say: no money has moved that a policy denies."""
+    for key, amount in world.bank.amounts.items():
+        if amount in (*sim_company.NEVER, *sim_company.CLOSED):
+            yield f"{key} has moved {amount}, which is denied"
 
 
 def _outcomes(records: list[tuple[Record, dict[str, Any]]], kinds: dict[str, str], outcomes: dict[str, str]) -> None:

@@ -27,6 +27,7 @@ from tests.opened import OPEN
 
 OFFICERS = (2001, 2002, 2003)  # users who may approve; all else is done by root
 BY_PERSON, BY_TWO, BY_BOARD = (101, 104), (102,), (103, 105)  # cents that wait for somebody
+NEVER, CLOSED = (100, 106), (107,)  # cents that no tool takes, and that nobody may ask for
 HOWS = ("opaque", "keyed", "asked", "look", "hand")
 CODE = "sim_work.py"
 DISPUTES = Conflicts(
@@ -84,11 +85,16 @@ def company() -> Organisation:
         Policy(name="board", verdict="board", tools=takes, when={"cents": {"in": BY_BOARD}}),
         Policy(name="rest", verdict="allow", tools=takes),
     )
+    general = (
+        Policy(name="never", verdict="deny", tools=tuple(f"finance.{name}" for name in takes), when={"cents": {"in": NEVER}}),
+        Policy(name="closed", verdict="deny", contracts=("finance.charge",), when={"cents": {"in": CLOSED}}),
+    )
     many = Policy(name="many", verdict="board", tools=("fetch",), when={"items": {"at_least": 7}})
     effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none"}
     tools = tuple(_tool(name, effects[name]) for name in ways)
     whole = Organisation(
         name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
+        policies=general,
         doors=(Grant(role="operator", users=tuple(map(str, OFFICERS))),),
         conflicts=DISPUTES,
         limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4),
