@@ -32,7 +32,7 @@ def shift() -> None:
     """Who is on now, and who is next; and to say that an agent is on or off, whatever the calendar says."""
 
 
-@shift.command("list", epilog=examples("mai shift acme", "mai shift acme/support --at 23:00", "mai shift --json"))
+@shift.command("list", epilog=examples("mai shift list acme", "mai shift acme/support --at 23:00", "mai shift --json"))
 @click.argument("client", required=False, metavar="[CLIENT]", shell_complete=complete_client)
 @click.option(
     "--at", "at", metavar="TIME", help="As of then: 2026-12-24T23:00, or 23:00, in this host's time zone; by default now."
