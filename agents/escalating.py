@@ -56,8 +56,10 @@ def escalate(
     department: "DepartmentDecider", work: Work, n: int, reason: str, cause: Cause, *, tried: tuple[Try, ...] = (), did: str = ""
 ) -> list[Event | Send]:
     """A work, or the step `n` of its code, goes to who is above; `tried` is what this agent has had tried, `did` what he did."""
+    from mai.agents import leaving
     from mai.agents.behaviour import above
 
+    reason = leaving.said_upwards(department, work, reason)
     if work.approves:  # what a board does not decide about goes to persons as what it is (approvals.py)
         noted = Escalated(request=work.request, task=work.task, agent=work.agent, reason=reason)
         return [noted, *department.end(work, Done("escalated", "", {}, reason, department.address(work.agent), ()))]
@@ -93,11 +95,12 @@ def stood_in(department: "DepartmentDecider", work: Work) -> tuple[Try, ...]:
 
 
 def _to_mai(department: "DepartmentDecider", work: Work, n: int, plea: Plea) -> Escalate:
-    from mai.agents.leaving import is_inside
+    from mai.agents.leaving import is_inside, shown_upwards
 
-    shown = cut(work.input)
+    whole, given = shown_upwards(department, work)
+    shown = cut(given)
     given = shown if isinstance(shown, dict) else {"cut": shown}
-    text = work.text if len(work.text) <= TEXT_CHARS else f"{work.text[:TEXT_CHARS]} … ({len(work.text)} characters)"
+    text = whole if len(whole) <= TEXT_CHARS else f"{whole[:TEXT_CHARS]} … ({len(whole)} characters)"
     final = n == 0 and not is_inside(department, work)
     return Escalate(
         ident(work, n), work.request, work.task, work.asker, work.contract, text, given, plea, work.deadline_ms, final
@@ -219,6 +222,17 @@ def waiting(state: State, ident: str) -> tuple[Work | None, int]:
 def open_at_mai(state: State, work: Work) -> tuple[int, ...]:
     """The steps of a work whose escalations are with Mai; 0 is the work as a whole."""
     return tuple(n for n in work.asked_up if n == 0 or not state.steps[work.task][n].done)
+
+
+def with_persons(state: State) -> int:
+    """How many open works do nothing but wait for a person, themselves or by what they have handed on."""
+    found: set[str] = set()
+    for work in state.work.values():
+        task = work.task if work.asked_up and open_at_mai(state, work) else ""
+        while task and task not in found and task in state.work:
+            found.add(task)
+            task = state.work[task].parent
+    return len(found)
 
 
 # -- the end of who waits

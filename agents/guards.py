@@ -144,6 +144,8 @@ def exhausted(decider: "DepartmentDecider", work: Work, to: str) -> GuardStopped
 
 
 def _to(decider: "DepartmentDecider", call: Call) -> str:
+    if call.call == "escalate":
+        return "those above"
     return call.to if call.contract else decider.address(call.to)
 
 

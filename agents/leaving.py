@@ -49,7 +49,8 @@ def reported(department: "DepartmentDecider", work: Work, done: Done) -> tuple[l
     """How a worker's code has ended; what may not leave ends here, with the rule."""
     if work.case:
         return [], done  # what a board says of a case goes to Mai alone
-    seen, way = set() if is_inside(department, work) else _seen(department, work), way_of(department, work)
+    inside = is_inside(department, work) and not work.plea  # why it could not do what was escalated a person may read
+    seen, way = set() if inside else _seen(department, work), way_of(department, work)
     if done.state != "answered":
         if seen and said(seen, done.reason):
             rule = LEAKS.format(way.department)
@@ -105,6 +106,25 @@ def _breached(work: Work, way: Way, rule: str, done: Done) -> ReplyBreached:
     return ReplyBreached(
         request=work.request, task=work.task, process=way.department, contract=way.contract, rule=rule, withheld=withheld
     )
+
+
+# -- escalations
+def said_upwards(department: "DepartmentDecider", work: Work, reason: str) -> str:
+    """Why something is given up, as far as Mai and a person may read it."""
+    seen = _seen(department, work)
+    return LEAKS.format(department.own.name) if seen and said(seen, reason) else reason
+
+
+def shown_upwards(department: "DepartmentDecider", work: Work) -> tuple[str, Fields]:
+    """The text and the input of what is given up, as far as they may leave: what came from outside does."""
+    if not is_inside(department, work):
+        return work.text, work.input
+    one, seen = department.state.work.get(work.parent), secrets(department.own.leaves.withheld, work.input)
+    while one is not None:
+        seen |= _seen(department, one)
+        one = department.state.work.get(one.parent)
+    kept = bool(department.scopes.kept_back(department.own.name, work.input)) or (seen and said(seen, work.input))
+    return "" if seen and said(seen, work.text) else work.text, {} if kept else work.input
 
 
 # -- requests

@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from mai.agents import claims, fallback, pleas, withheld
+from mai.agents import claims, escalating, fallback, pleas, withheld
 from mai.agents.contracts import Contracts
 from mai.agents.department import DepartmentDecider
 from mai.agents.events import Ended, Event, Hopped
@@ -144,16 +144,17 @@ class DepartmentProcess(Linked):
         return self.runner.busy
 
     def queue(self) -> int:
-        """Open tasks."""
-        return len(self.decider.state.work)
+        """Open tasks, but for those that only wait for a person: that nothing moves there is no fault of the process."""
+        return len(self.decider.state.work) - escalating.with_persons(self.decider.state)
 
     def policies(self) -> str:
         """The digest of those that concern its agents."""
         return self.decider.policies.digest
 
     def pending(self) -> int:
-        """Also what is being undone."""
-        return super().pending() + len(self.decider.state.cancels) + len(self.decider.state.undos)
+        """Also what is being undone, and what waits for persons."""
+        state = self.decider.state
+        return super().pending() + escalating.with_persons(state) + len(state.cancels) + len(state.undos)
 
     def close(self) -> None:
         """End the workers' programs and tools, hang up."""

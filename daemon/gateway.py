@@ -327,9 +327,9 @@ class Gateway(Loop):
         return "; ".join(filter(None, (super().status(), self.hearing.status())))
 
     def queue(self) -> int:
-        """Open requests, passages and errands."""
+        """Open requests, passages and errands; what waits for a person does not wait for her."""
         state = self.decider.state
-        return len(state.requests) + len(state.passages) + len(state.errands)
+        return max(0, len(state.requests) - state.parking.requests()) + len(state.passages) + len(state.errands)
 
     def pending(self) -> int:
         """Also what is being cancelled, released and healed, and who is at her door; not what waits for those who do not run."""
@@ -337,7 +337,8 @@ class Gateway(Loop):
         waiting = sum(len(transit.waiting) for transit in state.transits.values() if transit.connected)
         asked = len(state.doubts) + len(state.approving)
         open_ = len(state.cancellations) + len(state.releases) + asked + len(state.healing.orders)
-        return self.queue() + waiting + open_ + self.reception.door.count + self.spools.any
+        parked = state.parking.requests() + self.spools.any
+        return self.queue() + parked + waiting + open_ + self.reception.door.count
 
     def waits_for(self) -> tuple[str, ...]:
         """Processes that have not taken what is for them, those first that are not there; not all if they are many."""

@@ -67,6 +67,10 @@ class Parking:
         """Those that wait for a person, oldest first."""
         return (row for row in self.rows.values() if not row.state)
 
+    def requests(self) -> int:
+        """How many requests wait for a person."""
+        return len({row.body.request for row in self.open()}) if self.soonest_ms() else 0
+
     def late(self, now_ms: int) -> list[Row]:
         """Those whose time is over."""
         return [self.rows[ident] for ident in self._due.due(now_ms)]

@@ -68,7 +68,7 @@ def part(mai: "MaiDecider", body: Task, now_ms: int) -> tuple[list[Event], str]:
 
 def _by(mai: "MaiDecider", agent: str, ident: str, now_ms: int) -> dict[str, Any]:
     """Who does it by his address, and for whom and about what by the task of hers that it is a part of."""
-    _, name, agent = agent.split("/")
+    _, name, agent = (*agent.split("/"), "")[:3]  # whatever a department says
     department = mai.mandate.organisation.department(name)
     found = department.agent(agent) if department else None
     asker, contract, given = _task(mai, first(origin(ident)))

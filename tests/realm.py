@@ -8,7 +8,7 @@ made up by the test and passes no code of ours. Sometimes Mai is: what she shoul
 What may arrive is computed here once more, by other means (realm_law.py), from the organisation alone.
 """
 
-from collections import deque
+from collections import Counter, deque
 from random import Random
 from typing import Any
 
@@ -27,6 +27,7 @@ from mai.agents.shift_messages import ShiftOrder
 from mai.agents.state import Done, Work
 from mai.agents.table import Table
 from mai.daemon.desk import Asked, origin
+from mai.daemon.escalations import Answering
 from mai.daemon.mai import MaiDecider
 from mai.daemon.records import PartPlan
 from tests.realm_law import Law
@@ -91,7 +92,8 @@ class Node:
 class Realm:
     """All of them."""
 
-    def __init__(self, seed: int, *, hostile: bool) -> None:
+    def __init__(self, seed: int, *, hostile: bool, escalates: bool = False) -> None:
+        self.escalates = escalates  # its agents do, and persons answer
         self.chance = chance = Random(seed)
         self.organisation = organisation(chance)
         self.names = [department.name for department in self.organisation.departments]
@@ -101,6 +103,7 @@ class Realm:
         self.wire: deque[tuple[str, str, Numbered, int]] = deque()
         self.nodes = {name: Node(self, name) for name in (MAI, *(f"acme/{name}" for name in self.names))}
         self.requests = self.lies = 0
+        self.answered: Counter[str] = Counter()  # escalations, by persons
 
     def play(self) -> "Realm":
         """All steps. Raises Violation."""
@@ -112,8 +115,9 @@ class Realm:
 
     def step(self) -> None:
         """One thing happens."""
-        kinds = ["deliver", "work", "ask", "lie", "let through", "late", "person"]
-        kind = self.chance.choices(kinds, [9, 9, 2, 3, 1, 0.3, 0.9])[0]
+        kinds, weights = ["deliver", "work", "ask", "lie", "let through", "late", "person"], [9, 9, 2, 3, 1, 0.3, 0.9]
+        more = (["answer"], [1.0]) if self.escalates else ([], [])
+        kind = self.chance.choices([*kinds, *more[0]], [*weights, *more[1]])[0]
         match kind:
             case "deliver" if self.wire:
                 self.deliver()
@@ -125,6 +129,8 @@ class Realm:
                 self.lie()
             case "let through":
                 self.let_through()
+            case "answer":
+                self.answer()
             case "late":
                 self.now_ms += 20_000
                 for node in self.nodes.values():
@@ -173,6 +179,14 @@ class Realm:
         part = PartPlan(name, text, contract, given, "")
         self.nodes[MAI].feed(Asked(request, "acme/client", text, self.now_ms + LATER_MS, False, (part,)))
 
+    def answer(self) -> None:
+        """A person answers what was escalated, or refuses it."""
+        if rows := list(self.nodes[MAI].mai.state.parking.open()):
+            row, state = self.chance.choice(rows), self.chance.choice(["answered", "refused"])
+            text, reason = ("so be it", "") if state == "answered" else ("", "no")
+            self.answered[row.body.id] += 1
+            self.nodes[MAI].feed(Answering(row.body.id, state, text, {}, reason, "ann", 1, "operator"))  # type: ignore[arg-type]
+
     def work(self) -> None:
         """An agent's code does something."""
         open_ = [
@@ -189,13 +203,14 @@ class Realm:
 
     def _coded(self, node: Node, work: Work) -> bool:
         waits = [step for step in node.department.state.steps.get(work.task, {}).values() if not step.done]
-        return node.department.coded(work.agent, work.contract) and not waits
+        return node.department.coded(work.agent, work.contract, work.plea) and not waits and not work.given_up
 
     def _call(self, node: Node, work: Work) -> Call | Report:
         chance, name = self.chance, node.department.own.name
         node.calls += 1
         n = len(node.department.state.steps.get(work.task, {})) + 1
-        match chance.choices(["report", "contract", "agent", "hand", "recall", "remember"], [6, 4, 2, 1, 1, 1])[0]:
+        kinds, more = ["report", "contract", "agent", "hand", "recall", "remember"], ["escalate"] * self.escalates
+        match chance.choices([*kinds, *more], [6, 4, 2, 1, 1, 1, *([1] * self.escalates)])[0]:
             case "contract":
                 contract = self._any_contract(name)
                 found = self.organisation.department(contract.partition(".")[0])
@@ -206,6 +221,8 @@ class Realm:
                 return Call(work.task, n, "ask", {"to": self._any_agent(node), "text": "things", "input": {}})
             case "hand":
                 return Call(work.task, n, "hand", {"to": self._any_agent(node)})
+            case "escalate":
+                return Call(work.task, n, "escalate", {"reason": "too hard"})
             case "recall" | "remember" as call:
                 given = {"key": chance.choice(KEYS), "level": "client"}
                 kept = {"value": self.value(name)} if call == "remember" else {}

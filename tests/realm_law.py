@@ -246,6 +246,8 @@ class Law:
                 return self._may_not_ask(name, given)
             ranks = {one.name: one.rank for one in self.departments[name].agents}
             return (ranks[agent], ranks.get(given.to)) not in ALLOWED or given.to == agent
+        if given.call == "escalate":
+            return False
         kept = given.call == "remember" and withheld(self.departments[name], given.given["value"])
         return kept or not self.admits(process, given.call, f"{process}/{agent}", str(given.given["key"]))
 

@@ -50,7 +50,7 @@ class Loops:
             case RequestEnded():
                 for task in [task for task in open_ if re.fullmatch(re.escape(event.request) + r"/\d+", task)]:
                     del open_[task]
-            case Asked(call="ask" | "hand"):
+            case Asked(call="ask" | "hand" | "escalate"):
                 self.asked[process, event.task, f"{event.call} {event.given}"] += 1
             case GuardStopped():
                 self.stopped[process] = event

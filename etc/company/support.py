@@ -124,11 +124,15 @@ async def refund_desk(ctx: Context, task: Asked) -> Answer:
 
 
 async def reply_desk(ctx: Context, task: Asked) -> Answer:
-    """Close a ticket."""
+    """Close a ticket; an urgent one only if those above say so."""
     asked = number(task, "ticket")
     ticket = await ctx.tool("ticket", ticket=asked)
     if ticket is None:
         raise Refusal(f"there is no ticket {asked}")
+    if ticket["priority"] == "urgent" and not ticket["closed_at"]:
+        said = await ctx.escalate(f"ticket {asked} is urgent, and an operator does not close those")
+        if not said.value.get("close"):
+            raise Refusal(f"ticket {asked} stays open: {said.text}")
     if ticket["closed_at"] or not await ctx.tool("close", ticket=asked):
         raise Refusal(f"ticket {asked} is closed already")
     value = {"ticket": asked, "customer": ticket["customer"]}

@@ -92,7 +92,8 @@ def tickets_of_order(files: Path, order: int) -> list[int]:
 
 def ticket(files: Path, ticket: int) -> Row | None:
     """One ticket."""
-    return row(files, "SELECT id AS ticket, customer, subject, closed_at FROM tickets WHERE id = :ticket", ticket=ticket)
+    sql = "SELECT id AS ticket, customer, subject, priority, closed_at FROM tickets WHERE id = :ticket"
+    return row(files, sql, ticket=ticket)
 
 
 def note(files: Path, ticket: int, text: str, *, key: str) -> None:
