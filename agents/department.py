@@ -151,7 +151,7 @@ class DepartmentDecider:
         is by a step `hand`. Where the receiver is not to be asked now, another stands in.
         """
         way = standby.route(self, work, receiver, now_ms, call)
-        if not way.to:
+        if not way.to and (way.why or way.events):  # who asks for "" gets neither, and what the table says of it
             return standby.used_up(self, work, way.why, call) if way.why else way.events
         receiver = way.to
         had = escalating.had(self, work, receiver) if not call or call.call == "hand" else ""
