@@ -118,6 +118,8 @@ class Hearing:
         if name in self.accused.shut and not isinstance(envelope.body, Hello):
             return  # it was told; a Hello is judged anew
         self.accused.hello(name)
+        if isinstance(envelope.body, Hello):
+            self._tempo.greeted(name)
         self._gateway.keykeeper.heard(parcel)
         self._gateway.shell.receive(name, envelope)
 
@@ -148,10 +150,12 @@ class Hearing:
         if peer not in self._gateway.decider.state.transits:
             return  # a key that is good no more, or a process that never came to its Hello
         detail = f"{pause.detail}: nothing of it was heard for {pause.for_s:g} s, and it may send that again"
-        if self._gateway.shell.tell(peer, Complaint(pause.why, detail)):
-            self._gateway.shell.greet(peer)
-        elif self._transit(peer).connected:  # it does not even read that
+        told = self._gateway.shell.tell(peer, Complaint(pause.why, detail))
+        if not told and self._transit(peer).connected:  # it does not even read that
             self._silence(peer, pause.why, pause.detail)
+        else:  # its own Hello may have come while it was not heard: ours is owed until it is taken, or both would wait
+            self._gateway.shell.greet(peer)
+            self._tempo.told(peer, pause, time.monotonic())
 
     def _transit(self, peer: str) -> Transit:
         return self._gateway.decider.state.transit(peer)

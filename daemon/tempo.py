@@ -28,6 +28,7 @@ LONGEST_S: Final = 60.0
 FORGIVEN_S: Final = 300.0  # after its last flood
 FLOODS: Final = 4
 ACCUSED_S: Final = 3.0  # for so long the watchdog is told, in heartbeats, of which one may be lost
+HELLO_S: Final = 2.0  # within which who is heard again says Hello
 STORED_S: Final = 5.0  # of its pace that who was quiet may use at once
 HELLO: Final = 10  # as many words: up to a window of frames may go again because of it
 FLOOD: Final = "flood"  # the reason that stands on record when it is cut off
@@ -91,6 +92,7 @@ class Tempo:
         self._buckets: dict[tuple[str, What], Bucket] = {}
         self._pauses: dict[str, Pause] = {}
         self._floods: dict[str, Floods] = {}
+        self._awaited: dict[str, Pause] = {}  # heard again, and told so: their Hello is due
 
     def admits(self, peer: str, now_s: float) -> bool:
         """May it make one more connection?"""
@@ -142,17 +144,28 @@ class Tempo:
         """Why nothing of it is heard now; None if it is."""
         return self._pauses.get(peer)
 
+    def told(self, peer: str, pause: Pause, now_s: float) -> None:
+        """It knows that it is heard again; if its Hello does not come for `HELLO_S`, its word or ours was lost."""
+        self._awaited[peer] = msgspec.structs.replace(pause, until_s=now_s + HELLO_S)
+
+    def greeted(self, peer: str) -> None:
+        """Its Hello has come."""
+        self._awaited.pop(peer, None)
+
     def over(self, now_s: float) -> list[tuple[str, Pause]]:
         """Who is heard again from now on, and has to be told."""
-        found = [(peer, pause) for peer, pause in self._pauses.items() if now_s >= pause.until_s]
+        both = (self._pauses, self._awaited)
+        found = [(peer, pause) for ones in both for peer, pause in ones.items() if now_s >= pause.until_s]
         for peer, _ in found:
-            del self._pauses[peer]
+            self._pauses.pop(peer, None)
+            self._awaited.pop(peer, None)
         return found
 
     def wait_ms(self, wait_ms: int, now_s: float) -> int:
         """No longer than until the next one is heard again."""
-        due_s = min((pause.until_s for pause in self._pauses.values()), default=float("inf"))
-        return min(wait_ms, max(0, int((due_s - now_s) * 1000) + 1)) if self._pauses else wait_ms
+        dues = (pause.until_s for ones in (self._pauses, self._awaited) for pause in ones.values())
+        due_s = min(dues, default=now_s + wait_ms / 1000)
+        return min(wait_ms, max(0, int((due_s - now_s) * 1000) + 1))
 
     def status(self) -> str:
         """For `mai status`; "" if all are heard."""
