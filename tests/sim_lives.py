@@ -60,6 +60,7 @@ class Lives(Host):
     def __init__(self, names: list[str]) -> None:
         super().__init__()
         self.names = names
+        self.aim = ""  # a point at which the first one to come there dies
         self.lives: dict[str, Life] = {}
         self.cases = dict.fromkeys(names, Case())
         self.spawns: deque[str] = deque()
@@ -88,7 +89,7 @@ class Lives(Host):
             self.disk.keep_empty(life.name)
         if life.dead:
             raise Crash(life.dead)
-        if point == "die":
+        if point == "die" or (point == self.aim and not self.counts[f"die {point}"]):
             self.strike(life, point)
         if life.fuse:
             life.fuse -= 1

@@ -61,9 +61,10 @@ def room() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def play(seed: int, directory: Path) -> Outcome:
-    """One world, to its end or to what must never be."""
+def play(seed: int, directory: Path, aim: str = "") -> Outcome:
+    """One world, to its end or to what must never be; the first process to come to the point `aim` dies there."""
     world, wrong = World(seed, directory), ""
+    world.aim = aim
     try:
         world.run()
     except Violation as violation:
