@@ -11,6 +11,7 @@ from mai.agents.comparisons import Truth
 from mai.agents.faults import nearest
 from mai.agents.organisation import Department, Organisation
 from mai.agents.policies import Act, Clause, Code, Ruling, What, code_of, concerns, judge, settled, truths
+from mai.agents.table import Table
 from mai.sandbox.errors import UsageFault
 
 SAYS: dict[Truth, str] = {True: "holds", False: "does not hold", None: "cannot be told"}
@@ -60,6 +61,8 @@ def explain(organisation: Organisation, call: Call) -> Explained:
             break
     now = wall(code.offsets, act.at_ms)
     at = f"{now.weekday} {now.date} {now.time}"
+    if act.what == "contract" and not (open_ := Table(organisation).contract(act.department, act.name)).allowed:
+        return Explained("deny", "", f"{open_.rule}; no policy can change that", ruling.digest, at, ())
     return Explained(ruling.verdict, ruling.clause, ruling.why or _allowed(ruling), ruling.digest, at, tuple(lines))
 
 

@@ -55,6 +55,8 @@ def test_policies_hold(daemon: Daemon) -> None:
     started = daemon.journal("acme/finance", "process.started")[-1][1]
     assert (told["verdict"], told["policy"], told["digest"]) == ("allow", "finance.few", started["policies"])
     assert json.loads(daemon.mai(*asked, "--given", '{"order": 11}').stdout)["verdict"] == "deny"
+    closed = daemon.mai("policy", "explain", "acme/finance/clerk", "support.refund", "--file", str(daemon.file))
+    assert closed.returncode == 0 and closed.stdout.startswith("deny: finance may not ask for support.refund")
 
     daemon.file.write_text(daemon.file.read_text().replace("below = 10", "below = 20"))
     ran = daemon.mai("reload", "--json")

@@ -140,7 +140,9 @@ async def content_desk(ctx: Context, task: Asked) -> Answer:
 
 
 async def newsletter_desk(ctx: Context, task: Asked) -> Answer:
-    """Take a customer off the mailing list."""
+    """Take a customer off the mailing list, if that is what is asked for."""
+    if not task.contract and not any(word in task.text.lower() for word in ("unsubscribe", "newsletter", "mail")):
+        raise Refusal("a customer is taken off the mailing list if that is asked for: “unsubscribe customer 42”")
     customer = number(task, "customer")
     found = await ctx.tool("subscription", customer=customer)
     active = bool(found and not found["unsubscribed_on"])
