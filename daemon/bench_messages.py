@@ -46,6 +46,7 @@ clients = ["bench"]
 request_s = 600
 task_s = 600
 asks_per_s = 1000000
+request = { asks = 0, turns = 0 }
 [departments.ask]
 charter = "Asks."
 [[departments.ask.agents]]

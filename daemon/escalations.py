@@ -18,6 +18,7 @@ from mai.agents.effects import cut
 from mai.agents.escalating import UP
 from mai.agents.escalation_messages import Escalate, Parked, Ruled, Withdrawn
 from mai.agents.events import Event, MessageRefused, register
+from mai.agents.plain import readable
 from mai.daemon.desk import MaiState, first, origin
 from mai.daemon.parking import NOUN, Row
 
@@ -204,7 +205,7 @@ def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
     """Those whom no person has answered in time."""
     found: list[Event | Send] = []
     for row in mai.state.parking.late(now_ms):
-        reason = f"no person has answered in time (escalation {row.body.id})"
+        reason = readable(f"no person has answered in time (escalation {row.body.id}): {row.body.plea.reason}")
         found += [_ended(row, "expired", reason, now_ms), _ruled(row.body, row.process, "expired", reason)]
     return found
 
