@@ -87,7 +87,8 @@ def toml(value: Any) -> str:
 
 def file_of(whole: Organisation) -> str:
     """The organisation as a file has it."""
-    lines = ['[organisation]\nname = "Realm"\nclients = ["acme"]\n[limits]\nhops = 12\n']
+    lines = ['[organisation]\nname = "Realm"\nclients = ["acme"]\n[limits]\nhops = 12\n[guards]']
+    lines += [f"{key} = {toml(value)}" for key, value in msgspec.to_builtins(whole.guards).items()]
     for department in msgspec.to_builtins(whole)["departments"]:
         name = department["name"]
         head = {
