@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mai.daemon.terminal import as_json, complete_client, examples, json_option, on_terminal, place_of, printable
+from mai.daemon.terminal import as_json, as_list, complete_client, examples, json_option, place_of, printable
 
 DOOR_S = 30.0
 CASE = "case-3f9c01ab2d4e"
@@ -28,15 +28,8 @@ def conflicts() -> None:
 def list_(context: click.Context, client: str | None, *, all_: bool, json_: bool) -> None:
     """List the open cases, with who decides each and until when."""
     found, more = _cases(context, client, all_=all_)
-    if json_:
-        as_json(found)
-        return
-    for one in found:
-        click.echo(printable(line(one, colour=on_terminal())))
-    if more:
-        click.echo(f"… and {more} more")
-    if not found:
-        click.echo("no case is open" if not all_ else "there is no case")
+    none = "there is no case" if all_ else "no case is open"
+    as_list(found, line, json_=json_, more=f"… and {more} more" * bool(more), none=none)
 
 
 @conflicts.command(epilog=examples(f"mai conflicts show {CASE}", f"mai conflicts show {CASE} --json"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mai.daemon.terminal import as_json, complete_client, examples, json_option, on_terminal, place_of, printable
+from mai.daemon.terminal import as_json, as_list, complete_client, examples, json_option, place_of, printable
 
 DOOR_S = 30.0
 
@@ -28,15 +28,7 @@ def effects() -> None:
 def list_(context: click.Context, client: str | None, *, all_: bool, json_: bool) -> None:
     """List the effects that wait for a person."""
     found, more = _effects(context, client, all_=all_)
-    if json_:
-        as_json(found)
-        return
-    for one in found:
-        click.echo(printable(line(one, colour=on_terminal())))
-    if more:
-        click.echo(f"… and {more} older ones")
-    if not found:
-        click.echo("no effect is in doubt")
+    as_list(found, line, json_=json_, more=f"… and {more} older ones" * bool(more), none="no effect is in doubt")
 
 
 @effects.command(epilog=examples("mai effects show 19a2b3c4d5e/1.1.1/3", "mai effects show KEY --json"))

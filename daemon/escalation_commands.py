@@ -10,12 +10,12 @@ import click
 from mai.daemon.effects_commands import when
 from mai.daemon.terminal import (
     as_json,
+    as_list,
     client_argument,
     complete_client,
     examples,
     follow_option,
     json_option,
-    on_terminal,
     place_of,
     printable,
 )
@@ -62,15 +62,7 @@ def _listed(context: click.Context, client: str | None, *, all_: bool, follow: b
         stream(json.dumps(one) if json_ else printable(line(one)) for one in _coming(context, client))
         return
     found, more = _found(context, client, all_=all_)
-    if json_:
-        as_json(found)
-        return
-    for one in found:
-        click.echo(printable(line(one, colour=on_terminal())))
-    if more:
-        click.echo(f"… and {more} more")
-    if not found:
-        click.echo("nothing waits for a person")
+    as_list(found, line, json_=json_, more=f"… and {more} more" * bool(more), none="nothing waits for a person")
 
 
 @escalations.command(epilog=examples("mai escalations show acme 19a2b3c4d5e/1.1.1.1.1.e0", "mai escalations show acme ID --json"))

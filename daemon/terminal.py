@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -153,3 +153,16 @@ detach_option = click.option("--detach", is_flag=True, help="Return when everyth
 tape_argument = click.argument("tape", type=click.Path(path_type=Path))
 process_argument = click.argument("process", shell_complete=complete_process)
 client_argument = click.argument("client", shell_complete=complete_client)
+
+
+def as_list(found: list[dict[str, Any]], line: Callable[..., str], *, json_: bool, more: str = "", none: str = "") -> None:
+    """Print what was listed: one line for each, and what to say of those that are left out, or if there is none."""
+    if json_:
+        as_json(found)
+        return
+    for one in found:
+        click.echo(printable(line(one, colour=on_terminal())))
+    if more:
+        click.echo(more)
+    if not found:
+        click.echo(none)
