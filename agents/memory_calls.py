@@ -1,5 +1,6 @@
 """The calls on `ctx` that read and write memory. Each is a step in the journal, also what is refused at once."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +32,7 @@ def memories(page: Any) -> Memories:
     return found
 
 
-class MemoryCalls:
+class MemoryCalls(ABC):
     """The part of Context that is about memory.
 
     `level` is "agent" (this agent's own), "department" (this department's) or "client" (kept by Mai, read and written under
@@ -90,13 +91,13 @@ class MemoryCalls:
         """Await Memories: the versions of a key that are still kept, newest first."""
         return self._memory("versions", lambda: {"key": a_name("a key", key), "level": a_level(level)})
 
+    @abstractmethod
     def _held(self, value: Any) -> Any:
         """A value as it is kept. Raises Refusal."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _memory(self, call: str, made: Callable[[], Fields]) -> "Waiting":
         """The step; `made` gives what its record holds, or raises Refusal."""
-        raise NotImplementedError
 
 
 def _a_query(text: str) -> str:

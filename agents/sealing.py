@@ -11,13 +11,14 @@ scope and which code decided, and what it led to. It stands in the transaction o
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import msgspec
 
 from mai.agents.decider import VIA_MAI
-from mai.agents.events import Event, Hopped, ProcessStarted, Stepped, register
+from mai.agents.events import Begun, Event, Hopped, ProcessStarted, Stepped, register
 from mai.agents.organisation import Mandate
 
 DECISIONS: Final[dict[str, str]] = {  # kind of record -> what kind of decision it is
@@ -100,6 +101,7 @@ class Thread:
     def __init__(self) -> None:
         self.context = b""  # of the last seal
         self.seal = 0  # its record
+        self.code = ""  # that works on the task; "" before it is begun, and where a rank's behaviour does it
         self.since: list[tuple[int, bytes]] = []  # records that came after what it has bound
 
     def bind(self, upto: int) -> Bound:
@@ -136,12 +138,20 @@ class Threads:
         if above and (whose := self.task(above)) != own:
             self.of(whose).since.append((seq, digest))
 
-    def sealed(self, sealed: Sealed, seq: int) -> Bound:
-        """The record of a seal; what it has to say."""
+    def _sealed(self, sealed: Sealed, seq: int) -> Bound:
         thread = self.of(sealed.task)
         bound = thread.bind(sealed.record)
         thread.seal = seq
         return bound
+
+    def recalled(self, row: Any, body: str) -> Bound | None:
+        """A record as the journal has it, with its JSON; what it has to say if it is a seal. Raises MsgspecError."""
+        if row.kind == Sealed.kind:
+            return self._sealed(msgspec.json.decode(body, type=Sealed), row.seq)
+        self.add(row.task, above_of(row.kind, body), row.seq, row.digest)
+        if row.kind == Begun.kind:
+            self.of(self.task(row.task)).code = msgspec.json.decode(body, type=Coded).code
+        return None
 
 
 def above_of(kind: str, body: str) -> str:
@@ -153,6 +163,12 @@ class Above(msgspec.Struct):
     """As much of a hop as a context needs."""
 
     parent: str = ""
+
+
+class Coded(msgspec.Struct):
+    """As much of a beginning as a context needs."""
+
+    code: str = ""
 
 
 class Pending(NamedTuple):
@@ -173,10 +189,9 @@ class Seals:
         self._mandate, self._ledger = mandate, ledger
         self._whole = mandate.department == "mai"
         self._threads: dict[str, Threads] = {}  # by request
-        self._codes: dict[str, str] = {}  # by task
         self._scopes: dict[str, str] = {}
         self._pending: list[Pending] = []
-        self._turn: list[tuple[str, int]] = []  # request and number of the records since the last commit
+        self._turn: dict[str, list[int]] = {}  # by request: its records since the last commit
         self._life = 0
 
     def note(self, event: Event, request: str, task: str, seq: int, digest: bytes) -> None:
@@ -188,49 +203,41 @@ class Seals:
         if request not in self._threads:
             self._threads[request] = self._recalled(request)
         threads, above = self._threads[request], getattr(event, "parent", "")
-        if event.kind == "task.begun":
-            self._codes[task] = getattr(event, "code", "")
+        if isinstance(event, Begun):
+            threads.of(threads.task(task)).code = event.code
         if event.kind in DECISIONS and not (isinstance(event, Stepped) and (event.call != "model" or event.refused)):
             whose = threads.task(above or task)  # a task is handed on by who works on the one above
             thread = threads.of(whose)
             self._pending.append(Pending(event, seq, digest, thread, whose, thread.bind(seq)))
         threads.add(task, above, seq, digest)
-        self._turn.append((request, seq))
+        self._turn.setdefault(request, []).append(seq)
 
     def _recalled(self, request: str) -> Threads:
         """What an earlier life has on record of a request."""
         threads = Threads(self._whole)
         for row in self._ledger.of_request(request):
-            if row.kind == Sealed.kind:
-                sealed = msgspec.json.decode(self._ledger.body(row), type=Sealed)
-                threads.sealed(sealed, row.seq)
-                self._codes[sealed.task] = sealed.code
-            else:
-                threads.add(row.task, above_of(row.kind, self._ledger.body(row)), row.seq, row.digest)
+            threads.recalled(row, self._ledger.body(row))
         return threads
 
-    def due(self, at_ms: int) -> Iterator[Sealed]:
-        """The seals of what was decided since the last commit. Write each before the next is taken, and say `written`."""
+    def seal(self, at_ms: int, write: Callable[[Sealed], int]) -> None:
+        """Seal what was decided since the last commit; `write` puts one seal on record, and gives its number."""
         pending, self._pending = self._pending, []
         for one in pending:
-            request = getattr(one.event, "request", "")
-            agent = getattr(one.event, "agent", "") if one.event.kind != "hop" else getattr(one.event, "sender", "")
-            self._written = one.thread
-            yield Sealed(
-                request=request, task=one.task, agent=agent, what=DECISIONS[one.event.kind], record=one.seq,
-                digest=one.digest.hex(), context=one.bound.context, before=one.thread.seal, records=one.bound.records,
-                led=runs(seq for of, seq in self._turn if of == request and seq > one.seq)[: 2 * MOST_LED],
-                life=self._life, scope=self._scope(agent), code=self._codes.get(one.task, ""), at_ms=at_ms,
-            )  # fmt: skip
-            if one.event.kind == "task.ended":
-                self._codes.pop(one.task, None)
+            one.thread.seal = write(self._sealed(one, at_ms))
         self._turn.clear()
         if len(self._threads) > KEPT:
             self._threads.clear()  # all of it is on record, and read again where it is needed
 
-    def written(self, seq: int) -> None:
-        """The seal that was given last has this number."""
-        self._written.seal = seq
+    def _sealed(self, one: Pending, at_ms: int) -> Sealed:
+        event, thread = one.event, one.thread
+        request, agent = getattr(event, "request", ""), getattr(event, "sender" if event.kind == Hopped.kind else "agent", "")
+        numbers = self._turn[request]
+        return Sealed(
+            request=request, task=one.task, agent=agent, what=DECISIONS[event.kind], record=one.seq,
+            digest=one.digest.hex(), context=one.bound.context, before=thread.seal, records=one.bound.records,
+            led=runs(numbers[bisect_right(numbers, one.seq) :])[: 2 * MOST_LED],
+            life=self._life, scope=self._scope(agent), code=thread.code, at_ms=at_ms,
+        )  # fmt: skip
 
     def _scope(self, agent: str) -> str:
         if agent not in self._scopes:

@@ -18,7 +18,7 @@ from mai.agents.kept import FADING, Fading
 from mai.agents.link import BURST, Flight, Link, Transit, receipt
 from mai.agents.messages import Ack, Complaint, Envelope, Hello, Hop, Numbered
 from mai.agents.plain import foreign
-from mai.agents.sealing import Seals
+from mai.agents.sealing import Sealed, Seals
 from mai.agents.shelves import Shelves
 from mai.agents.texts import Texts, misfit
 from mai.sandbox.errors import LedgerFault
@@ -263,15 +263,18 @@ class Shell:
     def _write(self) -> None:
         """Journal and state, in one transaction, with a seal for each decision that stands in it."""
         state = self.decider.state
-        for sealed in self._seals.due(now_ms()) if self._seals else ():
-            self.apply(sealed)
-            self._seals.written(self.ledger.seq)  # type: ignore[union-attr]
+        if self._seals:
+            self._seals.seal(now_ms(), self._seal)
         for (noun, key), value in state.changes.items():
             self.ledger.save(noun, key, None if value is None else msgspec.json.encode(value))
         state.changes.clear()
         self.ledger.commit()
         self.texts.committed()
         self._urgent = False
+
+    def _seal(self, sealed: Sealed) -> int:
+        self.apply(sealed)
+        return self.ledger.seq
 
     def _say(self, peer: str, transit: Transit) -> None:
         """Say how far we have received, if we owe that."""

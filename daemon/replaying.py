@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from mai.agents.sealing import Bound, Sealed, Threads, above_of, of_runs
+from mai.agents.sealing import Bound, Sealed, Threads, of_runs
 from mai.daemon.decisions import decisions, name_of, one, sealed_in
 from mai.daemon.reader import Reader, opened
 from mai.daemon.seals import SEALED
@@ -24,7 +24,7 @@ from mai.sandbox.place import Place
 from mai.sandbox.record import digest_of
 
 ADDRESS: Final = re.compile(r"[0-9a-f]{64}")
-Found = Literal["verified", "redacted", "differs"]
+Found = Literal["verified", "differs"]
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -59,7 +59,6 @@ class Replayed(msgspec.Struct, frozen=True):
     life: Item | None  # the start of the process: version, libraries, organisation, walls
     scope: dict[str, Any]  # who decided, and what he might do
     faults: tuple[str, ...] = ()  # what differs from what was sealed
-    redacted: tuple[str, ...] = ()  # what was erased, and when
 
 
 # -- replaying it
@@ -91,22 +90,22 @@ class Replays:
 
     def replay(self, sealed: Sealed, seq: int, *, whole: bool = True) -> Replayed:
         """One decision; `whole` with all that was known, else only what is wrong with it."""
-        faults, redacted = list[str](), list[str]()
+        faults = list[str]()
         context, numbers = self._context(sealed, seq, faults)
         if context != sealed.context:
             faults.append(f"the context's digest is {context[:16]}…, and {sealed.context[:16]}… was sealed")
-        items = tuple(item for number in numbers if (item := self._item(number, faults, redacted, whole=whole)))
-        decided = self._item(sealed.record, faults, redacted, whole=whole)
+        items = tuple(item for number in numbers if (item := self._item(number, faults, whole=whole)))
+        decided = self._item(sealed.record, faults, whole=whole)
         if decided and (record := self._source.record(sealed.record)) and record.digest.hex() != sealed.digest:
             faults.append(f"record {sealed.record}, the decision, is not the one that was sealed")
-        led = tuple(item for number in of_runs(sealed.led) if (item := self._item(number, faults, redacted, whole=whole)))
-        life, scope = self._item(sealed.life, faults, redacted, whole=whole), self._scope(sealed.scope, faults)
+        led = tuple(item for number in of_runs(sealed.led) if (item := self._item(number, faults, whole=whole)))
+        life, scope = self._item(sealed.life, faults, whole=whole), self._scope(sealed.scope, faults)
         own = self._source.record(seq)
         return Replayed(
-            name_of(self._source.process, seq), sealed.what, "differs" if faults else "redacted" if redacted else "verified",
+            name_of(self._source.process, seq), sealed.what, "differs" if faults else "verified",
             sealed.request, sealed.task, sealed.agent, sealed.at_ms, own.term if own else 0, sealed.context, sealed.code,
             items if whole else (), decided, led if whole else (), life, scope,
-            tuple(dict.fromkeys(faults)), tuple(dict.fromkeys(redacted)),
+            tuple(dict.fromkeys(faults)),
         )  # fmt: skip
 
     def _context(self, sealed: Sealed, seq: int, faults: list[str]) -> tuple[str, tuple[int, ...]]:
@@ -131,15 +130,12 @@ class Replays:
         threads = Threads(self._source.process.endswith("/mai"))
         for record in self._source.of_request(request):
             try:
-                body = self._source.body(record, trust=True)
-                if record.kind == Sealed.kind:
-                    yield record.seq, threads.sealed(msgspec.json.decode(body, type=Sealed), record.seq)
-                else:
-                    threads.add(record.task, above_of(record.kind, body), record.seq, record.digest)
+                if bound := threads.recalled(record, self._source.body(record, trust=True)):
+                    yield record.seq, bound
             except (LedgerFault, msgspec.MsgspecError):
                 threads.add(record.task, "", record.seq, record.digest)  # it was changed, and its reader says so
 
-    def _item(self, seq: int, faults: list[str], redacted: list[str], *, whole: bool) -> Item | None:
+    def _item(self, seq: int, faults: list[str], *, whole: bool) -> Item | None:
         record = self._source.record(seq)
         if record is None:
             faults.append(f"record {seq} is missing")
@@ -151,11 +147,11 @@ class Replays:
         except (LedgerFault, msgspec.MsgspecError) as error:
             faults.append(f"record {seq} cannot be read: {getattr(error, 'sentence', error)}")
             return None
-        texts = dict(self._texts(seq, body, faults, redacted)) if SEALED not in body else {}
+        texts = dict(self._texts(seq, body, faults)) if SEALED not in body else {}
         said = summary(record.kind, body) if whole else ""
         return Item(seq, record.at_ns // 1_000_000, record.kind, record.agent, record.task, said, body, texts if whole else {})
 
-    def _texts(self, seq: int, body: dict[str, Any], faults: list[str], redacted: list[str]) -> Iterator[tuple[str, str]]:
+    def _texts(self, seq: int, body: dict[str, Any], faults: list[str]) -> Iterator[tuple[str, str]]:
         for address in dict.fromkeys(addresses(body)):
             data = self._source.blob(address)
             if data is None:
@@ -206,19 +202,18 @@ class Swept(msgspec.Struct, frozen=True):
     """All decisions of some processes, replayed."""
 
     verified: int
-    redacted: int
     wrong: tuple[Replayed, ...]  # those that differ, without their contexts
     processes: Sequence[str]
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return self.verified + self.redacted + len(self.wrong)
+        return self.verified + len(self.wrong)
 
 
 def sweep(place: Place, what: str | None) -> Swept:
     """Replay all decisions of a request, a process, a client, or of all (None). Raises NotFound, LedgerFault."""
-    verified = redacted = 0
+    verified = 0
     wrong: list[Replayed] = []
     processes = place.processes() if what is None else sorted({process for process, _, _ in decisions(place, what)})
     for reader in opened(place, [process for process in processes if "/" in process]):
@@ -226,10 +221,9 @@ def sweep(place: Place, what: str | None) -> Swept:
         for sealed, seq in _all_of(place, reader, what):
             found = replays.replay(sealed, seq, whole=False)
             verified += found.verdict == "verified"
-            redacted += found.verdict == "redacted"
             if found.verdict == "differs":
                 wrong.append(found)
-    return Swept(verified, redacted, tuple(wrong), processes)
+    return Swept(verified, tuple(wrong), processes)
 
 
 def _all_of(place: Place, reader: Reader, what: str | None) -> Iterator[tuple[Sealed, int]]:

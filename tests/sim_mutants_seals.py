@@ -29,18 +29,21 @@ def seal_without_the_last_record(put: Put) -> None:
 @mutant
 def no_seal_on_a_route(put: Put) -> None:
     """Who was given a task is not sealed."""
-    due = sealing.Seals.due
-    put(sealing.Seals, "due", lambda self, at_ms: (one for one in due(self, at_ms) if one.what != "route"))
+    seal = sealing.Seals.seal
+    unless = lambda write: lambda one: 0 if one.what == "route" else write(one)  # noqa: E731
+    put(sealing.Seals, "seal", lambda self, at_ms, write: seal(self, at_ms, unless(write)))
 
 
 @mutant
 def seal_a_commit_late(put: Put) -> None:
     """The seal comes with the commit after the one of its decision."""
-    due = sealing.Seals.due
+    seal = sealing.Seals.seal
 
-    def late(self: Any, at_ms: int) -> Any:
+    def late(self: Any, at_ms: int, write: Any) -> None:
         held, self.held = getattr(self, "held", []), self._pending
+        for one in held:
+            self._turn.setdefault(one.event.request, [])
         self._pending = held
-        yield from due(self, at_ms)
+        seal(self, at_ms, write)
 
-    put(sealing.Seals, "due", late)
+    put(sealing.Seals, "seal", late)
