@@ -68,7 +68,8 @@ class Ears:
         self._epoll = select.epoll()
         self._sockets: dict[Path, Notices] = {}
         self._of: dict[int, Notices] = {}
-        self._resting: dict[int, float] = {}  # descriptor -> until when nothing is taken from it
+        self._left: dict[int, tuple[float, int]] = {}  # descriptor -> how much may be taken from it until when
+        self._resting: set[int] = set()  # descriptors from which nothing is taken until then
         self.listen([path])
 
     def listen(self, paths: Iterable[Path]) -> None:
@@ -86,7 +87,8 @@ class Ears:
         one = self._sockets.pop(path)
         self._epoll.unregister(one.fileno())
         self._of.pop(one.fileno())
-        self._resting.pop(one.fileno(), None)
+        self._left.pop(one.fileno(), None)
+        self._resting.discard(one.fileno())
         one.close()
 
     def fileno(self) -> int:
@@ -95,16 +97,21 @@ class Ears:
 
     def receive(self, now_s: float) -> Iterator[Notice]:
         """What has come, never more than so much from one socket in a second: who says more is heard again in the next one."""
-        for descriptor in [one for one, until_s in self._resting.items() if until_s <= now_s]:
-            del self._resting[descriptor]
+        for descriptor in [one for one in self._resting if self._left[one][0] <= now_s]:
+            self._resting.remove(descriptor)
             self._epoll.modify(descriptor, select.EPOLLIN)
         for descriptor, _ in self._epoll.poll(0):
-            taken, ours = 0, self._of[descriptor].path == self._common  # the supervisor tells of each start and end
-            for notice in self._of[descriptor].receive(PER_TURN if ours else PER_SECOND):
-                taken += 1
+            if self._of[descriptor].path == self._common:  # the supervisor tells of each start and end
+                yield from self._of[descriptor].receive(PER_TURN)
+                continue
+            until_s, left = self._left.get(descriptor, (0.0, 0))
+            until_s, left = (until_s, left) if now_s < until_s else (now_s + 1.0, PER_SECOND)
+            for notice in self._of[descriptor].receive(left):
+                left -= 1
                 yield notice
-            if taken == PER_SECOND and not ours:
-                self._resting[descriptor] = now_s + 1.0
+            self._left[descriptor] = until_s, left
+            if not left:
+                self._resting.add(descriptor)
                 self._epoll.modify(descriptor, 0)
 
 
