@@ -20,6 +20,7 @@ from mai.agents.events import Begun, Event, Hopped, Interrupted, ProcessStarted,
 from mai.agents.inputs import Call, Report
 from mai.agents.messages import Hello
 from mai.agents.organisation import Agent, Contract, Department, Organisation, mandate
+from mai.agents.sealing import Seals
 from mai.agents.shell import Shell, now_ms
 from mai.agents.state import Done, Step, Work
 from mai.agents.table import Table
@@ -96,6 +97,7 @@ class Desk:
         self.shell = Shell(
             self.ledger, self.decider, company.organisation.digest, self._send,
             seen=self._seen, noticed=lambda peer, body: None, answers=department == "mai",
+            seals=Seals(part, self.ledger) if company.sealed else None,
         )  # fmt: skip
         self.ready: deque[Code] = deque()
         self.waiting: dict[str, Code] = {}  # by task
@@ -113,9 +115,11 @@ class Desk:
             breach.load(self.decider.state, self.ledger.load(breach.NOUN))
         self.shell.restore()
         digest = self.decider.policies.digest if isinstance(self.decider, DepartmentDecider) else ""
-        self.shell.apply(
-            ProcessStarted(process=self.process, version="0", organisation="0123456789abcdef", pid=1, policies=digest)
+        libraries = {"msgspec": "0"} if self.company.sealed else {}  # a life that names them seals
+        started = ProcessStarted(
+            process=self.process, version="0", organisation="0123456789abcdef", pid=1, policies=digest, libraries=libraries
         )
+        self.shell.apply(started)
         if not self.process.endswith("/mai"):
             self._resume()
             self.shell.tell(self.mai, Hello(state.link(self.mai).received, self.ledger.boot))
@@ -127,11 +131,11 @@ class Desk:
 
     def _resume(self) -> None:
         for work in list(self.decider.state.work.values()):
-            if work.agent in WORKERS:
+            if work.agent in self.company.workers:
                 self.shell.apply(Interrupted(request=work.request, task=work.task, agent=work.agent))
                 steps = self.decider.state.steps.get(work.task, {})
                 hop = next(event for event in self.company.hops if event.task == work.task)
-                code = (item for item in list(WORKERS[work.agent](hop)) if getattr(item, "n", 9) not in steps)
+                code = (item for item in list(self.company.workers[work.agent](hop)) if getattr(item, "n", 9) not in steps)
                 if all(step.done for step in steps.values()):
                     self.ready.append(code)
                 else:
@@ -143,10 +147,10 @@ class Desk:
 
     def _seen(self, event: Event) -> None:
         match event:
-            case Hopped(agent=name) if name in WORKERS:
+            case Hopped(agent=name) if name in self.company.workers:
                 self.company.hops.append(event)
                 begun = Begun(request=event.request, task=event.task, agent=name, attempt=1, code="c0de")
-                self.ready.append(item for items in ((begun,), WORKERS[name](event)) for item in items)
+                self.ready.append(item for items in ((begun,), self.company.workers[name](event)) for item in items)
             case Stepped(task=task) if task in self.waiting:
                 self.ready.append(self.waiting.pop(task))
 
@@ -168,9 +172,12 @@ class Desk:
 
 
 class Wired:
-    """The whole company, in one state directory."""
+    """The whole company, in one state directory; `sealed`: each decision has its seal, as in production."""
 
-    def __init__(self, directory: Path, *clients: str) -> None:
+    workers = WORKERS
+
+    def __init__(self, directory: Path, *clients: str, sealed: bool = False) -> None:
+        self.sealed = sealed
         self.organisation = organisation(*clients)
         self.place = Place(directory / "state", directory / "run")
         self.place.prepare()
