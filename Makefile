@@ -43,7 +43,7 @@ test -n "$$python" || { \
 	echo "hint: install one (on Debian python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
 endef
 
-.PHONY: help venv test lint format demo demo-model simulate chaos escape parents storm bench million power dist check-wheel install uninstall clean
+.PHONY: help venv test lint format demo demo-model simulate chaos escape parents storm bench million power schema dist check-wheel install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets (the default)
@@ -115,6 +115,9 @@ escape: $(STAMP)  ## try to get out of a department in 189 ways, behind each wal
 parents: KILLS = 100
 parents: $(STAMP)  ## kill supervisor, watchdog and Mai in every combination under load; KILLS=100 SEED=1
 	@$(BIN)/python -m tests.parents $(KILLS) $(SEED)
+
+schema: $(STAMP)  ## write SCHEMA.md, what a ledger holds, from the code
+	@$(RUN) -m mai.daemon.schema_text SCHEMA.md
 
 # What is left of an earlier build would be shipped, hence the clearing.
 dist: $(STAMP)  ## build the sdist, and from it the wheel

@@ -42,7 +42,7 @@ from mai.sandbox.settings import setting
 
 ONLY = "MAI_ONLY"  # in the environment of who reads for somebody: the clients that this one may see, with commas
 TERMINAL = "MAI_TERMINAL"  # in the environment of who reads for somebody's terminal
-FORMAT = 3  # of the layout above and of the ledgers in it
+FORMAT = 4  # of the layout above and of the ledgers in it
 SOCKET_PATH_LIMIT = 107  # bytes that fit into sockaddr_un.sun_path, unix(7)
 
 

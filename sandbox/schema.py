@@ -7,6 +7,8 @@ which plain UPDATE and DELETE triggers let through (sqlite.org/lang_createtrigge
 
 import zlib
 
+from mai.sandbox.views import STATEMENTS
+
 TERM = 1  # the number of the active facility; stands in every record
 
 PRAGMAS = (  # per connection, then read back: (name, value to set, value to find)
@@ -25,14 +27,6 @@ STATE = """
 CREATE TABLE state(noun TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
   crc INTEGER NOT NULL,  -- of the three others; SQLite's pages have no check value of their own
   PRIMARY KEY(noun, key)) STRICT, WITHOUT ROWID;
-"""
-VIEWS = """
-CREATE VIEW task AS SELECT key AS task, value->>'request' AS request, value->>'agent' AS agent, value->>'contract' AS contract,
-  value->>'deadline_ms' AS deadline_ms FROM state WHERE noun = 'task';
-CREATE VIEW link AS SELECT key AS peer, value->>'sent' AS sent, value->>'acked' AS acked, value->>'received' AS received
-  FROM state WHERE noun = 'link';
-CREATE VIEW memory AS SELECT substr(noun, 8) AS shelf, key, value->>'n' AS version, value->>'at_ms' AS at_ms,
-  value->>'expires_ms' AS expires_ms FROM state WHERE noun LIKE 'memory/%';
 """
 TABLES = (
     """
@@ -64,7 +58,7 @@ CREATE TRIGGER blob_insert BEFORE INSERT ON blob WHEN EXISTS(SELECT 1 FROM blob 
   BEGIN SELECT RAISE(ABORT, 'blob: is there'); END;
 """
     + STATE
-    + VIEWS
+    + "".join(f"{statement};\n" for statement in STATEMENTS)
 )
 TRIGGERS = ("blob_insert", "blob_update", "journal_delete", "journal_insert", "journal_update")
 

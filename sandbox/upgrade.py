@@ -2,6 +2,7 @@
 
 Format 2 has a check value in each row of state. Format 3 has memory with versions: what was one row `memory` of the key
 `level/owner/key` is a row `memory/SHELF` and its first version, `version/SHELF`, which is found by its words (words.py).
+Format 4 has other views.
 """
 
 import time
@@ -10,7 +11,8 @@ from typing import Final
 import pysqlite3 as sqlite3
 
 from mai.sandbox.place import FORMAT
-from mai.sandbox.schema import STATE, TABLES, VIEWS, crc
+from mai.sandbox.schema import STATE, TABLES, crc
+from mai.sandbox.views import STATEMENTS
 from mai.sandbox.words import NOUN, Words
 
 FIRST: Final = '{"n":1,"oldest":1}'  # a piece of memory that has one version, of a time that nobody knows
@@ -25,12 +27,12 @@ def create(db: sqlite3.Connection, process: str) -> None:
 def upgrade(db: sqlite3.Connection, format_: int) -> None:
     """A ledger of an older format as this version has it."""
     db.execute("BEGIN IMMEDIATE")
-    for view in ("task", "link", "memory"):
-        db.execute(f"DROP VIEW {view}")
+    for (view,) in db.execute("SELECT name FROM main.sqlite_schema WHERE type = 'view'").fetchall():
+        db.execute(f'DROP VIEW main."{view}"')
     if format_ < 2:
         _check_values(db)
     _memory(db)
-    for statement in filter(str.strip, VIEWS.split(";\n")):
+    for statement in STATEMENTS:
         db.execute(statement)
     db.execute(f"PRAGMA user_version={FORMAT}")
     db.execute("COMMIT")

@@ -92,7 +92,7 @@ def test_an_older_format_is_brought_up_to_date(tmp_path: Path, ledger: Path) -> 
     db = connect(path, write=False)
     assert db.execute("PRAGMA user_version").fetchone() == (FORMAT,)
     assert db.execute("PRAGMA quick_check").fetchone() == ("ok",)
-    assert db.execute("SELECT count(*) FROM task WHERE request='r'").fetchone() == (49,)
+    assert db.execute("SELECT count(*) FROM open_tasks WHERE request='r'").fetchone() == (49,)
     db.close()
 
 
