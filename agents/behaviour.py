@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mai.agents import approvals, escalating, standby
+from mai.agents import approvals, escalating, standby, triggers
 from mai.agents.decider import Send
 from mai.agents.events import Event, Hopped
 from mai.agents.plain import readable
@@ -43,10 +43,17 @@ def consider(department: "DepartmentDecider", work: Work, now_ms: int) -> list[E
     if work.contract and not department.owns(work.contract):
         up = above(department, work.agent)
         return department.ask_mai(work, now_ms) if up == "mai" else department.hand(work, up, now_ms)
+    return _onwards(department, work, now_ms)
+
+
+def _onwards(department: "DepartmentDecider", work: Work, now_ms: int) -> list[Event | Send]:
+    """To whom it fits, unless that would be a guess."""
     receiver = next_hand(department, work)
-    if receiver:
-        return department.hand(work, receiver, now_ms)
-    return department.end(work, nobody(department, work))
+    if not receiver:
+        return department.end(work, nobody(department, work))
+    if why := triggers.unsure(department, work, receiver):
+        return escalating.escalate(department, work, 0, why, "doubt")
+    return department.hand(work, receiver, now_ms)
 
 
 def nobody(department: "DepartmentDecider", work: Work) -> Done:
@@ -106,9 +113,17 @@ def returned(department: "DepartmentDecider", work: Work, child: str, done: Done
         return department.end(work, kept(work, done))
     if name:
         return taken_over(department, work, child, name, done=done, now_ms=now_ms)
+    return _nobody_left(department, work, child, done)
+
+
+def _nobody_left(department: "DepartmentDecider", work: Work, child: str, done: Done) -> list[Event | Send]:
+    """What was handed on ends so, unless it goes up."""
     if work.agent != department.own.board.name and work.switched and done.state in ("failed", "expired", "escalated"):
         return spent(department, work, child, done)
-    return department.end(work, done)
+    if not triggers.late(department, work, done):
+        return department.end(work, done)
+    tried = escalating.tried(department, child, done)
+    return escalating.escalate(department, work, 0, done.reason, "deadline", tried=(tried,), did="waited for it")
 
 
 def taken_over(

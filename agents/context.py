@@ -337,7 +337,7 @@ class Context(MemoryCalls, ClaimCalls):
         assert step is not None and step.done, "a step that has no outcome yet"
         if step.refused:
             refusal = Refusal(step.refused, step.state or "refused")
-            refusal.changed = step.changed
+            refusal.changed, refusal.n = step.changed, n
             raise refusal
         if step.call == "model":
             return self._models().reply(step)

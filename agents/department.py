@@ -56,7 +56,8 @@ class DepartmentDecider:
     """The pure half of a department's process.
 
     `fit(text, agents)` orders those agents that fit a text, best first; `fault(contract, side, values)` says what is
-    wrong with the values of a contract's request or reply, "" if nothing is.
+    wrong with the values of a contract's request or reply, "" if nothing is; `shares(text, agents)` how many of a text's words
+    each has of those that fit, best first.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class DepartmentDecider:
         table: Table,
         fit: Callable[[str, tuple[str, ...]], list[str]],
         fault: Callable[[str, str, Fields], str],
+        shares: Callable[[str, tuple[str, ...]], dict[str, float]] = lambda *_: {},
     ) -> None:
         self.state = State()
-        self.mandate, self.table, self.fit, self.fault = mandate, table, fit, fault
+        self.mandate, self.table, self.fit, self.fault, self.shares = mandate, table, fit, fault, shares
         self.scopes = Scopes(mandate.organisation, fault)
         own = mandate.organisation.department(mandate.department)
         assert own is not None, "a mandate without its own department"
@@ -285,7 +287,7 @@ class DepartmentDecider:
     def _report(self, work: Work, done: Done) -> list[Event | Send]:
         breached, done = leaving.reported(self, work, done)
         if done.state == "escalated":
-            return [*breached, *escalating.escalate(self, work, 0, done.reason, "choice")]
+            return [*breached, *escalating.escalate(self, work, 0, done.reason, done.cause or "choice")]
         return [*breached, *self.end(work, done)]
 
     def _expire(self, now_ms: int) -> list[Event | Send]:

@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import escalating
+from mai.agents import escalating, triggers
 from mai.agents.body import Outcome
 from mai.agents.bounded import TooLong
 from mai.agents.context import Answer, Context, Divergence, Escalation, Refusal, Reply
 from mai.agents.department import DepartmentDecider
+from mai.agents.escalation_messages import Cause
 from mai.agents.given import Told, Unheard
 from mai.agents.handlers import show
 from mai.agents.plain import NotPlain, plain, readable, said
@@ -26,6 +27,10 @@ class Endings:
         """An end in the name of the agent of this work."""
         sources = (self.decider.own.name,) if state == "answered" else ()
         return Done(state, text, value or {}, readable(reason), self.decider.address(work.agent), sources)
+
+    def up(self, work: Work, cause: Cause, reason: str) -> Done:
+        """It goes to those above, and not by a word of its code."""
+        return msgspec.structs.replace(self.done(work, "escalated", reason=reason), cause=cause)
 
     def told(self, context: Context, returned: Any) -> Done | None:
         """What those above have answered, if that is the end: its code did not look at it, or has returned it, or nothing."""
@@ -56,10 +61,10 @@ class Endings:
     def same(self, context: Context, done: Done) -> Done:
         """How the code ended, unless it did other things than before the interruption: then nobody can rely on that."""
         if context.diverged:
-            return self.done(context.work, "escalated", reason=context.diverged)
+            return self.up(context.work, "difference", context.diverged)
         missed = context.missed()
         if missed and done.state != "failed":
-            return self.done(context.work, "escalated", reason=f"it has {done.state} too early: {missed}")
+            return self.up(context.work, "difference", f"it has {done.state} too early: {missed}")
         return msgspec.structs.replace(done, reason=f"{done.reason}; {missed}") if missed else done
 
     def _leads(self, work: Work) -> bool:
@@ -71,6 +76,8 @@ class Endings:
         """The end of a worker's code by an exception."""
         state: Outcome = "failed"
         match error:
+            case Refusal(n=int() as n) if cause := triggers.cause(self.decider, work, n):
+                return self.up(work, cause, str(error.reason))
             case Refusal(state="refused" | "expired" as how):
                 state, reason = how, str(error.reason)
             case Refusal():

@@ -56,7 +56,7 @@ def escalate(
     department: "DepartmentDecider", work: Work, n: int, reason: str, cause: Cause, *, tried: tuple[Try, ...] = (), did: str = ""
 ) -> list[Event | Send]:
     """A work, or the step `n` of its code, goes to who is above; `tried` is what this agent has had tried, `did` what he did."""
-    from mai.agents import leaving
+    from mai.agents import leaving, triggers
     from mai.agents.behaviour import above
 
     reason = leaving.said_upwards(department, work, reason)
@@ -68,6 +68,8 @@ def escalate(
     said = Try(me, did or VERBS[cause], readable(reason, TRIED_CHARS), department.now_ms)
     plea = msgspec.structs.replace(before, tried=_bounded((*before.tried, *stood_in(department, work), *tried, said)))
     up = above(department, work.agent) or department.own.board.name
+    if up == "mai" and triggers.ends_here(department, plea):
+        return triggers.undecided(department, work, plea)
     noted = Escalated(request=work.request, task=work.task, agent=work.agent, reason=reason, n=n, cause=cause, to=up)
     if up == "mai":
         return [noted, Send(department.mai, ident(work, n), 0, _to_mai(department, work, n, plea))]
@@ -170,8 +172,11 @@ def had(department: "DepartmentDecider", work: Work, receiver: str) -> str:
 # -- back
 def returned(department: "DepartmentDecider", work: Work, child: str, done: Done, now_ms: int) -> list[Event | Send]:
     """What comes back to a work that was escalated as a whole is its end; what another hand gives to an escalation ends it."""
+    from mai.agents import triggers
     from mai.agents.behaviour import signed
 
+    if name := triggers.chosen(department, work, done):
+        return department.hand(work, name, now_ms, rule=f"{done.by} says that it is for {name}"[:200])
     if done.state == "answered":
         return department.end(work, signed(department, work, done))
     if work.given_up:
@@ -254,6 +259,7 @@ def fold(state: State, event: Event) -> None:
         case Escalated(cause=cause, task=task) if cause and task in state.work:
             work = state.work[task]
             work.given_up = work.given_up or event.n == 0
+            work.unsure = work.unsure or (event.cause == "doubt" and work.plea is None)
             if event.to == "mai":
                 work.asked_up = (*work.asked_up, event.n)
             state.changed("task", task, work)

@@ -19,6 +19,7 @@ class Refusal(Exception):
     """
 
     reason, state = "it gives no reason", "refused"  # for a subclass that does not call us
+    n = 0  # the step that was not done; 0: its code refuses by itself
     changed = False  # of what was handed on: something was changed for it before it came back
     answers: Sequence[Any] = ()
 

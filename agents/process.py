@@ -96,7 +96,10 @@ class DepartmentProcess(Linked):
         def fit(text: str, among: tuple[str, ...]) -> list[str]:
             return [one.name for one in described.fits(text) if one.name in among]
 
-        return DepartmentDecider(self.mandate, Table(self.organisation), fit, contracts.fault)
+        def shares(text: str, among: tuple[str, ...]) -> dict[str, float]:
+            return {one.name: one.coverage for one in described.fits(text) if one.name in among}
+
+        return DepartmentDecider(self.mandate, Table(self.organisation), fit, contracts.fault, shares)
 
     def _prepare(self) -> None:
         """Let the organisation lay out the department's own files, once; again if that was interrupted. Raises Broken."""

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from mai.agents import zones
+from mai.agents.approval_rules import approvals_can_be_announced
 from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
 from mai.agents.channel_rules import channels_lead_somewhere
 from mai.agents.conflict_rules import department_has_its_precedence, precedence_is_known
 from mai.agents.door_rules import doors_let_somebody_in
+from mai.agents.escalation_rules import escalations_can_be_answered
 from mai.agents.faults import Findings, nearest, shown
 from mai.agents.fields import flaws
 from mai.agents.healing import MEDIC, REMEDIES
@@ -306,6 +308,8 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     channels_lead_somewhere,
     zone_is_known,
     precedence_is_known,
+    approvals_can_be_announced,
+    escalations_can_be_answered,
 )
 OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]] = (
     names_are_distinct,

@@ -13,7 +13,7 @@ from mai.agents.body import Fields, Outcome
 from mai.agents.breaker import Breaker
 from mai.agents.claim_messages import CaseTold
 from mai.agents.deadlines import Deadlines
-from mai.agents.escalation_messages import Plea
+from mai.agents.escalation_messages import Cause, Plea
 from mai.agents.handover import Handover
 from mai.agents.kept import Fadings, Memories, Noted
 from mai.agents.link import Link, Transit
@@ -99,6 +99,7 @@ class Work(msgspec.Struct, omit_defaults=True):
     used: Amounts = Amounts()  # of that
     plea: Plea | None = None  # it is an escalation, or was one
     given_up: bool = False  # as a whole: its end is what comes back from above
+    unsure: bool = False  # that was because it was not clear whom it is for
     asked_up: tuple[int, ...] = ()  # steps whose escalations went to Mai; 0: as a whole
     case: str = ""  # of a board that is asked about it: the case
     handover: Handover | None = None  # what was done for it by who had it before
@@ -217,6 +218,7 @@ class Done(msgspec.Struct):
     sources: tuple[str, ...]
     changed: bool = False  # something was changed for it in another department, or may have been
     breach: str = ""  # the rule by which an answer may not leave
+    cause: Cause = ""  # of what is given up, if its code did not choose that
 
 
 class State:

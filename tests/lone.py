@@ -145,7 +145,10 @@ class Lone:
         def fit(text: str, among: tuple[str, ...]) -> list[str]:
             return [one.name for one in described.fits(text) if one.name in among]
 
-        return DepartmentDecider(told, table, fit, contracts.fault)
+        def shares(text: str, among: tuple[str, ...]) -> dict[str, float]:
+            return {one.name: one.coverage for one in described.fits(text) if one.name in among}
+
+        return DepartmentDecider(told, table, fit, contracts.fault, shares)
 
     def _send(self, peer: str, frame: bytes) -> bool:
         envelope = messages.decode(frame, self.organisation.limits.message_bytes)  # as Mai would: too large is malformed

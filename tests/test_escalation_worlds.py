@@ -31,7 +31,7 @@ def played(seed: int) -> Realm:
         realm.answer()
         while realm.wire:
             realm.deliver()
-    realm.now_ms += 2_000_000
+    realm.now_ms += 7_200_000
     for node in reversed(realm.nodes.values()):  # the departments first: what waits at Mai is taken back
         node.feed(Tick())
     while realm.wire:
