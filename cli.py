@@ -71,6 +71,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "sla": "mai.daemon.sla_commands",
     "status": "mai.daemon.status_commands",
     "thread": "mai.daemon.thread_commands",
+    "trace": "mai.daemon.trace_commands",
 }
 
 
@@ -217,22 +218,6 @@ def logs(context: click.Context, process: str, follow: bool, lines: int) -> None
     from mai.daemon.output import stream
 
     stream(Log(log_of(place_of(context), process)).lines(lines, follow=follow))
-
-
-@main.command(epilog=examples("mai trace 19a2b3c4d5e6f7a8b", "mai trace --json 19a2b3"))
-@click.argument("request")
-@json_option
-@click.pass_context
-def trace(context: click.Context, request: str, json_: bool) -> None:
-    """Show the tree of a request's hops with their times. The beginning of its id is enough."""
-    from mai.daemon import trace as tracing
-    from mai.daemon.tree import render
-
-    found = tracing.trace(place_of(context), request)
-    if json_:
-        as_json(tracing.fields(found))
-    else:
-        click.echo(render(found, colour=on_terminal()))
 
 
 @main.command(epilog=examples("mai budgets", "mai budgets acme --json"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mai.daemon.door import Door, Reply, fault
-from mai.daemon.readings import named
+from mai.daemon.readings import here, named
 from mai.daemon.terminal import on_terminal
 from mai.sandbox.errors import FAILED, MaiError
 from mai.sandbox.place import Place
@@ -30,7 +30,7 @@ def closed(place: Place) -> bool:
 
 def wanted(place: Place, words: Sequence[str]) -> bool:
     """Has the daemon to run this command?"""
-    return bool(named(words)) and HELP.isdisjoint(words) and closed(place)
+    return bool(named(words)) and HELP.isdisjoint(words) and not here(words) and closed(place)
 
 
 def run(place: Place, words: Sequence[str]) -> int:

@@ -25,6 +25,7 @@ class Reading(NamedTuple):
     told: int = 1  # of its names, those that are of clients and processes: they may stand in the watchdog's journal, no others
     follows: tuple[str, ...] = ()  # of the flags, those with which it goes on until its caller goes
     whole: bool = False  # shows the whole company: not for who may see some clients only
+    here: tuple[str, ...] = ()  # options with which its caller runs it himself, and has the daemon read for it
 
 
 SHORT: Final = {"-f": "--follow", "-n": "--lines"}
@@ -33,7 +34,7 @@ READINGS: Final = {
     "tail": Reading(("--follow", "--json"), ("--lines", "--kind", "--request", "--agent"), follows=FOLLOW),
     "logs": Reading(("--follow",), ("--lines",), follows=FOLLOW),
     "incidents": Reading(("--follow", "--json"), ("--lines",), follows=FOLLOW),
-    "trace": Reading(("--json",), told=0),
+    "trace": Reading(("--json",), told=0, here=("--svg", "--html")),
     "budgets": Reading(("--json",)),
     "shift list": Reading(("--json",), ("--at",)),
     "sla": Reading(("--json",), ("--since",)),
@@ -63,6 +64,12 @@ class Order(NamedTuple):
 def named(words: Sequence[str]) -> str:
     """Which of the commands a command line begins with; "" if none."""
     return next((name for name in READINGS if list(words[: name.count(" ") + 1]) == name.split()), "")
+
+
+def here(words: Sequence[str]) -> bool:
+    """Is it run by its caller, whoever may read the ledgers?"""
+    own = READINGS[name].here if (name := named(words)) else ()
+    return any(word.partition("=")[0] in own for word in words)
 
 
 def order(words: Sequence[str]) -> Order:

@@ -1,4 +1,4 @@
-"""`mai status` for people: the tree of processes with their figures."""
+"""`mai status` for people: the tree of processes with their figures. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping

@@ -19,7 +19,24 @@ from mai.cli import ELSEWHERE, main
 from mai.daemon.door import Door, refusal
 from mai.sandbox.errors import MaiError
 
-LATE = ("door", "asking", "afar", "status", "showing", "tail", "output", "logs", "trace", "tree", "budgets", "ordering", "up")
+LATE = (
+    "door",
+    "asking",
+    "afar",
+    "status",
+    "showing",
+    "tail",
+    "output",
+    "logs",
+    "trace",
+    "trace_commands",
+    "timeline_svg",
+    "timeline_html",
+    "tree",
+    "budgets",
+    "ordering",
+    "up",
+)
 only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 
 
