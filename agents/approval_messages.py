@@ -2,7 +2,20 @@
 
 from typing import Any
 
+import msgspec
+
 from mai.agents.body import Body
+
+
+class Word(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who has approved what a department sends through Mai: she holds it against the policies, and lets it pass once."""
+
+    id: str  # the digest that binds it to one call
+    task: str  # that the step is of
+    n: int  # the step
+    count: int  # how often it was judged so
+    by: tuple[str, ...]  # the board's address; users, each with its number
+    at_ms: int  # when it was asked for
 
 
 class Approval(Body, frozen=True, tag="approval"):
@@ -13,7 +26,7 @@ class Approval(Body, frozen=True, tag="approval"):
     task: str
     n: int  # the step
     agent: str  # an address
-    call: str  # tool, ask
+    call: str  # tool, ask, conclude
     name: str  # "support.refund", "sales.order"
     given: Any  # what it is called with; cut if it is long
     arguments: str  # the digest of the whole of it

@@ -19,12 +19,13 @@ from mai.agents.approval_records import (
     ApprovalUsed,
 )
 from mai.agents.body import Fields
+from mai.agents.claim_scope import for_persons
 from mai.agents.decider import Send
 from mai.agents.effects import cut
 from mai.agents.events import Event, Hopped, Stepped
 from mai.agents.inputs import Back, Call, Judged, Outdated, Pleading, Said
 from mai.agents.plain import readable
-from mai.agents.pleas import Plea, approving, binding, deciding, digest_of, waiting, waits_for
+from mai.agents.pleas import Plea, approving, arguments_of, binding, deciding, name_of, shown_of, waiting, waits_for
 from mai.agents.policies import Ruling
 from mai.agents.state import Done, Work
 
@@ -72,8 +73,8 @@ def _asked(decider: "DepartmentDecider", work: Work, call: Call, ruling: Ruling)
     until_ms = min(work.deadline_ms, decider.now_ms + int(longest_s * 1000)) if longest_s else work.deadline_ms
     asked = ApprovalAsked(
         request=work.request, task=work.task, agent=work.agent, n=call.n, call=call.call, given=call.given, id="",
-        name=str(call.given["to"]) if call.call == "ask" else f"{decider.own.name}.{call.given['tool']}",
-        arguments=digest_of(call.given), organisation=decider.mandate.organisation.digest,
+        name=name_of(decider.own.name, call.call, call.given),
+        arguments=arguments_of(call.call, call.given), organisation=decider.mandate.organisation.digest,
         verdict=ruling.verdict, clause=ruling.clause, policies=ruling.digest, why=ruling.why,
         persons=2 if ruling.four_eyes else 1, approvers=ruling.approvers, requester=work.asker,
         count=before.approval.count + 1 if before and before.approval else 1, at_ms=decider.now_ms, expires_ms=until_ms,
@@ -103,8 +104,9 @@ def told(decider: "DepartmentDecider", plea: Plea) -> Fields:
     """What a board is told of a call."""
     work, one, agent = plea.work, plea.one, decider.own.agent(plea.work.agent)
     return {
-        "id": one.id, "call": plea.call, "name": one.name, "input": plea.given["input"], "agent": decider.address(work.agent),
-        "rank": agent.rank if agent else "", "requester": one.requester, "policy": one.clause, "why": one.why,
+        "id": one.id, "call": plea.call, "name": one.name, "input": shown_of(plea.call, plea.given),
+        "agent": decider.address(work.agent), "rank": agent.rank if agent else "",
+        "requester": one.requester, "policy": one.clause, "why": one.why,
         "task": {"contract": work.contract, "text": work.text, "input": work.input}, "expires_ms": one.expires_ms,
     }  # fmt: skip
 
@@ -165,9 +167,10 @@ def _refer(decider: "DepartmentDecider", plea: Plea, how: str, why: str, *, by: 
 def _to_persons(decider: "DepartmentDecider", plea: Plea, over: str = "") -> Send:
     """Mai is told that persons have to approve it; or that nobody has to, any more."""
     work, one = plea.work, plea.one
+    shown = cut(for_persons(decider.own, decider.scopes, plea.call, plea.given))
     body = Approval(
         one.id, work.request, work.task, plea.n, decider.address(work.agent), plea.call, one.name,
-        None if over else cut(plea.given["input"]), one.arguments, one.organisation, one.clause, one.policies,
+        None if over else shown, one.arguments, one.organisation, one.clause, one.policies,
         one.at_ms, one.expires_ms, one.persons, one.approvers, one.requester, one.why, over,
     )  # fmt: skip
     return Send(decider.mai, f"{work.task}/{plea.n}@{one.count}{'.' * bool(over)}", 0, body)

@@ -17,6 +17,7 @@ from mai.agents.given import Refusal, a_name, a_share, a_span, a_text
 from mai.agents.inputs import Call
 from mai.agents.kept import Shelf
 from mai.agents.plain import readable
+from mai.agents.pleas import PENDING
 from mai.agents.shell import now_ms
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class ClaimCalls:
     _next: Callable[[str, Any], "tuple[int, Step | None]"]
     _record: Callable[..., None]
     _waits: Callable[[int], "Waiting"]
+    recorded: Callable[[int], "Step | None"]
+    _concluding: set[int]  # steps of this kind that the code has come to in this life
 
     def conclude(
         self,
@@ -68,9 +71,19 @@ class ClaimCalls:
             }
         )
         n, step = self._next("conclude", given)
+        self._concluding.add(n)
         if step is None:
             self._conclude(n, given)
+        else:
+            self.conclude_again(n)
         return self._waits(n)
+
+    def conclude_again(self, n: int) -> None:
+        """Go on with a conclusion that has waited for its approval, if it has that, or is to be judged anew."""
+        step = self.recorded(n)
+        waits = step is None or step.done or step.approval is None or step.approval.at in PENDING
+        if step is not None and not waits and n in self._concluding:  # else the code will come to it
+            self._conclude(n, step.given)
 
     def _conclude(self, n: int, given: Fields) -> None:
         found: list[Ground] = []

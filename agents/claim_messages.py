@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.approval_messages import Word
 from mai.agents.body import Body, Outcome
 
 
@@ -34,6 +35,7 @@ class Claim(Body, frozen=True, tag="claim"):
     why: str = ""
     grounds: tuple[Ground, ...] = ()
     rests: tuple[str, ...] = ()  # claims that it names among its grounds
+    word: Word | None = None  # who has approved it
 
 
 class Side(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,27 +1,26 @@
 """Claims in a department: what its agents conclude, and what was ruled where claims contradicted each other. Pure.
 
-    ctx.conclude → claim, its step, and a `Claim` to Mai, who finds out who contradicts it (daemon/conflicts.py)
+    ctx.conclude → claim, its step, and a `Claim` to Mai, who finds out who contradicts it (daemon/conflicts.py);
+                   first its approval, if a policy wants one (approvals.py)
     CaseTold from Mai → ruling.told: until it ends, who concludes the losing value is refused, with the ruling
 
 A claim is named `TASK/STEP`. Two values are the same if their canonical forms are. The department keeps what its agents claim
 at present, to show its own board values that do not leave it.
 """
 
-import hashlib
-import unicodedata
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
-from mai.agents import judging
+from mai.agents import gates, judging, pleas
+from mai.agents.approval_messages import Word
 from mai.agents.body import Fields
+from mai.agents.canonical import canonical, digest, key
 from mai.agents.claim_messages import CaseTold, Claim, Ground
-from mai.agents.data_scope import Scopes
+from mai.agents.claim_scope import shown
 from mai.agents.decider import Send
 from mai.agents.events import Event, Stepped, register
 from mai.agents.inputs import Call
-from mai.agents.leaves import covered, declared, paths, tells_of, withheld_by
-from mai.agents.organisation import Department
 from mai.agents.plain import readable
 from mai.agents.state import Holds, Ruling, State, Work
 
@@ -64,55 +63,26 @@ class RulingTold(Event, frozen=True, kw_only=True):
 register(Claimed, RulingTold)
 
 
-# -- values
-def canonical(value: Any) -> Any:
-    """The same for values that say the same: whole floats are whole numbers, texts without blanks around them, in one form."""
-    match value:
-        case float() if value.is_integer() and abs(value) < 1 << 53:
-            return int(value)
-        case str():
-            return unicodedata.normalize("NFC", value).strip()
-        case list() | tuple():
-            return [canonical(one) for one in value]
-        case dict():
-            return {str(canonical(str(name))): canonical(one) for name, one in value.items()}
-    return value
-
-
-def digest(value: Any) -> str:
-    """Of the canonical value: 16 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(msgspec.json.encode(canonical(value), order="deterministic")).hexdigest()[:16]
-
-
-def key(subject: str, attribute: str) -> str:
-    """Under which claims contradict each other: 12 hexadecimal digits."""
-    return hashlib.sha256(msgspec.json.encode([canonical(subject), canonical(attribute)])).hexdigest()[:12]
-
-
-def shown(own: Department, scopes: Scopes, subject: str, attribute: str, value: Any) -> bool:
-    """May others see this value? A field of this name leaves in some reply or is listed, nothing in it is withheld."""
-    leaves = scopes.leaves(own.name)
-    if leaves.subjects and not tells_of(leaves.subjects, subject):
-        return False
-    inside = [(attribute,), *(path for path, _ in paths(value, (attribute,)))]
-    if any(withheld_by(leaves.withheld, path) for path in inside):
-        return False
-    if leaves.fields:
-        return covered(leaves.fields, (attribute,))
-    return any(attribute == path[-1] for contract in own.contracts for path, _ in declared(contract.reply))
-
-
 # -- decide
 def conclude(decider: "DepartmentDecider", work: Work, call: Call, now_ms: int) -> list[Event | Send]:
-    """An agent concludes something; `call.given` also has "found", where its grounds are, and "times", how long it is valid."""
-    found: list[Ground] = call.given["found"]
+    """An agent concludes something; `call.given` also has "found", where its grounds are, and "times", how long it is valid.
+
+    Of a step that is on record it is the conclusion that was approved.
+    """
     given = {name: one for name, one in call.given.items() if name not in ("found", "times")}
-    act = judging.claim_act(decider, work, given, now_ms)
-    if not (verdict := judging.rule(decider, act)).allowed:
-        return [judging.judged(work, call.n, act, verdict), _stepped(work, call.n, given, refused=verdict.why)]
     ruling = decider.state.rulings.get(key(given["subject"], given["attribute"]))
     if ruling and ruling.body.until_ms > now_ms and digest(given["value"]) in ruling.body.lost:
         return [_stepped(work, call.n, given, refused=lost(ruling.body, given["value"]))]
+    gate = gates.at(decider, work, msgspec.structs.replace(call, given=given), judging.claim_act(decider, work, given, now_ms))
+    if gate.waits:
+        return gate.events
+    if gate.why:
+        return [*gate.events, _stepped(work, call.n, given, refused=gate.why)]
+    return [*gate.events, *_concluded(decider, work, call, given, now_ms)]
+
+
+def _concluded(decider: "DepartmentDecider", work: Work, call: Call, given: Fields, now_ms: int) -> list[Event | Send]:
+    found: list[Ground] = call.given["found"]
     ident, (from_ms, until_ms) = f"{work.task}/{call.n}", call.given["times"]
     until_ms = until_ms or from_ms + int(decider.mandate.organisation.conflicts.valid_s * 1000)
     claimed = Claimed(
@@ -120,11 +90,13 @@ def conclude(decider: "DepartmentDecider", work: Work, call: Call, now_ms: int) 
         value=given["value"], confidence=given["confidence"], grounds=tuple(given["grounds"]), id=ident, why=given.get("why", ""),
         from_ms=from_ms, until_ms=until_ms, at_ms=now_ms, found=tuple(found),
     )  # fmt: skip
-    send = Send(decider.mai, decider.ident(work, call.n), 0, _claim(decider, claimed))
+    step = decider.state.steps.get(work.task, {}).get(call.n)
+    word = pleas.word(step.approval if step else None, work.task, call.n)
+    send = Send(decider.mai, decider.ident(work, call.n), 0, _claim(decider, claimed, word))
     return [claimed, _stepped(work, call.n, given, value={"claim": ident}), send]
 
 
-def _claim(decider: "DepartmentDecider", one: Claimed) -> Claim:
+def _claim(decider: "DepartmentDecider", one: Claimed, word: Word | None) -> Claim:
     """What Mai is told of it."""
     open_ = shown(decider.own, decider.scopes, one.subject, one.attribute, one.value)
     texts = open_ and decider.own.leaves.text
@@ -132,6 +104,7 @@ def _claim(decider: "DepartmentDecider", one: Claimed) -> Claim:
         one.id, one.request, one.task, decider.address(one.agent), one.subject, one.attribute, digest(one.value), one.confidence,
         one.from_ms, one.until_ms, one.at_ms, open_, one.value if open_ else None, one.why if texts else "",
         one.found if open_ else (), tuple(ground.removeprefix("claim:") for ground in one.grounds if ground.startswith("claim:")),
+        word,
     )  # fmt: skip
 
 

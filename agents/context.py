@@ -110,6 +110,7 @@ class Context(MemoryCalls, ClaimCalls):
         self.unheard = 0  # the step whose answer from above was not looked at
         self.due: deque[Callable[[], None]] = deque()  # steps whose number is taken and which have not begun
         self.tools = ToolSteps(runner, work)
+        self._concluding: set[int] = set()
 
     # -- asking others
     def ask(self, to: str, /, text: Any = "", **values: Any) -> Waiting:
@@ -202,6 +203,14 @@ class Context(MemoryCalls, ClaimCalls):
         if step is None:
             self._runner.shell.feed(Call(self._work.task, n, "escalate", given))
         return Waiting(self, n)
+
+    def again(self, n: int) -> None:
+        """Somebody has said that a step may go on: its call is approved, or has not happened, or is to be judged anew."""
+        step = self.recorded(n)
+        if step is not None and step.call == "conclude":
+            self.conclude_again(n)
+        else:
+            self.tools.again(n)
 
     # -- tools
     def tool(self, name: str, /, **values: Any) -> Waiting:

@@ -41,6 +41,7 @@ from mai.agents.inputs import Answered, Applied, Arrived, Back, Call, Consider, 
 from mai.agents.messages import Numbered, Result, Task
 from mai.agents.organisation import Mandate
 from mai.agents.plain import readable
+from mai.agents.pleas import vouched
 from mai.agents.policies import code_of
 from mai.agents.state import Done, State, Step, Work
 from mai.agents.table import Table
@@ -191,7 +192,8 @@ class DepartmentDecider:
         verdict = self.table.contract(self.own.name, contract)
         asker = self.address(work.agent) if call else work.asker
         task = f"{work.task}{VIA_MAI}{call.n if call else 0}"
-        body = Task(task, work.request, asker, contract, text, given, work.hops - 1, work.watch)
+        word = vouched(self.state, work, call.n if call else 0)
+        body = Task(task, work.request, asker, contract, text, given, work.hops - 1, work.watch, word=word)
         why = verdict.rule if not verdict.allowed else self.fault(contract, "request", given)
         stopped = None if why else guards.exhausted(self, work, contract)
         if why := why or (stopped.why if stopped else too_large(body, self.limits.message_bytes)):

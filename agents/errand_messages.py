@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.approval_messages import Word
 from mai.agents.body import Body, Fields, Outcome
 
 
@@ -65,6 +66,7 @@ class Use(Body, frozen=True, tag="use"):
     tool: str  # "support.search"
     key: str  # the same for each try of one effect
     input: Fields
+    word: Word | None = None  # who has approved it
 
 
 class Used(Body, frozen=True, tag="used"):

@@ -93,7 +93,7 @@ class MessageRefused(Event, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "message.refused"
     peer: str
-    why: str  # malformed, forgery, gap, amnesia, out of place
+    why: str  # malformed, forgery, gap, amnesia, out of place, not allowed
     detail: str
 
 

@@ -8,7 +8,7 @@ import hashlib
 import msgspec
 
 from mai.agents.amounts import Amounts
-from mai.agents.approval_messages import Approval, Decided
+from mai.agents.approval_messages import Approval, Decided, Word
 from mai.agents.body import Body, Fields, Outcome
 from mai.agents.claim_messages import CaseTold, Claim, Vote, Weigh
 from mai.agents.errand_messages import Think, Thought, Use, Used
@@ -46,6 +46,7 @@ class Task(Body, frozen=True, tag="task"):
     ranked: tuple[str, ...] = ()  # agents of the receiver that a free text seems to be for, best first; a hint
     correction: str = ""  # a reply to it was sent back: why, and what would be allowed
     allow: Amounts | None = None  # what the receiver may take for it of the request's budget; None: no limit
+    word: Word | None = None  # to Mai: who has approved that it is asked
 
 
 class Result(Body, frozen=True, tag="result"):

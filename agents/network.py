@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mai.agents import effects, gates, judging
+from mai.agents import effects, gates, judging, pleas
 from mai.agents.body import Fields
 from mai.agents.decider import Send, sooner_ms, too_large
 from mai.agents.errand_messages import Use, Used
@@ -52,7 +52,9 @@ def _use(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fi
     ident, name = decider.ident(work, n, count), f"{decider.own.name}.{tool.name}"
     if named(tool.name):
         return _remedy(decider, work, ident, tool, given["input"])
-    return Use(ident, work.request, decider.address(work.agent), name, effects.key_of(work, n), given["input"])
+    step = decider.state.steps.get(work.task, {}).get(n)
+    word = pleas.word(step.approval if step else None, work.task, n)
+    return Use(ident, work.request, decider.address(work.agent), name, effects.key_of(work, n), given["input"], word)
 
 
 def _remedy(decider: "DepartmentDecider", work: Work, ident: str, tool: Tool, given: Fields) -> Remedy:

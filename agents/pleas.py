@@ -5,7 +5,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from mai.agents.approval_messages import Word
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
+from mai.agents.canonical import digest
 from mai.agents.decider import Input
 from mai.agents.inputs import Call
 from mai.agents.state import Approving, State, Step, Work
@@ -20,7 +22,7 @@ class Plea(NamedTuple):
 
     work: Work
     n: int
-    call: str  # tool, ask
+    call: str  # tool, ask, conclude
     given: Any
     one: Approving
 
@@ -37,9 +39,48 @@ def digest_of(given: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(given, order="deterministic")).hexdigest()
 
 
+def arguments_of(call: str, given: Any) -> str:
+    """The digest that an approval of this call is bound to. Of a claim: to as much of it as Mai is told, too."""
+    if call != "conclude":
+        return digest_of(given)
+    return claimed(given["subject"], given["attribute"], digest(given["value"]), given["confidence"])
+
+
+def claimed(subject: str, attribute: str, value: str, confidence: float) -> str:
+    """The same of a claim, by the digest of its value."""
+    return digest_of([subject, attribute, value, float(confidence)])
+
+
+def shown_of(call: str, given: Any) -> Any:
+    """What somebody is shown of it who decides about it."""
+    return given if call == "conclude" else given["input"]
+
+
+def name_of(department: str, call: str, given: Any) -> str:
+    """What is called, by its full name: "sales.order", "support.refund", "customer/4711 risk"."""
+    match call:
+        case "ask":
+            return str(given["to"])
+        case "conclude":
+            return f"{given['subject']} {given['attribute']}"
+    return f"{department}.{given['tool']}"
+
+
 def binding(asked: ApprovalAsked, agent: str) -> str:
     """The id of an approval: it binds what is said to one call, of one agent (an address) in one step, under one organisation."""
-    return digest_of([agent, asked.task, asked.n, asked.call, asked.name, asked.arguments, asked.organisation, asked.count])
+    return bound(agent, (asked.task, asked.n, asked.count), asked.call, asked.name, asked.arguments, asked.organisation)
+
+
+def bound(agent: str, step: tuple[str, int, int], call: str, name: str, arguments: str, organisation: str) -> str:  # noqa: PLR0917
+    """The same, by its parts; `step`: the task, the step of it, and how often that was judged so."""
+    return digest_of([agent, *step, call, name, arguments, organisation])
+
+
+def word(one: Approving | None, task: str, n: int) -> Word | None:
+    """What Mai is told of the approval that a call has; None if it needed none."""
+    if one is None or one.at not in ("approved", "used"):
+        return None
+    return Word(one.id, task, n, one.count, one.by, one.at_ms)
 
 
 def approving(asked: ApprovalAsked) -> Approving:
@@ -48,6 +89,14 @@ def approving(asked: ApprovalAsked) -> Approving:
         asked.id, asked.name, asked.arguments, asked.organisation, asked.clause, asked.policies, asked.why, asked.at_ms,
         asked.expires_ms, asked.persons, asked.approvers, asked.requester, asked.verdict, count=asked.count,
     )  # fmt: skip
+
+
+def vouched(state: State, work: Work, n: int) -> Word | None:
+    """The same of what goes to Mai as an ask: of this step, or of the step below for which this work passes it on."""
+    while not n and (above := state.work.get(work.parent)):
+        work, n = above, work.step
+    step = state.steps.get(work.task, {}).get(n)
+    return word(step.approval if step else None, work.task, n)
 
 
 # -- which steps wait

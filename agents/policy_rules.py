@@ -194,9 +194,6 @@ def _options(rule: Rule) -> Broken:
                 f"{rule.label} has {key}, and its verdict is {rule.policy.verdict}",
                 f"it is for the verdict {' or '.join(verdicts)}",
             )
-    if rule.policy.claims and rule.policy.verdict in ("board", "person"):
-        hint = "expected allow or deny: a conclusion does not wait for anybody"
-        yield (*rule.where, "verdict"), f"{rule.label} is about claims, and its verdict is {rule.policy.verdict}", hint
 
 
 # -- comparisons

@@ -185,7 +185,7 @@ class Runner:
         again, self._once_more = self._once_more, []
         for task, n in again:
             if task in self._running:
-                self._running[task].context.tools.again(n)
+                self._running[task].context.again(n)
 
     def pipes(self) -> list[Pipe]:
         """What the loop has to wait for besides the wire."""

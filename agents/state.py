@@ -233,7 +233,7 @@ class State:
         self.quarantine: dict[str, Quarantined] = {}  # by task
         self.suspects: dict[str, Suspect] = {}  # by task
         self.claims: dict[str, Holds] = {}  # by id, oldest first
-        self.rulings: dict[str, Ruling] = {}  # by claims.key, oldest first
+        self.rulings: dict[str, Ruling] = {}  # by canonical.key, oldest first
         self.undos: dict[str, Undo] = {}  # by the effect's key
         self.day = Day()
         self.duty: dict[str, Duty] = {}  # by agent

@@ -5,24 +5,20 @@ numbers approve; one who denies is enough. The last word goes to the department 
 said once, and arrives once, whoever dies in between. Names are for people: who is who is a matter of numbers.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from mai.agents.approval_messages import Approval, Decided
-from mai.agents.decider import VIA_MAI, Send
-from mai.agents.effects import AGAIN
-from mai.agents.errand_messages import Use
+from mai.agents.decider import Send
 from mai.agents.events import Event, MessageRefused
-from mai.agents.messages import Task
-from mai.agents.pleas import digest_of
-from mai.agents.policies import Ruling
 from mai.daemon.desk import MaiState, origin
 from mai.daemon.pending import (
     GIVEN,
     NOUN,
     SETTLED,
     TRIES,
+    WORD,
     Announced,
     ApprovalAnnounced,
     ApprovalClosed,
@@ -30,6 +26,7 @@ from mai.daemon.pending import (
     ApprovalRaised,
     ApprovalVoted,
     Given,
+    Passed,
     Pending,
     Pleaded,
     Settled,
@@ -137,43 +134,6 @@ def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
     return [closed(rows[ident], EXPIRED, now_ms) for ident in mai.state.approving.deadlines.due(now_ms)]
 
 
-class Passing(NamedTuple):
-    """A call that comes to Mai."""
-
-    request: str
-    ident: str  # under which it came, without how often it was called again
-    agent: str
-    name: str
-    arguments: str
-
-
-def covered(mai: "MaiDecider", act: Passing, ruling: Ruling) -> tuple[list[Event], str]:
-    """What comes to Mai and needs an approval: what goes on record of it, and why it may not pass; "" if it may.
-
-    Where persons had to say so she has it on record herself, and lets it pass once. What boards say is their departments' word.
-    """
-    if ruling.verdict == "board" and not ruling.four_eyes:
-        return [], ""
-    wanted = (act.agent, act.name, act.arguments, ruling.clause, ruling.digest, mai.mandate.organisation.digest)
-    for ident, one in mai.state.approving.given.get(act.request, {}).items():
-        body = one.approval
-        had = (body.agent, body.name, body.arguments, body.clause, body.policies, body.organisation)
-        if had == wanted and one.passed in ("", act.ident):
-            passed = ApprovalPassed(request=act.request, task=act.ident, agent=act.agent, approval=ident)
-            return [passed] if not one.passed else [], ""
-    return [], f"{act.name} was not approved: no person has said so"
-
-
-def passing(body: Task | Use) -> Passing:
-    """The same call as its department has it."""
-    if isinstance(body, Task):
-        given = {"to": body.contract, "text": body.text, "input": body.input}
-        return Passing(body.request, body.task, body.asker, body.contract, digest_of(given))
-    task, via, number = body.id.rpartition(VIA_MAI)
-    ident, tool = f"{task}{via}{number.partition(AGAIN)[0]}", body.tool.partition(".")[2]
-    return Passing(body.request, ident, body.agent, body.tool, digest_of({"tool": tool, "input": body.input}))
-
-
 def late(state: MaiState, request: str) -> str:
     """For why a part of a request has no answer in time: which approval it waited for; "" if it did not."""
     found = [state.approving.rows[ident] for ident in state.approving.of_request.get(request, ())]
@@ -212,8 +172,8 @@ def fold(state: MaiState, event: Event, seq: int) -> None:
                 _keep(state, one)
         case ApprovalClosed() if one := state.approving.rows.get(event.approval):
             _settle(state, one, Settled(one, "over", event.at_ms, event.why))
-        case ApprovalPassed() if given := state.approving.given.get(event.request, {}).get(event.approval):
-            _give(state, replace(given, passed=event.task))
+        case ApprovalPassed():
+            _passed(state, event)
         case ApprovalAnnounced() if (event.well or event.tries >= TRIES) and (one := state.approving.rows.get(event.approval)):
             _keep(state, replace(one, announced=event.text))
 
@@ -222,11 +182,21 @@ def ended(state: MaiState, request: str) -> None:
     """A request has ended: nothing passes for it any more."""
     for ident in state.approving.given.pop(request, ()):
         state.changed(GIVEN, ident, None)
+    for ident in state.approving.words.pop(request, ()):
+        state.changed(WORD, ident, None)
 
 
 def _give(state: MaiState, one: Given) -> None:
     state.approving.give(one)
     state.changed(GIVEN, one.approval.id, one)
+
+
+def _passed(state: MaiState, event: ApprovalPassed) -> None:
+    if event.by:
+        state.approving.words.setdefault(event.request, {})[event.approval] = event.task
+        state.changed(WORD, event.approval, Passed(event.request, event.task))
+    elif given := state.approving.given.get(event.request, {}).get(event.approval):
+        _give(state, replace(given, passed=event.task))
 
 
 def vote_of(event: ApprovalVoted) -> Vote:

@@ -16,7 +16,7 @@ from mai.agents.decider import Send
 from mai.agents.events import Event, MessageRefused
 from mai.agents.plain import readable
 from mai.agents.precedence import choose, clause
-from mai.daemon import resting
+from mai.daemon import policing, resting
 from mai.daemon.desk import Holding, above, root_of
 from mai.daemon.dispute import (
     BOARDS,
@@ -103,6 +103,15 @@ def _asserted(mai: "MaiDecider", given: Asserted, now_ms: int) -> list[Event | S
     rank = mai.table.rank(peer.partition("/")[2], body.agent.rpartition("/")[2])
     if not body.agent.startswith(f"{peer}/") or not rank or body.id in conflicts.claims:
         return [MessageRefused(peer=peer, why="out of place", detail=f"{peer} tells of a claim of {body.agent[:80]!r}")]
+    judged, why = policing.claim(mai, body)
+    if why:
+        return [*judged, MessageRefused(peer=peer, why="not allowed", detail=readable(f"the claim {body.id}: {why}", WHY))]
+    return [*judged, *_taken(mai, given, rank, now_ms)]
+
+
+def _taken(mai: "MaiDecider", given: Asserted, rank: str, now_ms: int) -> list[Event | Send]:
+    """A claim that may be made."""
+    body, peer, conflicts = given.body, given.peer, mai.state.conflicts
     stand = Stand(
         body.id, peer, body.agent, rank, body.request, body.subject, body.attribute, body.digest, body.confidence, body.from_ms,
         body.until_ms, body.at_ms, shown=body.shown, value=body.value if body.shown else None, why=body.why, grounds=body.grounds,

@@ -55,7 +55,7 @@ def _stopped(mai: "MaiDecider", body: Task) -> GuardStopped | BudgetStopped | No
 def _why_not(mai: "MaiDecider", crossing: Crossing, holding: Holding | None) -> str:
     """Why what a department asks under a contract that is open to it may not go on; "" if it may."""
     body, peer = crossing.body, crossing.peer
-    gone = body.request in mai.state.cancellations
+    gone = body.request in mai.state.cancellations or body.request not in mai.state.requests  # nothing counts what it takes
     if gone or holding is None or (holding.process, holding.request) != (peer, body.request):
         return f"{peer} has no open task that {body.task[:80]!r} could be a part of"
     if not body.asker.startswith(f"{peer}/"):

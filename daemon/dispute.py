@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.agents import claims as own
+from mai.agents import canonical as own
 from mai.agents.claim_messages import Ground, Side
 from mai.agents.messages import Result
 
@@ -124,7 +124,7 @@ class Conflicts:
 
     def __init__(self) -> None:
         self.claims: dict[str, Stand] = {}
-        self.same: dict[str, list[str]] = {}  # by claims.key: ids
+        self.same: dict[str, list[str]] = {}  # by canonical.key: ids
         self.under: dict[str, set[str]] = {}  # by task of Mai's: ids
         self.resting: dict[str, set[str]] = {}  # by claim: those that name it as a ground
         self.cases: dict[str, Case] = {}

@@ -48,7 +48,7 @@ from mai.daemon.interim import Interim
 from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
 from mai.daemon.operating import Operating
-from mai.daemon.pending import GIVEN, NOUN, ApprovalRaised
+from mai.daemon.pending import GIVEN, NOUN, WORD, ApprovalRaised
 from mai.daemon.planning import Planning
 from mai.daemon.reception import Reception
 from mai.daemon.records import RequestEnded
@@ -133,7 +133,7 @@ class Gateway(Loop):
         cancel.load(state, self.ledger.load("cancel"))
         for key, data in self.ledger.load("doubt").items():
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
-        state.approving.load(self.ledger.load(NOUN), self.ledger.load(GIVEN))
+        state.approving.load(self.ledger.load(NOUN), self.ledger.load(GIVEN), self.ledger.load(WORD))
         state.parking.load(self.ledger.load("escalation"))
         releasing.load(state, self.ledger.load("release"))
         told.load(state, self.ledger.load("watched"))

@@ -4,11 +4,11 @@ department   asked → referred* → decided, once | over          decided (appr
 Mai          raised → voted … the last word and its message | closed
 """
 
-from mai.agents.approval_messages import Approval, Decided
+from mai.agents.approval_messages import Approval, Decided, Word
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
 from mai.agents.events import EffectIntent, Ended, Event, Hopped, MessageRefused, ProcessStarted, Received, Sent
 from mai.agents.judging import PolicyJudged
-from mai.agents.pleas import binding, digest_of
+from mai.agents.pleas import arguments_of, binding, digest_of
 from mai.daemon.invariants import End, Handler, Invariant, Notes
 from mai.daemon.pending import ApprovalClosed, ApprovalPassed, ApprovalRaised, ApprovalVoted
 
@@ -19,12 +19,13 @@ STILL = ("board", "person")  # where an approval is that nobody has decided abou
 class Asked:
     """One approval of a department's."""
 
-    __slots__ = ("at", "event", "eyes", "seq", "word")
+    __slots__ = ("at", "by", "event", "eyes", "seq", "word")
 
     def __init__(self, seq: int, event: ApprovalAsked) -> None:
         self.seq, self.event, self.at = seq, event, event.verdict
         self.eyes = event.persons
         self.word = ""  # the board's
+        self.by: tuple[str, ...] = ()  # who has decided it
 
 
 class Pleas(Invariant):
@@ -69,7 +70,9 @@ class Pleas(Invariant):
         assert isinstance(event, ApprovalAsked)
         if before := self.asked.get(event.id):
             self.found(seq, f"record {seq} asks again for the approval {event.id[:16]}", before.seq)
-        if event.id != binding(event, f"{self.process}/{event.agent}") or event.arguments != digest_of(event.given):
+        if event.id != binding(event, f"{self.process}/{event.agent}") or event.arguments != arguments_of(
+            event.call, event.given
+        ):
             self.found(seq, f"record {seq}: the approval {event.id[:16]} is not bound to the call of {event.name} that it is of")
         if event.organisation != self.organisation:
             self.found(seq, f"record {seq} asks for an approval under another organisation than that of its process")
@@ -124,7 +127,7 @@ class Pleas(Invariant):
             self.found(seq, f"record {seq} approves {event.id[:16]} by the agent that asks for it", one.seq)
         if event.approved and len(set(event.by)) < one.eyes:
             self.found(seq, f"record {seq} approves {event.id[:16]} by {len(set(event.by))} of {one.eyes}", one.seq)
-        one.at = "approved" if event.approved else "over"
+        one.at, one.by = "approved" if event.approved else "over", event.by
 
     def _expired(self, seq: int, event: Event) -> None:
         assert isinstance(event, ApprovalExpired)
@@ -184,6 +187,11 @@ class Pleas(Invariant):
         assert isinstance(event, Sent)
         if isinstance(event.body, Approval):
             self.dues.settle(("over" if event.body.over else "asks", event.body.id))
+        elif isinstance(word := getattr(event.body, "word", None), Word):
+            one = self.asked.get(word.id)
+            if one is None or one.at != "used" or one.by != word.by:
+                what = f"record {seq} says that {' and '.join(word.by)} approves what goes to Mai"
+                self.found(seq, f"{what}, and that is not on record of {word.id[:16]}", one.seq if one else 0)
 
     def close(self, end: End) -> None:
         """Nobody waits for an approval, if all is at rest, or long after its time."""
@@ -206,6 +214,7 @@ class Votes(Invariant):
         super().__init__(process, notes)
         self.open: dict[str, tuple[int, ApprovalRaised, list[int]]] = {}  # by id: the record, and who has approved
         self.given: dict[str, set[str]] = {}  # open request -> what persons have approved and has not passed
+        self.vouched: dict[str, dict[str, int]] = {}  # open request -> what boards have approved and has passed: the record
 
     def handlers(self) -> dict[str, Handler]:
         """What takes which kind of record."""
@@ -222,15 +231,23 @@ class Votes(Invariant):
 
     def _passed(self, seq: int, event: Event) -> None:
         assert isinstance(event, ApprovalPassed)
-        if event.approval not in self.given.get(event.request, ()):
+        if event.by:
+            self._vouched(seq, event)
+        elif event.approval not in self.given.get(event.request, ()):
             self.found(
                 seq, f"record {seq} lets {event.task} pass by {event.approval[:16]}, which no person has given, or was used"
             )
         else:
             self.given[event.request].discard(event.approval)
 
+    def _vouched(self, seq: int, event: ApprovalPassed) -> None:
+        if before := self.vouched.setdefault(event.request, {}).get(event.approval):
+            self.found(seq, f"record {seq} lets {event.task} pass by {event.approval[:16]}, which was used", before)
+        self.vouched[event.request][event.approval] = seq
+
     def _request_ended(self, seq: int, event: Event) -> None:
         self.given.pop(str(getattr(event, "request", "")), None)
+        self.vouched.pop(str(getattr(event, "request", "")), None)
 
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)

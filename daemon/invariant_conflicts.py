@@ -8,7 +8,7 @@ request.ended, contract.ended → what is answered there rests on no claim that 
 
 from typing import Final
 
-from mai.agents.claims import key
+from mai.agents.canonical import key
 from mai.agents.events import Event, MessageRefused, Received, ReplyBreached, Sent
 from mai.daemon.cover import CoverGiven
 from mai.daemon.desk import above, tasks

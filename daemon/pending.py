@@ -11,7 +11,7 @@ from mai.agents.decider import Input
 from mai.agents.events import Event, register
 
 TRIES = 5  # of the command that announces
-NOUN, SETTLED, GIVEN = "approval", "settled", "given"  # of the rows
+NOUN, SETTLED, GIVEN, WORD = "approval", "settled", "given", "word"  # of the rows
 
 
 class Vote(msgspec.Struct, frozen=True):
@@ -64,6 +64,13 @@ class Given(msgspec.Struct, frozen=True):
     passed: str = ""  # the id under which it came
 
 
+class Passed(msgspec.Struct, frozen=True):
+    """A call that its department's board has approved, and that Mai has let through: she does so once."""
+
+    request: str
+    task: str  # the id under which it came
+
+
 class ApprovalRaised(Event, frozen=True, kw_only=True):
     """A call waits for persons; `uid` made the client's request, and may not approve it."""
 
@@ -108,13 +115,14 @@ class ApprovalClosed(Event, frozen=True, kw_only=True):
 
 
 class ApprovalPassed(Event, frozen=True, kw_only=True):
-    """A call that persons have approved goes to another department, or to the network."""
+    """A call that was approved goes to another department or to the network, or is a claim that Mai takes."""
 
     kind: ClassVar[str] = "approval.passed"
     request: str
     task: str  # the id under which it came
     agent: str
     approval: str
+    by: str = ""  # the board that approves it, as its department says; "": persons, as Mai has on record herself
 
 
 class ApprovalAnnounced(Event, frozen=True, kw_only=True):
@@ -164,6 +172,7 @@ class Approvals:
         self.of_request: dict[str, set[str]] = {}
         self.deadlines = Deadlines()
         self.given: dict[str, dict[str, Given]] = {}  # request -> id -> what persons have approved
+        self.words: dict[str, dict[str, str]] = {}  # request -> id of what a board has approved -> as what it has passed
 
     def put(self, one: Pending) -> None:
         """This waits."""
@@ -188,8 +197,11 @@ class Approvals:
         """This may pass."""
         self.given.setdefault(one.approval.request, {})[one.approval.id] = one
 
-    def load(self, rows: dict[str, bytes], given: dict[str, bytes]) -> None:
+    def load(self, rows: dict[str, bytes], given: dict[str, bytes], words: dict[str, bytes]) -> None:
         """Take up what is kept."""
+        for ident, data in words.items():
+            passed = msgspec.json.decode(data, type=Passed)
+            self.words.setdefault(passed.request, {})[ident] = passed.task
         for data in given.values():
             self.give(msgspec.json.decode(data, type=Given))
         found = [msgspec.json.decode(data, type=Pending) for data in rows.values()]

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from mai.agents.body import Fields
+from mai.agents.claim_messages import Claim
+from mai.agents.comparisons import INPUT, Comparison
 from mai.agents.errand_messages import Use
 from mai.agents.events import Event
 from mai.agents.judging import PolicyJudged, requester
 from mai.agents.leaves import subject
 from mai.agents.messages import Task
-from mai.agents.policies import Act, Code, Ruling, code_of, judge
-from mai.daemon import approving
-from mai.daemon.desk import first, origin
+from mai.agents.policies import Act, Code, Ruling, code_of, judge, matches
+from mai.daemon import vouching
+from mai.daemon.desk import first, origin, root_of
 
 if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
@@ -34,9 +36,26 @@ class Policing:
 
     def rule(self, act: Act) -> Ruling:
         """What they say of an act."""
-        if act.department not in self._codes:
-            self._codes[act.department] = code_of(self._mai.mandate, act.department)
-        return judge(self._codes[act.department], act)
+        return judge(self._code(act.department), act)
+
+    def unsure(self, act: Act, field: str) -> bool:
+        """Does it depend on this field, which is not known here, what they say of an act?"""
+        code = self._code(act.department)
+        for clause in code.clauses:
+            known = clause._replace(when=tuple(one for one in clause.when if _first(one) != field))
+            if matches(known, act, code.offsets):
+                return known.when != clause.when
+        return False
+
+    def _code(self, department: str) -> Code:
+        if department not in self._codes:
+            self._codes[department] = code_of(self._mai.mandate, department)
+        return self._codes[department]
+
+
+def _first(one: Comparison) -> str:
+    """The argument that is compared."""
+    return one.path[1] if one.path[0] == INPUT and len(one.path) > 1 else one.path[0]
 
 
 def use(mai: "MaiDecider", peer: str, body: Use, now_ms: int) -> tuple[list[Event], str]:
@@ -55,6 +74,16 @@ def ask(mai: "MaiDecider", body: Task, now_ms: int) -> tuple[list[Event], str]:
     return _judged(mai, body, body.task, Act(what="contract", name=body.contract, arguments=body.input, **by))
 
 
+def claim(mai: "MaiDecider", body: Claim) -> tuple[list[Event], str]:
+    """The same of a claim, as it was made. Where a policy compares a value that does not leave its department she cannot tell."""
+    by = {**_by(mai, body.agent, body.task, body.at_ms, of=root_of(body.task)), "subject": body.subject}
+    given: Fields = {"subject": body.subject, "attribute": body.attribute, "confidence": body.confidence}
+    act = Act(what="claim", name=body.attribute, arguments={**given, "value": body.value} if body.shown else given, **by)
+    if not body.shown and mai.policing.unsure(act, "value"):
+        return [], ""
+    return _judged(mai, body, body.id, act)
+
+
 def part(mai: "MaiDecider", body: Task, now_ms: int) -> tuple[list[Event], str]:
     """The same of a contract that the client asks for: of a part of the request."""
     if not body.contract:
@@ -66,12 +95,12 @@ def part(mai: "MaiDecider", body: Task, now_ms: int) -> tuple[list[Event], str]:
     return _judged(mai, body, body.task, act)
 
 
-def _by(mai: "MaiDecider", agent: str, ident: str, now_ms: int) -> dict[str, Any]:
+def _by(mai: "MaiDecider", agent: str, ident: str, now_ms: int, *, of: str = "") -> dict[str, Any]:
     """Who does it by his address, and for whom and about what by the task of hers that it is a part of."""
     _, name, agent = (*agent.split("/"), "")[:3]  # whatever a department says
     department = mai.mandate.organisation.department(name)
     found = department.agent(agent) if department else None
-    asker, contract, given = _task(mai, first(origin(ident)))
+    asker, contract, given = _task(mai, first(of or origin(ident)))
     return {
         "department": name, "agent": agent, "rank": found.rank if found else "",
         "requester": requester(asker), "subject": _subject(mai, contract, given), "at_ms": now_ms,
@@ -95,12 +124,12 @@ def _subject(mai: "MaiDecider", name: str, given: Fields) -> str:
     return subject(contract.subject, value) if contract and value is not None else ""
 
 
-def _judged(mai: "MaiDecider", body: Task | Use, task: str, act: Act) -> tuple[list[Event], str]:
+def _judged(mai: "MaiDecider", body: Task | Use | Claim, task: str, act: Act) -> tuple[list[Event], str]:
     ruling = mai.policing.rule(act)
     if ruling.allowed:
         return [], ""
     if act.department != CLIENT and ruling.verdict in WAITS:  # what has to be approved a department sends when it is
-        passed, why = approving.covered(mai, approving.passing(body), ruling)
+        passed, why = vouching.covered(mai, vouching.passing(body), act, ruling)
         if not why:
             return passed, ""
         ruling = replace(ruling, why=why)

@@ -175,9 +175,4 @@ def test_what_persons_have_to_approve_passes_only_if_they_did() -> None:
     assert mai.use(id="R/1.2.m4r1")[0].to == "acme/tools"  # it did not happen: the same call again
 
 
-def test_what_a_board_approves_is_its_departments_word() -> None:
-    """Mai cannot see it, and lets it pass."""
-    assert careful("board").use()[0].to == "acme/tools"
-
-
 ACT = Act(what="tool", name="support.search", department="support", agent="clerk", rank="operator", arguments={"q": 1})

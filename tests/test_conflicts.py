@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from mai.agents.canonical import digest
 from mai.agents.claim_messages import CaseTold, Claim, Vote, Weigh
-from mai.agents.claims import digest
 from mai.agents.conflict_scope import Conflicts, Precedence
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Input, Send, Tick

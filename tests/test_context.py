@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from mai.agents.canonical import digest
 from mai.agents.claim_messages import Claim
-from mai.agents.claims import Claimed, digest
+from mai.agents.claims import Claimed
 from mai.agents.events import HopRefused, Stepped
 from mai.agents.memory_messages import Recall, Remember
 from mai.agents.organisation import Agent, Tool

@@ -153,7 +153,6 @@ def test_a_sound_policy(tmp_path: Path, text: str) -> None:
         (policy(tools='["pay"]', when="{ cents = { in = [1, 2], above = 2 } }"), 5, "can never match", ""),
         (policy(tools='["pay"]', when="{ cents = { above = 1 } }") + policy(tools='["pay"]', when="{ cents = { is = 1 } }"), 7,
          "support has two policies named one", ""),
-        (policy(claims='["risk"]', verdict='"board"'), 3, "is about claims, and its verdict is board", "expected allow or deny"),
         (policy(WHOLE, tools='["pay*"]'), 4, "a tool 'pay*', which there is not", ""),
     ],
 )  # fmt: skip

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from mai.agents.canonical import digest
 from mai.agents.claim_messages import CaseTold, Claim, Side, Vote, Weigh
-from mai.agents.claims import Claimed, RulingTold, digest
+from mai.agents.claims import Claimed, RulingTold
 from mai.agents.conflict_scope import Precedence
 from mai.agents.errand_messages import Think
 from mai.agents.organisation import Agent, Organisation
