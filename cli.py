@@ -41,6 +41,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "chart": "mai.daemon.file_commands",
     "chat": "mai.daemon.talk_commands",
     "check": "mai.daemon.file_commands",
+    "checkpoint": "mai.daemon.checkpoint_commands",
     "client": "mai.daemon.client_commands",
     "deliver": "mai.daemon.thread_commands",
     "deny": "mai.daemon.approvals_commands",

@@ -17,6 +17,7 @@ import pysqlite3 as sqlite3
 from mai.agents import events
 from mai.agents.events import Acked, Event, Received, Sent
 from mai.daemon import calling, owed, records, tooling, verify  # noqa: F401  # they register their kinds
+from mai.daemon.checkpoint import Checkpoint
 from mai.daemon.examination import Examination, Verdict
 from mai.daemon.invariants import Fact
 from mai.daemon.reader import NotFound, Reader, chosen
@@ -43,9 +44,12 @@ class Report(verify.Report, frozen=True):
     deep_records: int = 0
 
 
-def check(place: Place, names: Sequence[str] = (), *, at_rest: bool = False, progress: Progress = quiet) -> Report:
+def check(
+    place: Place, names: Sequence[str] = (), *, at_rest: bool = False, against: Checkpoint | None = None,
+    progress: Progress = quiet,
+) -> Report:  # fmt: skip
     """Examine these processes or clients, or all. `at_rest`: nothing may be open or on its way. Raises NotFound."""
-    first = verify.verify(place, names, state=True, progress=progress)
+    first = verify.verify(place, names, state=True, against=against, progress=progress)
     begun_s = time.monotonic()
     verdict = examined(place, names, at_rest=at_rest, progress=progress)
     deep_s = time.monotonic() - begun_s

@@ -24,6 +24,7 @@ class Reading(NamedTuple):
     names: int = 1
     told: int = 1  # of its names, those that are of clients and processes: they may stand in the watchdog's journal, no others
     follows: tuple[str, ...] = ()  # of the flags, those with which it goes on until its caller goes
+    files: tuple[str, ...] = ()  # options and names of files of the caller's: the daemon opens none for others
     whole: bool = False  # shows the whole company: not for who may see some clients only
     here: tuple[str, ...] = ()  # options with which its caller runs it himself, and has the daemon read for it
 
@@ -40,7 +41,8 @@ READINGS: Final = {
     "sla": Reading(("--json",), ("--since",)),
     "fallback": Reading(("--json", "--open")),
     "owed": Reading(("--json", "--late")),
-    "verify": Reading(("--json", "--state", "--deep", "--rest"), names=MOST_WORDS, told=MOST_WORDS),
+    "verify": Reading(("--json", "--state", "--deep", "--rest"), names=MOST_WORDS, told=MOST_WORDS, files=("--against",)),
+    "checkpoint export": Reading(("--json",), names=0, files=("file",), whole=True),
     "metrics": Reading(("--json",), names=0, whole=True),
     "memory list": Reading(("--json",), names=2),
     "memory show": Reading(("--json",), names=2),
@@ -118,6 +120,10 @@ def _parsed(name: str, reading: Reading, words: Sequence[str]) -> tuple[list[str
             rest.insert(0, f"-{value}")
         elif option in reading.values and (value is not None or rest):
             options.append(f"{option}={_fit(VALUE, rest.pop(0) if value is None else value)}")
+        elif option in reading.files:
+            raise UsageFault(
+                f"{option} names a file, and the daemon reads none for others", "run it as root or the daemon's user"
+            )
         else:
             raise UsageFault(f"`mai {name}` takes no {option} here", f"see: mai {name} --help")
     return options, [_fit(NAMED, word) for word in names]

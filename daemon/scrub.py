@@ -17,7 +17,7 @@ from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Step
 from mai.agents.link import Link
 from mai.daemon.reader import Reader
 from mai.daemon.witness import Ends, Finding
-from mai.sandbox import words
+from mai.sandbox import made, words
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS, Record, chain
 from mai.sandbox.place import FORMAT, Place
@@ -120,6 +120,9 @@ class Scrub:
             self.found(0, f"the ledger is of format {self.format}, this version knows {FORMAT}", OTHER)
         else:
             self._schema()
+        had = made.had(self.reader.path) or 0
+        if had > (last := self.reader.last()):
+            self.found(last + 1, f"the journal ends with record {last}, and had {had}: it was cut, or is an older copy")
         owner = db.execute("SELECT value FROM meta WHERE key='process'").fetchone()
         self._owned(owner[0] if owner else "nobody", 0)
         if rotated := db.execute("SELECT upto, head FROM rotated").fetchone():

@@ -20,6 +20,7 @@ from mai.daemon.scrub import TAMPERED, Scrub
 from mai.daemon.seals import client_of
 from mai.daemon.witness import Finding
 from mai.sandbox.errors import LedgerFault
+from mai.sandbox.ledger import GENESIS
 from mai.sandbox.place import Place
 from mai.sandbox.signing import signed
 
@@ -39,16 +40,41 @@ class Signatures:
     keys: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)  # about the signatures, not about a journal
     good: dict[str, int] = field(default_factory=dict)  # by process: up to this record its journal is vouched for
+    erased: dict[str, int] = field(default_factory=dict)  # clients, with the watchdog's record of their erasure
 
 
-class _Against:
-    """One journal, how far the signed heads fit, and the first that does not."""
+class Pinned:
+    """One journal held against heads that somebody has of it: how far they fit, and the first that does not."""
+
+    def __init__(self, scrub: Scrub) -> None:
+        self.scrub = scrub
+        self.good_seq = 0
+        self.bad = False
+
+    def hold(self, seq: int, digest: str, by: str) -> None:
+        """Hold one head against it; `by` is who has it, as in "the watchdog has signed"."""
+        if self.bad:
+            return
+        rows = self.scrub.reader.portion(seq - 1, seq)
+        if (rows and rows[0][10].hex() == digest) or (seq, digest) == (0, GENESIS.hex()):
+            self.good_seq = max(seq, self.good_seq)
+            return
+        self.bad = True
+        fits = f"; up to record {self.good_seq} it fits" if self.good_seq else ""
+        if rows or seq <= (last := self.scrub.reader.last()):
+            self.scrub.found(seq, f"record {seq} is not the one that {by}: the journal was written anew{fits}")
+        else:
+            said = f"the journal ends with record {last}, but {by} record {seq}: it was cut, or is an older copy"
+            self.scrub.found(last + 1, said + fits)
+
+
+class _Against(Pinned):
+    """A journal against what the watchdog has signed."""
 
     def __init__(self, scrub: Scrub, after: int) -> None:
         """`after`: the watchdog's record of the erasure of an earlier client of that name; its heads are of other journals."""
-        self.scrub, self._after = scrub, after
-        self.good_seq = 0
-        self.bad = False
+        super().__init__(scrub)
+        self._after = after
 
     def silent(self, rounds: "array[int]") -> None:
         """Has it written on while the watchdog has signed others, again and again (at these times), and not told its head?"""
@@ -63,22 +89,10 @@ class _Against:
             text = f"the records from {first_seq} on were not told to the watchdog, which has signed others meanwhile"
             self.scrub.found(first_seq, f"{text}: they may have been changed", SILENT)
 
-    def hold(self, seq: int, digest: str, by_seq: int) -> None:
-        """Hold one head against it."""
-        if self.bad or by_seq <= self._after:
-            return
-        row = self.scrub.reader.connection.execute("SELECT digest FROM journal WHERE seq = ?", (seq,)).fetchone()
-        if row and row[0].hex() == digest:
-            self.good_seq = seq
-            return
-        self.bad = True
-        fits = f"; up to record {self.good_seq} it fits" if self.good_seq else ""
-        by = f"the watchdog has signed (its record {by_seq})"
-        if row or seq <= (last := self.scrub.reader.last()):
-            self.scrub.found(seq, f"record {seq} is not the one that {by}: the journal was written anew{fits}")
-        else:
-            said = f"the journal ends with record {last}, but {by} record {seq}: it was cut, or is an older copy"
-            self.scrub.found(last + 1, said + fits)
+    def told(self, seq: int, digest: str, by_seq: int) -> None:
+        """One head, with the watchdog's record of it."""
+        if by_seq > self._after:
+            self.hold(seq, digest, f"the watchdog has signed (its record {by_seq})")
 
 
 def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
@@ -91,8 +105,8 @@ def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
     except LedgerFault:
         return found  # the examination of the watchdog's own ledger says so
     try:
-        erased = _erased(reader)
-        against = {scrub.process: _Against(scrub, erased.get(client_of(scrub.process), 0)) for scrub in usable}
+        found.erased = _erased(reader)
+        against = {scrub.process: _Against(scrub, found.erased.get(client_of(scrub.process), 0)) for scrub in usable}
         rounds = array("q")
         for seq, text in _records(reader):
             if (heads := _heads(seq, text, found.findings)) is not None:
@@ -142,6 +156,6 @@ def _hold(by_seq: int, heads: HeadsSigned, against: dict[str, _Against]) -> int:
     held = 0
     for process, (seq, digest) in heads.heads.items():
         if process in against:
-            against[process].hold(seq, digest, by_seq)
+            against[process].told(seq, digest, by_seq)
             held += 1
     return held

@@ -13,6 +13,8 @@ import msgspec
 import pysqlite3 as sqlite3
 
 from mai.daemon import refold, signed, witness
+from mai.daemon.against import compare as compare_with
+from mai.daemon.checkpoint import Checkpoint
 from mai.daemon.reader import NotFound, chosen
 from mai.daemon.scrub import OTHER, REBUILD, Scrub
 from mai.daemon.status import painted
@@ -58,16 +60,20 @@ def quiet(process: str, done: int, of: int) -> None:
     """Show no progress."""
 
 
-def verify(place: Place, names: Sequence[str] = (), *, state: bool = False, progress: Progress = quiet) -> Report:
+def verify(
+    place: Place, names: Sequence[str] = (), *, state: bool = False, against: Checkpoint | None = None, progress: Progress = quiet
+) -> Report:
     """Examine these processes (or clients), or all; with `state` their state is folded anew. Raises NotFound.
 
-    Links are examined where both of their ends are.
+    Links are examined where both of their ends are. `against`: where the journals ended once, as it was kept elsewhere.
     """
     begun_s = time.monotonic()
     processes = dict.fromkeys(process for name in names or (None,) for process in chosen(place, name))
     scrubs = [Scrub(process) for process in processes]
     try:
         signatures = _examine(place, scrubs, state, progress)
+        if against:
+            signatures.findings += compare_with(place, against, scrubs, signatures, whole=not names)
     finally:
         for scrub in scrubs:
             scrub.close()

@@ -228,13 +228,13 @@ def test_the_list_of_readings_is_what_the_commands_take(name: str) -> None:
     reading = readings.READINGS[name]
     options = [one for one in EACH[name].params if isinstance(one, click.Option)]
     long = {option: one.is_flag for one in options for option in one.opts if option.startswith("--")}
-    assert {option: flag for option, flag in long.items() if option not in reading.here} == {
+    assert {option: flag for option, flag in long.items() if option not in (*reading.here, *reading.files)} == {
         **dict.fromkeys(reading.flags, True), **dict.fromkeys(reading.values, False)
     }  # fmt: skip
     assert set(reading.here) <= set(long)
     short = {option: one.opts for one in options for option in one.opts if not option.startswith("--")}
     assert all(readings.SHORT[option] in names for option, names in short.items())
-    names = [one for one in EACH[name].params if isinstance(one, click.Argument)]
+    names = [one for one in EACH[name].params if isinstance(one, click.Argument) and one.name not in reading.files]
     assert len(names) <= reading.names and set(reading.follows) <= set(reading.flags)
 
 
