@@ -70,6 +70,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "restore": "mai.daemon.backup_commands",
     "shift": "mai.daemon.shift_commands",
     "sla": "mai.daemon.sla_commands",
+    "sql": "mai.daemon.sql_commands",
     "status": "mai.daemon.status_commands",
     "thread": "mai.daemon.thread_commands",
     "trace": "mai.daemon.trace_commands",

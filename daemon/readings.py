@@ -39,6 +39,7 @@ READINGS: Final = {
     "budgets": Reading(("--json",)),
     "shift list": Reading(("--json",), ("--at",)),
     "sla": Reading(("--json",), ("--since",)),
+    "sql": Reading(("--json", "--csv"), ("--value", "--rows", "--seconds"), names=2),
     "fallback": Reading(("--json", "--open")),
     "owed": Reading(("--json", "--late")),
     "verify": Reading(("--json", "--state", "--deep", "--rest"), names=MOST_WORDS, told=MOST_WORDS, files=("--against",)),
