@@ -1,7 +1,8 @@
 """Approvals, as a department decides about them: a step whose call a policy wants approved waits, then is done or refused. Pure.
 
 What is said is bound to one call by a digest: of agent, task and step, of what is called and with what, and of the organisation.
-The board is asked first where the policy names it, by a task of its own; where it leaves the call to a person, decides nothing,
+The board is asked first where the policy names it, by a task of its own, which ends by its code, its model, or the department's
+rules; where it leaves the call to a person, decides nothing,
 fails or is too late, the organisation's `undecided` says what that means: a person is asked at Mai, or it is denied. Nothing is
 taken for an approval but an approval. What was asked or approved under another organisation is judged anew.
 """
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from mai.agents import by_rule as rules
+from mai.agents import judging
 from mai.agents.approval_messages import Approval, Decided
 from mai.agents.approval_records import (
     ApprovalAsked,
@@ -142,9 +145,14 @@ def heard(done: Done) -> tuple[str, str]:
 
 
 def by_rule(decider: "DepartmentDecider", work: Work) -> Done:
-    """What a board without code says: a person has to decide."""
-    note = "the board has neither code nor a model"
-    return Done("answered", "", {"decision": "person", "note": note}, "", decider.address(work.agent), ())
+    """What a board without code says: as its department's rules say; where there are none, that a person has to decide."""
+    plea, board = waiting(decider.state, work.parent, work.step), decider.address(work.agent)
+    if plea is None:
+        return Done("refused", "", {}, "nothing waits for it any more", board, ())
+    said = rules.decide(decider.own, decider.mandate.organisation.offsets, judging.act_of(decider, plea, plea.one.at_ms))
+    if not said.word:
+        return Done("refused", "", {}, said.note, board, ())
+    return Done("answered", said.note, {"decision": said.word, "note": said.note}, "", board, (decider.own.name,))
 
 
 def _undecided(decider: "DepartmentDecider", plea: Plea, why: str) -> list[Event | Send]:

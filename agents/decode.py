@@ -11,6 +11,7 @@ import msgspec
 from msgspec import NODEFAULT, inspect
 
 from mai.agents.approval_scope import Approvals
+from mai.agents.board_scope import Rule
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC
 from mai.agents.conflict_scope import Conflicts, Precedence
@@ -37,10 +38,11 @@ TABLES: Final = (
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
     Agent: "agent", Contract: "contract", Tool: "tool", Server: "server", Provider: "provider", Model: "model", Target: "target",
-    Grant: "door", Policy: "policy", Channel: "channel", Precedence: "precedence", Shift: "shift",
+    Grant: "door", Policy: "policy", Rule: "rule", Channel: "channel", Precedence: "precedence", Shift: "shift",
 }  # fmt: skip
 STAND_INS: Final[dict[str, Any]] = {  # for others ""
-    "rank": "operator", "role": "auditor", "verdict": "deny", "clients": (), "may_ask": (), "agents": (), "chain": ()
+    "rank": "operator", "role": "auditor", "verdict": "deny", "decision": "person", "clients": (), "may_ask": (), "agents": (),
+    "chain": (),
 }  # fmt: skip
 NAME: Final = "a name of up to 40 small letters, digits, _{} that begins with a letter"
 PATTERNS: Final = {

@@ -10,6 +10,7 @@ from mai.agents.body import Fields
 from mai.agents.events import Event, register
 from mai.agents.leaves import subject
 from mai.agents.organisation import Tool
+from mai.agents.pleas import Plea
 from mai.agents.policies import Act, Ruling, judge
 from mai.agents.state import Undo, Work
 
@@ -52,6 +53,17 @@ def claim_act(decider: "DepartmentDecider", work: Work, given: Fields, now_ms: i
     """A conclusion: {"subject", "attribute", "value", "confidence"}."""
     by = {**_by(decider, work, now_ms), "subject": str(given["subject"])}
     return Act(what="claim", name=str(given["attribute"]), arguments=given, **by)
+
+
+def act_of(decider: "DepartmentDecider", plea: Plea, at_ms: int) -> Act:
+    """What waits for an approval, as it was judged."""
+    match plea.call:
+        case "ask":
+            return contract_act(decider, plea.work, str(plea.given["to"]), plea.given["input"], at_ms)
+        case "conclude":
+            return claim_act(decider, plea.work, plea.given, at_ms)
+    tool = next((one for one in decider.own.tools if one.name == plea.given["tool"]), Tool(name=plea.given["tool"]))
+    return tool_act(decider, plea.work, tool, plea.given["input"], at_ms)
 
 
 def undo_act(decider: "DepartmentDecider", undo: Undo, tool: Tool, given: Fields, now_ms: int) -> Act:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, field
 
 from mai.agents.approval_scope import Approvals
+from mai.agents.board_scope import Rule
 from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.channels import Channel, Voice
 from mai.agents.clock import UTC, Offsets
@@ -149,6 +150,7 @@ class Department(Part, frozen=True, kw_only=True):
     tools: tuple[Tool, ...] = ()
     servers: tuple[Server, ...] = ()
     policies: tuple[Policy, ...] = ()  # of its agents; those of the organisation come first
+    rules: tuple[Rule, ...] = ()  # by which its board, if that has no code, decides about calls that wait for it
     leaves: Leaves = Leaves()
     shows: Shows = "result"  # what others see of a finished task; who asked under a contract gets what that names
     budget: Budget = Budget()  # of what its agents ask models

@@ -87,18 +87,18 @@ def policies_can_decide(scene: "Scene") -> Broken:
     """All that must hold of all policies."""
     world = World(scene)
     general = _rules(world, scene.organisation.policies, ("policies",), "")
-    yield from _list(scene, world, general, "")
+    yield from list_of(scene, world, general, "")
     for department in scene.organisation.departments:
         where: KeyPath = ("departments", department.name)
         if not scene.findings.sound(where):
             continue
         own = _rules(world, department.policies, (*where, "policies"), department.name)
-        yield from _list(scene, world, own, department.name)
+        yield from list_of(scene, world, own, department.name)
         if not _faulty(scene):
-            yield from _hidden(own, general)
+            yield from hidden(own, general)
             yield from _never_allowed(scene, world, department, where)
     if not _faulty(scene):
-        yield from _hidden(general, [])
+        yield from hidden(general, [])
 
 
 def _rules(world: World, policies: Sequence[Policy], where: KeyPath, owner: str) -> list[Rule]:
@@ -110,7 +110,8 @@ def _faulty(scene: "Scene") -> bool:
     return any("policies" in path for path in scene.findings.known())
 
 
-def _list(scene: "Scene", world: World, rules: list[Rule], owner: str) -> Broken:
+def list_of(scene: "Scene", world: World, rules: list[Rule], owner: str) -> Broken:
+    """What breaks one of them by itself; `owner`: the department that has them, "" for the organisation."""
     seen: set[str] = set()
     for rule in rules:
         if not scene.findings.sound(rule.where):
@@ -234,8 +235,8 @@ def _compared(rule: Rule, one: Comparison) -> Iterator[comparison_rules.Flaw]:
 
 
 # -- which hides which
-def _hidden(rules: list[Rule], before: list[Rule]) -> Broken:
-    """A policy that another always decides first."""
+def hidden(rules: list[Rule], before: list[Rule]) -> Broken:
+    """One that another always decides first."""
     earlier = list(before)
     for rule in rules:
         for other in earlier:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from mai.agents import zones
 from mai.agents.approval_rules import approvals_can_be_announced
 from mai.agents.backup_rules import agent_is_backed_up, contract_is_backed_up
+from mai.agents.board_rules import board_decides_by_rule
 from mai.agents.channel_rules import channels_lead_somewhere
 from mai.agents.conflict_rules import department_has_its_precedence, precedence_is_known
 from mai.agents.door_rules import doors_let_somebody_in
@@ -74,6 +75,9 @@ def apply(scene: Scene) -> None:
             for of_contract in OF_CONTRACT:
                 _note(scene, of_contract(scene, department, contract, at))
     _note(scene, policies_can_decide(scene))  # where it is known what there is
+    for department in scene.organisation.departments:
+        if scene.findings.sound(where := ("departments", department.name)):
+            _note(scene, board_decides_by_rule(scene, department, where))
 
 
 def _note(scene: Scene, broken: Broken) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mai.agents import by_rule
 from mai.agents.clock import wall
 from mai.agents.comparisons import Truth
 from mai.agents.faults import nearest
@@ -35,6 +36,7 @@ class Explained(msgspec.Struct, frozen=True):
     digest: str
     at: str  # on the organisation's clock
     policies: tuple[Line, ...]
+    board: str = ""  # what the board says by rule, if it has to
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,17 @@ def explain(organisation: Organisation, call: Call) -> Explained:
     at = f"{now.weekday} {now.date} {now.time}"
     if act.what == "contract" and not (open_ := Table(organisation).contract(act.department, act.name)).allowed:
         return Explained("deny", "", f"{open_.rule}; no policy can change that", ruling.digest, at, ())
-    return Explained(ruling.verdict, ruling.clause, ruling.why or _allowed(ruling), ruling.digest, at, tuple(lines))
+    board = _by_rule(organisation, act) if ruling.verdict == "board" else ""
+    return Explained(ruling.verdict, ruling.clause, ruling.why or _allowed(ruling), ruling.digest, at, tuple(lines), board)
+
+
+def _by_rule(organisation: Organisation, act: Act) -> str:
+    """What the board that has to approve it says by the rules of its department; "" if it has code."""
+    own = organisation.department(act.department)
+    if own is None or own.board.kind:
+        return ""
+    said = by_rule.decide(own, organisation.offsets, act)
+    return f"{said.word or 'undecided'}: {said.note}"
 
 
 def _allowed(ruling: Ruling) -> str:
@@ -153,4 +165,5 @@ def render(found: Explained) -> str:
     rows = [(line.policy, line.verdict, "yes" if line.matches else "no", "; ".join(line.why)) for line in found.policies]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     table = ["  " + "  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3])) for row in rows]
-    return "\n".join([f"{found.verdict}: {found.why} ({found.at})", *table])
+    board = [f"the board says {found.board}"] if found.board else []
+    return "\n".join([f"{found.verdict}: {found.why} ({found.at})", *table, *board])

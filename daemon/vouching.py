@@ -2,13 +2,16 @@
 
     persons had to say so       she has it on record herself
     the board had to            it is the department's word (`Word`): of just this call, of its own board, which is not the one
-                                who asks, under these policies, and new
+                                who asks, under these policies, and new; a board by rule she asks herself (agents/by_rule.py)
 
 What code or a model has decided in there only its own journal says: `mai verify --deep` holds the one against the other.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
+from mai.agents import by_rule
 from mai.agents.approval_messages import Word
 from mai.agents.claim_messages import Claim
 from mai.agents.decider import VIA_MAI
@@ -16,6 +19,7 @@ from mai.agents.effects import AGAIN
 from mai.agents.errand_messages import Use
 from mai.agents.events import Event
 from mai.agents.messages import Task
+from mai.agents.organisation import Department
 from mai.agents.pleas import bound, claimed, digest_of
 from mai.agents.policies import Act, Ruling
 from mai.daemon.pending import ApprovalPassed
@@ -88,4 +92,18 @@ def _unsaid(mai: "MaiDecider", call: Passing, act: Act) -> str:
         return "what was approved is another call"
     if mai.state.approving.words.get(call.request, {}).get(word.id, call.ident) != call.ident:
         return "what was approved has been done already"
-    return ""
+    return _otherwise(mai, department, replace(act, at_ms=_when(mai, call, word, act))) if not department.board.kind else ""
+
+
+def _when(mai: "MaiDecider", call: Passing, word: Word, act: Act) -> int:
+    """The moment that a board by rule has judged by: when it was asked, if that can be."""
+    request = mai.state.requests.get(call.request)
+    return word.at_ms if request and request.accepted_ms <= word.at_ms <= act.at_ms else act.at_ms
+
+
+def _otherwise(mai: "MaiDecider", department: Department, act: Act) -> str:
+    """What the board of a department says by rule, if that is no approval; "" if it is, or if it cannot be told here."""
+    if act.what == "claim" and "value" not in act.arguments and by_rule.compares(department, "value"):
+        return ""
+    said = by_rule.decide(department, mai.mandate.organisation.offsets, act)
+    return "" if said.word == "approve" else f"its board does not approve that: {said.note}"

@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from mai.agents.approval_messages import Word
+from mai.agents.board_scope import Rule
 from mai.agents.claim_messages import Claim
+from mai.agents.decider import Tick
 from mai.agents.events import MessageRefused
 from mai.agents.judging import PolicyJudged
 from mai.agents.messages import Task
@@ -19,7 +21,17 @@ from tests.test_approving import careful
 from tests.test_errands import NOW_MS, UNTIL_MS, Mai
 
 CLERK, BOARD = "acme/support/clerk", "acme/support/board"
-UNSAID = "support.search was not approved: its board has not said so"
+
+
+def cared(verdict: Any = "board", *, rules: tuple[Rule, ...] = (), coded: bool = True) -> Mai:
+    """A policy gives what the clerk searches to the board, which has code, or these rules."""
+    mai = careful(verdict)
+    whole = mai.decider.mandate.organisation
+    board = replace(whole.departments[0].board, handler="x.py:board" if coded else "", kind="python" if coded else "")
+    agents = tuple(board if one.rank == "board" else one for one in whole.departments[0].agents)
+    support = replace(whole.departments[0], agents=agents, rules=rules)
+    mai.decider.mandate = replace(mai.decider.mandate, organisation=replace(whole, departments=(support, *whole.departments[1:])))
+    return mai
 
 
 def word(**more: Any) -> Word:
@@ -35,7 +47,7 @@ def word(**more: Any) -> Word:
 
 def test_what_its_board_approves_passes_once() -> None:
     """The same call again, which did not happen, too; another that bears the same word does not."""
-    mai = careful("board")
+    mai = cared()
     assert mai.use(word=word())[0].to == "acme/tools"
     passed = mai.last(ApprovalPassed)
     assert (passed.by, passed.approval, passed.task) == (BOARD, word().id, "R/1.2.m1")
@@ -61,7 +73,7 @@ def test_what_its_board_approves_passes_once() -> None:
 )
 def test_what_its_board_has_not_approved_does_not_pass(said: Word | None, why: str) -> None:
     """No word, another's, one for another call: refused, on record, and nothing goes on."""
-    mai = careful("board")
+    mai = cared()
     (send,) = mai.use(word=said)
     assert send.to == "acme/support" and why in send.body.refused
     assert mai.last(PolicyJudged).verdict == "board" and not any(isinstance(one, ApprovalPassed) for one in mai.events)
@@ -69,9 +81,9 @@ def test_what_its_board_has_not_approved_does_not_pass(said: Word | None, why: s
 
 def test_a_board_does_not_approve_what_it_asks() -> None:
     """That is left to a person."""
-    mai = careful("board")
+    mai = cared()
     whole = mai.decider.mandate.organisation
-    board = replace(whole.departments[0].board, tools=("search",), handler="x.py:x", kind="python")
+    board = replace(whole.departments[0].board, tools=("search",))
     agents = tuple(board if one.rank == "board" else one for one in whole.departments[0].agents)
     departments = (replace(whole.departments[0], agents=agents), *whole.departments[1:])
     mai.decider.mandate = replace(mai.decider.mandate, organisation=replace(whole, departments=departments))
@@ -79,13 +91,35 @@ def test_a_board_does_not_approve_what_it_asks() -> None:
     assert "acme/support/board itself asks for it" in send.body.refused
 
 
+SMALL = Rule(name="small", decision="approve", tools=("search",), when={"q": {"at_most": 1}})
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ((SMALL,), ""),
+        ((), "the board has neither code nor a model nor rules"),
+        ((replace(SMALL, when={"q": {"above": 1}}),), "no rule of the board says anything of it"),
+        ((replace(SMALL, when={"missing": {"is": 1}}),), "no rule of the board says anything of it"),
+        ((replace(SMALL, decision="deny", why="enough"), SMALL), "by the rule small: enough"),
+        ((replace(SMALL, decision="person"), SMALL), "by the rule small"),
+        ((replace(SMALL, decision="deny", agents=("other",)), SMALL), ""),
+        ((replace(SMALL, when={"at": {"between": ["00:15", "00:17"]}}),), ""),  # when it was asked for, it was 00:16
+    ],
+)
+def test_what_a_board_by_rule_would_not_approve_does_not_pass(rules: tuple[Rule, ...], why: str) -> None:
+    """Mai asks the same rules about the same call at the same moment, whatever the department says."""
+    mai = cared(rules=rules, coded=False)
+    (send,) = mai.use(word=word())
+    assert (send.to == "acme/tools") == (not why)
+    assert not why or f"its board does not approve that: {why}" in send.body.refused
+
+
 def test_what_passes_is_forgotten_with_its_request() -> None:
     """The row goes when the request ends."""
-    mai = careful("board")
+    mai = cared()
     mai.use(word=word())
     assert mai.state.approving.words == {"R": {word().id: "R/1.2.m1"}}
-    from mai.agents.decider import Tick
-
     mai.feed(Tick(), UNTIL_MS)
     assert not mai.state.approving.words and mai.state.changes["word", word().id] is None
 
@@ -116,7 +150,7 @@ def approved(value: Any = 7) -> Word:
 
 def told(policy: Policy, body: Claim) -> Mai:
     """Mai hears of it under this policy."""
-    mai = careful()
+    mai = cared()
     whole = replace(mai.decider.mandate.organisation, policies=(policy,))
     mai.decider.mandate = replace(mai.decider.mandate, organisation=whole)
     mai.decider.policing = type(mai.decider.policing)(mai.decider)
