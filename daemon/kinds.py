@@ -37,7 +37,7 @@ _LEVELLED: Final = {
         hop.refused message.refused memory.refused door.denied door.refused spool.refused reply.breached wording.dropped
         escalated escalation.raised escalation.ended approval.expired approval.closed case.expired
         fallback.switched breaker.noted department.held task.held target.left task.interrupted task.suspected
-        guard.stopped budget.stopped budget.nearly answer.returned tool.doubted effect.queried incident.opened
+        inbound.waits guard.stopped budget.stopped budget.nearly answer.returned tool.doubted effect.queried incident.opened
         """,
     ERROR: """
         incident given_up effect.unknown undo.unknown doubt.raised task.quarantined objective.breached

@@ -353,6 +353,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "inbound.taken": lambda b: f"{b['thread']} (delivered by {whoever(b)}): {b.get('subject', '')} {b['text']}".replace(
         ":  ", ": "
     ),
+    "inbound.waits": lambda b: f"{b['thread']}: {b['request']} has its turn, and waits for room: {b['why']}",
     "spool.refused": lambda b: f"{b['channel']}/{b['file']['name']} of {whoever(b)} goes to {b['to']}: {b['why']}",
     "spool.moved": lambda b: f"{b['channel']}/{b['file']['name']} lies in {b['to']}",
     "voice.said": lambda b: f"{b['thread']} {b['what']}: {b['text']}",

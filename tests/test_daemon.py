@@ -400,7 +400,8 @@ class Foreground:
     def __init__(self, daemon: Daemon, *command: str) -> None:
         self.terminal, other = pty.openpty()
         self.process = subprocess.Popen(
-            daemon.command(*(command or ("up", str(daemon.file)))), env=environment(TERM="xterm"), stdin=other, stdout=other, stderr=other,
+            daemon.command(*(command or ("up", str(daemon.file)))), env=environment(TERM="xterm"),
+            stdin=other, stdout=other, stderr=other,
             preexec_fn=own_terminal,  # noqa: PLW1509  two system calls
         )  # fmt: skip
         os.close(other)
