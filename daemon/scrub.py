@@ -16,6 +16,7 @@ import pysqlite3 as sqlite3
 from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Stepped
 from mai.agents.link import Link
 from mai.daemon.reader import Reader
+from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.witness import Ends, Finding
 from mai.sandbox import made, words
 from mai.sandbox.errors import LedgerFault
@@ -23,7 +24,8 @@ from mai.sandbox.ledger import GENESIS, Record, chain
 from mai.sandbox.place import FORMAT, Place
 from mai.sandbox.schema import TABLES, crc
 
-LOOKED_AT = frozenset({Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind})  # kinds whose bodies matter here
+TRANSCRIPTS = frozenset({ModelRequest.kind, ModelResponse.kind})  # kinds that name the bytes of what models were asked
+LOOKED_AT = TRANSCRIPTS | {Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind}  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
 THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
 PAGE_BLOBS = 100  # in one SELECT
@@ -224,7 +226,11 @@ class Scrub:
                 if kind not in LOOKED_AT and kind not in THOUGHTS:
                     return
                 body = self.reader.body(Record(*row), trust=True)
-            if kind in THOUGHTS:
+            if kind in TRANSCRIPTS:
+                told = msgspec.json.decode(body)
+                for address in filter(None, (*told.get("pieces", ()), told.get("kept"))):
+                    self._referred.setdefault(address, seq)
+            elif kind in THOUGHTS:
                 self._thought(seq, msgspec.json.decode(body))
             elif kind == ProcessStarted.kind:
                 self._owned(msgspec.json.decode(body)["process"], seq)

@@ -317,6 +317,8 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "call.taken": lambda b: f"{short(b['agent'])} asks {b['model']}, at most {b['input_tokens']} + {b['output_tokens']} tokens",
     "attempt.begun": lambda b: f"attempt {b['n']} at {b['provider']}/{b['model']}",
     "attempt.ended": _attempt,
+    "model.request": lambda b: f"{b['size']:,} bytes to {b['url'] or 'the local model'}, {b['digest'][:12]}",
+    "model.response": lambda b: f"status {b['status']}, {b['size']:,} bytes, {b['digest'][:12]}",
     "target.left": lambda b: b["why"],
     "budget.nearly": lambda b: b["text"],
     "tool.begun": lambda b: f"{short(b['agent'])}: {b['tool']}, attempt {b['attempt']} ({b['effect']}, key {b['key']})",
