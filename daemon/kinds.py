@@ -19,8 +19,8 @@ REGISTERING: Final = (  # the modules that add kinds to `events.KINDS`
     "mai.daemon.cancel", "mai.daemon.cases", "mai.daemon.cover", "mai.daemon.dispute_records", "mai.daemon.doubts",
     "mai.daemon.escalations", "mai.daemon.granting", "mai.daemon.held", "mai.daemon.keyed",
     "mai.daemon.pending", "mai.daemon.records", "mai.daemon.releasing", "mai.daemon.resting",
-    "mai.daemon.rostering", "mai.daemon.spooled", "mai.daemon.told", "mai.daemon.tooling", "mai.daemon.turned",
-    "mai.daemon.visits", "mai.daemon.voice_records",
+    "mai.daemon.rostering", "mai.daemon.spooled", "mai.daemon.told", "mai.daemon.tooling", "mai.daemon.transcript_records",
+    "mai.daemon.turned", "mai.daemon.visits", "mai.daemon.voice_records",
 )  # fmt: skip
 INFO, NOTICE, WARNING, ERROR = LEVELS = ("info", "notice", "warning", "error")
 _LEVELLED: Final = {

@@ -21,6 +21,7 @@ from mai.agents.events import encode
 from mai.agents.models import Provider
 from mai.daemon import posting
 from mai.daemon.attempts import Failure, Question
+from mai.daemon.bare import bare
 from mai.daemon.calling import Attempt, Call
 from mai.daemon.decisions import decisions, name_of
 from mai.daemon.providing import Ended
@@ -153,16 +154,7 @@ def thought(module_state: Path, provider: Running) -> Iterator[Minds]:
 @pytest.fixture
 def carried(thought: Minds, tmp_path: Path) -> Place:
     """On another machine: copies of the ledgers, without their state, and nothing else."""
-    place = Place(tmp_path / "elsewhere")
-    for process in ("acme/mai", "acme/billing", ME):
-        place.home(process).mkdir(parents=True)
-        with (
-            closing(sqlite3.connect(thought.place.ledger(process))) as source,
-            closing(sqlite3.connect(place.ledger(process))) as to,
-        ):
-            source.backup(to)
-            to.executescript("DROP VIEW task; DROP VIEW link; DROP VIEW memory; DROP TABLE state; PRAGMA journal_mode = WAL")
-    return place
+    return bare(thought.place, tmp_path / "elsewhere")
 
 
 def outputs(place: Place, request: str) -> list[str]:
