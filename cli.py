@@ -74,6 +74,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "status": "mai.daemon.status_commands",
     "thread": "mai.daemon.thread_commands",
     "trace": "mai.daemon.trace_commands",
+    "why": "mai.daemon.why_commands",
 }
 
 

@@ -36,6 +36,7 @@ READINGS: Final = {
     "logs": Reading(("--follow",), ("--lines",), follows=FOLLOW),
     "incidents": Reading(("--follow", "--json"), ("--lines",), follows=FOLLOW),
     "trace": Reading(("--json",), told=0, here=("--svg", "--html")),
+    "why": Reading(("--json", "--all"), names=2, told=0),
     "budgets": Reading(("--json",)),
     "shift list": Reading(("--json",), ("--at",)),
     "sla": Reading(("--json",), ("--since",)),
