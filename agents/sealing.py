@@ -75,7 +75,9 @@ register(Sealed)
 
 
 class Kept(Protocol):
-    """As much of a ledger as the seals need."""
+    """As much of a ledger as the seals need. `sweeps`: how often blobs have left it."""
+
+    sweeps: int
 
     def of_request(self, request: str) -> Iterable[Any]:
         """The committed records of a request, in order."""
@@ -193,6 +195,7 @@ class Seals:
         self._pending: list[Pending] = []
         self._turn: dict[str, list[int]] = {}  # by request: its records since the last commit
         self._life = 0
+        self._swept = 0
 
     def note(self, event: Event, request: str, task: str, seq: int, digest: bytes) -> None:
         """A record was written; if it is a decision its seal is due with the next commit."""
@@ -240,6 +243,9 @@ class Seals:
         )  # fmt: skip
 
     def _scope(self, agent: str) -> str:
+        if self._swept != self._ledger.sweeps:  # what was kept may have left with a segment
+            self._scopes.clear()
+            self._swept = self._ledger.sweeps
         if agent not in self._scopes:
             told = scope_of(self._mandate, agent)
             self._scopes[agent] = self._ledger.keep(msgspec.json.encode(told, order="deterministic")) if told else ""

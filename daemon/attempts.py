@@ -34,8 +34,10 @@ class Called(msgspec.Struct, frozen=True):
 
 
 class Question(NamedTuple):
-    """What a model is asked. Texts are JSON, as their blobs have them."""
+    """One attempt, as a provider needs it. Texts are JSON, as their blobs have them."""
 
+    call: str
+    n: int
     provider: Provider
     model: str
     messages: tuple[str, ...]
@@ -44,15 +46,6 @@ class Question(NamedTuple):
     output_tokens: int
     temperature: float | None
     seed: int | None
-
-
-class Post(NamedTuple):
-    """One attempt: the bytes that go out, which are on record, and to whom."""
-
-    call: str
-    n: int
-    provider: Provider
-    body: bytes
     room_bytes: int  # of the answer
 
 
@@ -93,7 +86,7 @@ class Failure(Exception):
 class Asker(Protocol):
     """A provider's protocol."""
 
-    async def ask(self, post: Post) -> Answer:
+    async def ask(self, question: Question) -> Answer:
         """The answer. Raises Failure, CredentialFault."""
 
     async def aclose(self) -> None:

@@ -184,10 +184,9 @@ def _accounts(client: str, organisation: Organisation, since_ms: int | None, unt
 
 def rows(reader: Reader, after: int, upto: int, kinds: tuple[str, ...]) -> Iterator[Row]:
     """The records of some kinds, each SELECT over a bounded part of the journal. Raises LedgerFault."""
-    marks = ",".join("?" * len(kinds))
-    query = f"SELECT seq, at_ns, kind, body FROM journal WHERE seq > ? AND seq <= ? AND kind IN ({marks}) ORDER BY seq"
     for first in range(after, upto, PORTION):
-        yield from reader.plain(query, first, min(first + PORTION, upto), *kinds)
+        found = reader.of_kinds(kinds, first, min(first + PORTION, upto))
+        yield from ((one.seq, one.at_ns, one.kind, one.body) for one in found)
 
 
 def first_after(reader: Reader, at_ms: int, upto: int) -> int:
@@ -195,8 +194,8 @@ def first_after(reader: Reader, at_ms: int, upto: int) -> int:
     low, high = 0, upto
     while low < high:
         middle = (low + high + 1) // 2
-        found = reader.plain("SELECT at_ns FROM journal WHERE seq = ?", middle)
-        if found and found[0][0] >= at_ms * 1_000_000:
+        found = reader.record(middle)
+        if found and found.at_ns >= at_ms * 1_000_000:
             high = middle - 1
         else:
             low = middle

@@ -42,7 +42,9 @@ def decisions(place: Place, what: str) -> Iterator[tuple[str, Sealed, int]]:
 
 def _named(place: Place, process: str, seq: int) -> tuple[str, Sealed, int]:
     with closing(Reader(place, process)) as reader:
-        for at, sealed in sealed_in(reader, "seq >= ? AND request = (SELECT request FROM journal WHERE seq = ?)", seq, seq):
+        meant = reader.record(seq)
+        request = meant.request if meant else ""
+        for at, sealed in sealed_in(reader, "request = ? AND request <> '' AND seq >= ?", request, seq):
             if seq in (at, sealed.record):
                 return process, sealed, at
     raise NotFound(f"record {seq} of {process} is no decision", f"see which there are: mai replay {process} --list")

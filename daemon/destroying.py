@@ -30,7 +30,7 @@ from mai.sandbox.place import Place
 CHUNK_BYTES: Final = 1 << 20
 SYNC_BYTES: Final = 8 << 20  # written, before the disk has to have it: bounds how long one step takes
 OURS: Final = re.compile(  # names that we give; all others are the client's, and may say something
-    r"ledger\.(db(-wal|-shm|-journal)?|made)|lock|mandate|key(\.next)?|keys|mai\.key|seal|settings|prepared|running|traceback|withheld"
+    r"ledger\.(db(-wal|-shm|-journal)?|made|[0-9.-]+\.segment(\.part)?)|lock|mandate|key(\.next)?|keys|mai\.key|seal|settings|prepared|running|traceback|withheld"
     r"|[a-z0-9_-]+\.sock|\d+-\d+\.json|[a-z][a-z0-9_.-]*\.log(\.\d+)?"
 )
 How = Literal["overwritten", "unlinked"]

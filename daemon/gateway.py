@@ -26,14 +26,13 @@ from mai.daemon import (
     granting,
     healing,
     held,
-    inbound,
     keyed,
-    outgoing,
     releasing,
     returning,
     spooled,
     subjects,
     told,
+    voice,
 )
 from mai.daemon.approval_orders import Onlookers
 from mai.daemon.asking import LONGEST_S
@@ -143,8 +142,7 @@ class Gateway(Loop):
         breach.load(state, self.ledger.load(breach.NOUN))
         load_disputes(state, self.ledger.load("claim"), self.ledger.load("conflict"), self.ledger.load("withheld"))
         keyed.load(state, self.ledger.load("keyed"))
-        outgoing.load(state, self.ledger.load("carry"))
-        inbound.load(state, self.ledger.load("stalled"))
+        voice.load(state, self.ledger.load("carry"))
         spooled.load(state, self.ledger.load("spool"))
         state.rows.load = self.ledger.get
         self.shell.restore()

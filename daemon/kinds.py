@@ -15,18 +15,19 @@ from mai.agents.events import KINDS
 REGISTERING: Final = (  # the modules that add kinds to `events.KINDS`
     "mai.agents.allowance", "mai.agents.approval_records", "mai.agents.cancelling", "mai.agents.claims", "mai.agents.duty",
     "mai.agents.escalating", "mai.agents.fallback", "mai.agents.guards", "mai.agents.judging", "mai.agents.memory",
-    "mai.agents.noticed", "mai.agents.quarantine", "mai.agents.sealing", "mai.daemon.breach", "mai.daemon.calling",
+    "mai.agents.noticed", "mai.agents.quarantine", "mai.agents.rotation_events", "mai.agents.sealing", "mai.daemon.breach",
+    "mai.daemon.calling",
     "mai.daemon.cancel", "mai.daemon.cases", "mai.daemon.cover", "mai.daemon.dispute_records", "mai.daemon.doubts",
     "mai.daemon.escalations", "mai.daemon.granting", "mai.daemon.held", "mai.daemon.keyed",
     "mai.daemon.pending", "mai.daemon.records", "mai.daemon.releasing", "mai.daemon.resting",
-    "mai.daemon.rostering", "mai.daemon.spooled", "mai.daemon.told", "mai.daemon.tooling", "mai.daemon.transcript_records",
-    "mai.daemon.turned", "mai.daemon.visits", "mai.daemon.voice_records",
+    "mai.daemon.rostering", "mai.daemon.spooled", "mai.daemon.told", "mai.daemon.tooling", "mai.daemon.turned",
+    "mai.daemon.visits", "mai.daemon.voice_records",
 )  # fmt: skip
 INFO, NOTICE, WARNING, ERROR = LEVELS = ("info", "notice", "warning", "error")
 _LEVELLED: Final = {
     NOTICE: """
-        process.started process.stopped state.rebuilt started start wanted revived raised term reload reloaded exported erased
-        erasing turnover keys.known watchdog.stands department.freed fallback.returned breaker.probed objective.kept
+        process.started process.stopped state.rebuilt rotated started start wanted revived raised term reload reloaded exported
+        erased erasing turnover keys.known watchdog.stands department.freed fallback.returned breaker.probed objective.kept
         request.cancelled request.pending task.cancelled task.released release.ordered release.answered
         cancel.taken cancel.ended cancel.answered undo.planned undo.done undo.intent
         approval.asked approval.raised approval.voted approval.referred approval.decided doubt.resolved effect.resolved
@@ -37,7 +38,7 @@ _LEVELLED: Final = {
         hop.refused message.refused memory.refused door.denied door.refused spool.refused reply.breached wording.dropped
         escalated escalation.raised escalation.ended approval.expired approval.closed case.expired
         fallback.switched breaker.noted department.held task.held target.left task.interrupted task.suspected
-        inbound.waits guard.stopped budget.stopped budget.nearly answer.returned tool.doubted effect.queried incident.opened
+        guard.stopped budget.stopped budget.nearly answer.returned tool.doubted effect.queried incident.opened
         """,
     ERROR: """
         incident given_up effect.unknown undo.unknown doubt.raised task.quarantined objective.breached

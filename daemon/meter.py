@@ -130,10 +130,8 @@ class Journal:
         """Time in nanoseconds, kind and body of what follows, of the kinds that are wanted."""
         last = self.reader.last()
         upto = min(last, self._read + PORTION)
-        marks = ",".join("?" * len(self._kinds))
-        query = f"SELECT seq, at_ns, kind, body FROM journal WHERE seq > ? AND seq <= ? AND kind IN ({marks}) ORDER BY seq"
-        rows = self.reader.plain(query, self._read, upto, *self._kinds) if upto > self._read else []
-        found = [(at_ns, kind, self.reader.body_of(seq, body)) for seq, at_ns, kind, body in rows]
+        records = self.reader.of_kinds(self._kinds, self._read, upto) if upto > self._read else []
+        found = [(one.at_ns, one.kind, self.reader.body(one, trust=True)) for one in records]
         self._read, self.behind = upto, upto < last
         return found
 

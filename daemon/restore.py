@@ -7,6 +7,7 @@ ones are made at the next start, and nothing depends on the old ones.
 
 import shutil
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from mai.daemon import certificate as papers
 from mai.daemon.backup import MANIFEST, Manifest, digest, sync, synced
 from mai.daemon.exporting import Export, unpacked
 from mai.daemon.records import RequestAccepted
+from mai.sandbox.archive import Archive
+from mai.sandbox.bounds import Bounds
 from mai.sandbox.errors import LedgerFault, MaiError, Refused, UsageFault
 from mai.sandbox.ledger import connect
 from mai.sandbox.lock import holder
@@ -133,7 +136,7 @@ def _accepted(path: Path, after: int) -> list[str]:
         raise LedgerFault(f"{path} is gone")
     db = connect(path, write=False)
     try:
-        query = "SELECT request FROM journal WHERE seq > ? AND kind = ? ORDER BY seq LIMIT ?"
-        return [request for (request,) in db.execute(query, (after, RequestAccepted.kind, NAMED))]
+        wanted = Bounds(after, kinds=frozenset({RequestAccepted.kind}))
+        return [one.request for one in islice(Archive(db, path.parent).whole(wanted), NAMED)]
     finally:
         db.close()

@@ -16,7 +16,6 @@ import pysqlite3 as sqlite3
 from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Stepped
 from mai.agents.link import Link
 from mai.daemon.reader import Reader
-from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.witness import Ends, Finding
 from mai.sandbox import made, words
 from mai.sandbox.errors import LedgerFault
@@ -24,8 +23,7 @@ from mai.sandbox.ledger import GENESIS, Record, chain
 from mai.sandbox.place import FORMAT, Place
 from mai.sandbox.schema import TABLES, crc
 
-TRANSCRIPTS = frozenset({ModelRequest.kind, ModelResponse.kind})  # kinds that name the bytes of what models were asked
-LOOKED_AT = TRANSCRIPTS | {Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind}  # kinds whose bodies matter here
+LOOKED_AT = frozenset({Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind})  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
 THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
 PAGE_BLOBS = 100  # in one SELECT
@@ -127,9 +125,6 @@ class Scrub:
             self.found(last + 1, f"the journal ends with record {last}, and had {had}: it was cut, or is an older copy")
         owner = db.execute("SELECT value FROM meta WHERE key='process'").fetchone()
         self._owned(owner[0] if owner else "nobody", 0)
-        if rotated := db.execute("SELECT upto, head FROM rotated").fetchone():
-            self.seq, self._head = rotated
-            self.found(1, f"records 1 to {rotated[0]} were taken out of the journal, and this version keeps no archive of them")
 
     def _schema(self) -> None:
         indexes = [name.removeprefix(words.TABLE) for name in words.indexed(self.reader.connection)]
@@ -226,11 +221,7 @@ class Scrub:
                 if kind not in LOOKED_AT and kind not in THOUGHTS:
                     return
                 body = self.reader.body(Record(*row), trust=True)
-            if kind in TRANSCRIPTS:
-                told = msgspec.json.decode(body)
-                for address in filter(None, (*told.get("pieces", ()), told.get("kept"))):
-                    self._referred.setdefault(address, seq)
-            elif kind in THOUGHTS:
+            if kind in THOUGHTS:
                 self._thought(seq, msgspec.json.decode(body))
             elif kind == ProcessStarted.kind:
                 self._owned(msgspec.json.decode(body)["process"], seq)
@@ -269,6 +260,8 @@ class Scrub:
                 whose = f" of record {seq}" if seq else ""
                 self.found(seq, f"the blob {address[:12]}{whose} was changed: its digest is not its address")
         for address, seq in self._referred.items():
+            if self.reader.archive.blob(address) is not None:
+                continue
             self.found(seq, f"the blob {address[:12]} of record {seq} is missing")
 
     def _all_blobs(self) -> Iterator[tuple[str, bytes]]:

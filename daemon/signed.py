@@ -80,10 +80,10 @@ class _Against(Pinned):
         """Has it written on while the watchdog has signed others, again and again (at these times), and not told its head?"""
         if self.bad:
             return
-        query = "SELECT MIN(seq), MIN(at_ns), MAX(at_ns) FROM journal WHERE seq > ?"
-        first_seq, first_ns, last_ns = self.scrub.reader.connection.execute(query, (self.good_seq,)).fetchone()
-        if first_seq is None:
+        span = self.scrub.reader.span(self.good_seq)
+        if span is None:
             return
+        first_seq, first_ns, last_ns = span
         begin, end = bisect_left(rounds, first_ns // 1_000_000 + TOLD_MS), bisect_right(rounds, last_ns // 1_000_000)
         if begin < end and rounds[end - 1] - rounds[begin] >= APART_MS:
             text = f"the records from {first_seq} on were not told to the watchdog, which has signed others meanwhile"
@@ -125,19 +125,18 @@ def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
 
 def _erased(reader: Reader) -> dict[str, int]:
     """Clients that were erased, each with the number of the last record that says so."""
-    rows = reader.plain("SELECT seq, body FROM journal WHERE kind = ? ORDER BY seq LIMIT ?", ERASED, PORTION)
-    bodies = ((seq, msgspec.json.decode(reader.body_of(seq, body), type=dict[str, Any])) for seq, body in rows)
+    records = reader.records("kind = ?", ERASED, limit=PORTION)
+    bodies = ((one.seq, msgspec.json.decode(reader.body(one, trust=True), type=dict[str, Any])) for one in records)
     return {client_of(str(body.get("process", ""))): seq for seq, body in bodies}
 
 
 def _records(reader: Reader) -> Iterator[tuple[int, str]]:
     """Number and body of the records with signed heads, up to the newest just now."""
     after, upto = 0, reader.last()
-    query = f"SELECT seq, body FROM journal WHERE kind = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT {PORTION}"
-    while rows := reader.plain(query, KIND, after, upto):
-        for seq, body in rows:
-            yield seq, reader.body_of(seq, body)
-        after = rows[-1][0]
+    while records := reader.of_kinds((KIND,), after, upto, PORTION):
+        for one in records:
+            yield one.seq, reader.body(one, trust=True)
+        after = records[-1].seq
 
 
 def _heads(seq: int, text: str, findings: list[Finding]) -> HeadsSigned | None:

@@ -20,11 +20,6 @@ MOST: Final = 20_000  # records of one request in one ledger
 MOST_CASES: Final = 20
 RECENT: Final = 5  # requests that an error names
 LATELY: Final = 50_000  # records that are looked through for them
-# `<> ''` lets SQLite use the index, which holds only records with a request.
-BEGINNING: Final = (
-    "SELECT DISTINCT request FROM journal WHERE request >= ? AND request < ? AND request <> '' ORDER BY request LIMIT ?"
-)
-ENDED: Final = "SELECT request FROM journal WHERE seq > ? AND kind = 'request.ended' ORDER BY seq DESC LIMIT ?"
 
 
 class Known(NamedTuple):
@@ -55,12 +50,13 @@ def find(place: Place, name: str) -> Known:
 
 def _matching(reader: Reader, start: str) -> list[str]:
     """The requests that begin so; the one that is named just so is the first in this order."""
-    return [str(request) for (request,) in reader.plain(BEGINNING, start, f"{start}\U0010ffff", RECENT)] if start else []
+    return reader.requests(start, RECENT) if start else []
 
 
 def _recent(reader: Reader) -> list[str]:
     """The last requests that were answered here, newest first."""
-    return [str(request) for (request,) in reader.plain(ENDED, reader.last() - LATELY, RECENT)]
+    found = reader.records("seq > ? AND kind = 'request.ended'", reader.last() - LATELY, limit=RECENT, newest=True)
+    return [one.request for one in found]
 
 
 # -- reading it

@@ -2,22 +2,42 @@
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pysqlite3 as sqlite3
 
-from mai.sandbox.errors import LedgerFault
+from mai.sandbox.bounds import ALL, Bounds, sql
+from mai.sandbox.errors import DiskFault, LedgerFault
 from mai.sandbox.record import Record, digest_of
 
 RESTORE = "put it back from a backup (mai restore); `mai verify` says what else is wrong"
+PASSING = ("full", "I/O", "locked", "readonly")  # in SQLite's words for what may be better at the next start
 _COLUMNS = "seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest"
 
 
-def read(db: sqlite3.Connection, after: int = 0, where: str = "", given: tuple[object, ...] = ()) -> Iterator[Record]:
-    """Records of a journal with a number above `after`; bodies that were stored as blobs are put back. `where` is SQL."""
-    query = f"SELECT {_COLUMNS} FROM journal WHERE seq > ? {'AND ' + where if where else ''} ORDER BY seq"
-    for row in db.execute(query, (after, *given)):
+def read(db: sqlite3.Connection, wanted: Bounds = ALL) -> Iterator[Record]:
+    """The records of a journal within these bounds, in order."""
+    where, given = sql(wanted)
+    for row in db.execute(f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY seq", given):
         yield Record(*row)
+
+
+def fault(path: Path, error: sqlite3.Error) -> LedgerFault:
+    """Say in one sentence what SQLite said."""
+    text = str(error)
+    hints = {
+        "full": "make room on the disk and start again; nothing that was acknowledged is lost",
+        "readonly": "give the user of the daemon the right to write there",
+        "unable to open": "does the directory exist, and may the user of the daemon write there?",
+        "not a database": RESTORE,
+        "malformed": RESTORE,
+        "I/O": "look at the disk (dmesg); the daemon tries again, and reads then what is true",
+        "locked": "another program holds the file: end it",
+    }
+    hint = next((hint for word, hint in hints.items() if word in text), "look at the disk, then start again")
+    kind = DiskFault if any(word in text for word in PASSING) else LedgerFault
+    return kind(f"the ledger {path} cannot be used: {text}", hint)
 
 
 def damaged(db: sqlite3.Connection, what: str) -> LedgerFault:
@@ -44,8 +64,10 @@ def blob_of(db: sqlite3.Connection, address: str, *, trust: bool = False) -> byt
     return bytes(row[0]) if row else None
 
 
-def body_of(db: sqlite3.Connection, record: Record, *, trust: bool = False) -> str:
-    """The JSON text of a record's body, fetched from its blob if it lies there.
+def body_of(
+    db: sqlite3.Connection, record: Record, *, trust: bool = False, elsewhere: Callable[[str], bytes | None] | None = None
+) -> str:
+    """The JSON text of a record's body, fetched from its blob if it lies there, or `elsewhere`.
 
     Raises LedgerFault if either is not what was written, unless who asks has seen to that (`trust`).
     """
@@ -55,6 +77,8 @@ def body_of(db: sqlite3.Connection, record: Record, *, trust: bool = False) -> s
         return record.body
     address = record.body.split('"')[3]
     data = blob_of(db, address, trust=trust)
+    if data is None and elsewhere:
+        data = elsewhere(address)
     if data is None:
         raise LedgerFault(f"record {record.seq} points to the blob {address[:12]}, which is missing", "run `mai verify`")
     return data.decode()

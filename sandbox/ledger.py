@@ -12,21 +12,24 @@ transactions in WAL mode (sqlite.org/wal.html#walresetbug). Two libraries on one
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain as chain_of
 from pathlib import Path
 
 import pysqlite3 as sqlite3
 
 from mai.sandbox import beside, made
-from mai.sandbox.bodies import RESTORE, blob_of, body_of, damaged, read, sound
-from mai.sandbox.errors import DiskFault, LedgerFault
+from mai.sandbox.archive import Archive
+from mai.sandbox.bodies import blob_of, body_of, damaged, fault, read, sound
+from mai.sandbox.bounds import Bounds
+from mai.sandbox.errors import LedgerFault
+from mai.sandbox.opening import look
 from mai.sandbox.place import FORMAT
 from mai.sandbox.points import reach
 from mai.sandbox.record import GENESIS, Record, chain, digest_of
 from mai.sandbox.schema import PRAGMAS, TERM, crc
+from mai.sandbox.segment import Entry
 from mai.sandbox.upgrade import create, upgrade
-from mai.sandbox.whole import gone
 from mai.sandbox.words import Words, found
 
 __all__ = (
@@ -35,9 +38,7 @@ __all__ = (
 )  # fmt: skip
 
 OLDEST_SQLITE = (3, 51, 3)
-PASSING = ("full", "I/O", "locked", "readonly")  # in SQLite's words for what may be better at the next start
 BLOB_BYTES = 16 << 10  # a record's body above this is stored once, by its content
-TAIL = 32  # records that are looked at when a ledger is opened
 ABANDONED = 10  # connections that are kept open after an error of the disk
 UPSERT = "INSERT INTO state VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET value=excluded.value, crc=excluded.crc"
 _abandoned: list[sqlite3.Connection] = []
@@ -66,23 +67,6 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         raise fault(path, error) from error
 
 
-def fault(path: Path, error: sqlite3.Error) -> LedgerFault:
-    """Say in one sentence what SQLite said."""
-    text = str(error)
-    hints = {
-        "full": "make room on the disk and start again; nothing that was acknowledged is lost",
-        "readonly": "give the user of the daemon the right to write there",
-        "unable to open": "does the directory exist, and may the user of the daemon write there?",
-        "not a database": RESTORE,
-        "malformed": RESTORE,
-        "I/O": "look at the disk (dmesg); the daemon tries again, and reads then what is true",
-        "locked": "another program holds the file: end it",
-    }
-    hint = next((hint for word, hint in hints.items() if word in text), "look at the disk, then start again")
-    kind = DiskFault if any(word in text for word in PASSING) else LedgerFault
-    return kind(f"the ledger {path} cannot be used: {text}", hint)
-
-
 class Ledger:
     """One process's ledger, open for writing. The directory's lock has to be held before it is opened."""
 
@@ -92,11 +76,14 @@ class Ledger:
         self.boot = os.urandom(6).hex()
         self.commits = 0
         self.read_back = 0  # rows and records that were read
-        self._look()
+        look(path, process, connect)
         self._db = connect(path, write=True)
         self._records: list[tuple[object, ...]] = []
         self._blobs: dict[str, bytes] = {}
         self._saved: dict[tuple[str, str], str | None] = {}
+        self._segments: list[Entry] = []
+        self.watched: Callable[[str], None] | None = None  # is told of all that is written, see sweeping.py
+        self.sweeps = 0  # how often blobs have left: an address that was kept before may have to be kept again
         self._words = Words(self._db)
         self._fault: LedgerFault | None = None
         try:
@@ -105,33 +92,11 @@ class Ledger:
             last = last or self._db.execute("SELECT upto, head FROM rotated").fetchone() or (0, GENESIS)
         except sqlite3.Error as error:
             raise fault(path, error) from error
+        self.archive = Archive(self._db, path.parent)
         self.seq: int = last[0]
         self.head: bytes = last[1]
         self.durable: tuple[int, bytes] = (self.seq, self.head)  # the last record that the disk has: what others may be told
         self._remember()
-
-    def _look(self) -> None:
-        """Is this our ledger, whole as far as that is quickly seen? Read-only: what is not stays as it is, its log too."""
-        if lost := made.lost(self.path):
-            raise LedgerFault(lost, made.way_out(self.path))
-        if not self.path.exists() or self.path.with_name(f"{self.path.name}-journal").exists():
-            return  # not there yet, or the power went while it was made: only who may write can undo that
-        db = connect(self.path, write=False)
-        try:
-            pages, page_bytes = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-            if lacking := gone(self.path, page_bytes, pages):
-                raise LedgerFault(f"the ledger {self.path} was cut short: {lacking}", RESTORE)
-            if format_ := db.execute("PRAGMA user_version").fetchone()[0]:
-                self._ours(db, format_)
-                last = db.execute("SELECT COALESCE(MAX(seq), 0) FROM journal").fetchone()[0]
-                for record in read(db, max(0, last - TAIL)):
-                    sound(db, record)
-            elif made.had(self.path) is not None:
-                raise LedgerFault(f"the ledger {self.path} is empty, and was not", made.way_out(self.path))
-        except sqlite3.Error as error:
-            raise fault(self.path, error) from error
-        finally:
-            db.close()
 
     def _remember(self) -> None:
         """Leave word that there is a ledger. Who has no peers has no other witness of how far it had come."""
@@ -145,19 +110,6 @@ class Ledger:
             )
         made.remember(self.path, self.seq)
 
-    def _ours(self, db: sqlite3.Connection, format_: int) -> None:
-        if format_ > FORMAT:
-            raise LedgerFault(
-                f"the ledger {self.path} is of format {format_}, this version reads up to {FORMAT}",
-                "install the newer version again",
-            )
-        owner = db.execute("SELECT value FROM meta WHERE key='process'").fetchone()
-        if (owner[0] if owner else "nobody") != self.process:
-            raise LedgerFault(
-                f"the ledger {self.path} belongs to {owner[0] if owner else 'nobody'}, not to {self.process}",
-                "put each ledger back in its place",
-            )
-
     def _create(self) -> None:
         """Make the tables, or bring those of an older format up to date: either is done whole or not at all."""
         format_ = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -170,6 +122,8 @@ class Ledger:
     def append(self, kind: str, body: bytes, *, request: str = "", task: str = "", agent: str = "") -> int:
         """Add one record to the journal; returns its number. It is durable after the next commit."""
         text = body.decode() if len(body) <= BLOB_BYTES else self._blob(body)
+        if self.watched:
+            self.watched(text)
         seq, at_ns = self.seq + 1, time.time_ns()
         digest = chain(self.head, seq, at_ns, TERM, (self.boot, kind, request, task, agent, text))
         self._records.append((seq, at_ns, TERM, self.boot, kind, request, task, agent, text, self.head, digest))
@@ -184,11 +138,25 @@ class Ledger:
         address = hashlib.sha256(data).hexdigest()
         if self._db.execute("SELECT 1 FROM blob WHERE address=?", (address,)).fetchone() is None:
             self._blobs[address] = data
+        if self.watched:
+            self.watched(address)
+            self.watched(data.decode(errors="replace"))
         return address
+
+    def segment(self, entry: Entry, kind: str, body: bytes) -> None:
+        """Write down what there is of a segment, with the record that says so, in the next commit."""
+        self._segments.append(entry._replace(seq=self.append(kind, body)))
 
     def save(self, noun: str, key: str, value: bytes | None) -> None:
         """Set one piece of state (JSON), or remove it."""
-        self._saved[noun, key] = None if value is None else value.decode()
+        self._saved[noun, key] = text = None if value is None else value.decode()
+        if self.watched and text:
+            self.watched(text)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For who rotates, between two turns."""
+        return self._db
 
     @property
     def failed(self) -> LedgerFault | None:
@@ -217,6 +185,9 @@ class Ledger:
             raise self._fault from error
         self._records.clear()
         self._blobs.clear()
+        if self._segments:
+            self._segments.clear()
+            self.archive.refresh()
         self.durable = (self.seq, self.head)
         self.commits += 1
         reach("commit.after")
@@ -230,8 +201,41 @@ class Ledger:
                 self._blobs.items(),
             )
         db.executemany("INSERT INTO journal VALUES(?,?,?,?,?,?,?,?,?,?,?)", self._records)
+        db.executemany("INSERT OR REPLACE INTO segment VALUES(?,?,?,?,?,?,?,?,?,?,?)", self._segments)
         reach("commit.inside")
         db.execute("COMMIT")
+
+    def cut(self, upto: int, head: bytes) -> None:
+        """Take the records up to this one, which are in a segment, out of the journal. Raises LedgerFault."""
+        self._at_once(
+            ("INSERT OR REPLACE INTO rotated VALUES(1, ?, ?)", (upto, head)), ("DELETE FROM journal WHERE seq <= ?", (upto,))
+        )
+        self.archive.refresh()
+
+    def move(self, addresses: list[str], upto: int = 0) -> None:
+        """Take blobs that are in a segment out of the ledger; `upto`: there are no more of segments up to this record."""
+        self._at_once(
+            *(("DELETE FROM blob WHERE address = ?", (address,)) for address in addresses),
+            ("INSERT OR REPLACE INTO meta VALUES('moved', ?)", (str(upto or self.moved()),)),
+        )
+
+    def moved(self) -> int:
+        """The record up to which segments have taken their blobs with them. Raises LedgerFault."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'moved'").fetchone()
+        return int(row[0]) if row else 0
+
+    def _at_once(self, *statements: tuple[str, tuple[object, ...]]) -> None:
+        """A transaction of its own, between two turns: what the next one commits comes after it."""
+        assert not self.pending, "a turn is not over"
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement, given in statements:
+                self._db.execute(statement, given)
+            reach("rotation.inside")
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._fault = fault(self.path, error)
+            raise self._fault from error
 
     def stage(self) -> None:
         """Write what was collected of the state into the transaction that `commit` will end. Raises LedgerFault."""
@@ -293,7 +297,8 @@ class Ledger:
         if address in self._blobs:
             return self._blobs[address]
         try:
-            return blob_of(self._db, address)
+            found = blob_of(self._db, address)
+            return self.archive.blob(address) if found is None and self.archive.entries else found
         except sqlite3.Error as error:
             raise fault(self.path, error) from error
 
@@ -326,35 +331,40 @@ class Ledger:
 
     def records(self, after: int = 0, kind: str = "") -> Iterator[Record]:
         """Committed records in order; `body` puts blobs back in their place. Raises LedgerFault."""
-        try:
-            for record in read(self._db, after, "kind = ?" if kind else "", (kind,) if kind else ()):
-                self.read_back += 1
-                yield record
-        except sqlite3.Error as error:
-            raise fault(self.path, error) from error
+        for record in self._read(Bounds(after, kinds=frozenset({kind}) if kind else None)):
+            self.read_back += 1
+            yield record
 
     def of_request(self, request: str) -> Iterator[Record]:
-        """Committed records of one request, in order. `<> ''` lets SQLite use the index."""
-        return read(self._db, 0, "request = ? AND request <> ''", (request,))
+        """Committed records of one request, in order. Raises LedgerFault."""
+        return self._read(Bounds(request=request))
+
+    def _read(self, wanted: Bounds) -> Iterator[Record]:
+        """Records of the archive, then of the journal that goes on: only who writes cuts it, so neither changes meanwhile."""
+        try:
+            yield from self.archive.whole(wanted)
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from error
 
     def place_of(self, seq: int) -> tuple[int, bytes] | None:
         """Number and digest of a record, also of one that is not committed yet; None if there is none. Raises LedgerFault."""
         if self._records and seq >= int(str(self._records[0][0])):
             return next(((seq, bytes(one[10])) for one in self._records if one[0] == seq), None)  # type: ignore[call-overload]
-        return next(((record.seq, record.digest) for record in read(self._db, seq - 1, "seq = ?", (seq,))), None)
+        return next(((record.seq, record.digest) for record in self._read(Bounds(seq - 1, seq))), None)
 
     def last_of(self, request: str, task: str, kind: str, n: int = 0) -> tuple[int, bytes] | None:
         """The newest record of this kind of a task, of its step `n`, as `place_of` gives it."""
+        wanted = Bounds(kinds=frozenset({kind}), request=request, task=task)
         fresh = (Record(*one) for one in reversed(self._records))  # type: ignore[arg-type]  # columns in their order
-        kept = reversed([*read(self._db, 0, "request = ? AND request <> '' AND task = ? AND kind = ?", (request, task, kind))])
-        for record in chain_of(fresh, kept):
+        kept = (one for one in reversed([*read(self._db, wanted)]))
+        for record in chain_of(fresh, kept, self.archive.records(wanted, newest=True)):
             if (record.kind, record.task) == (kind, task) and (not n or f'"n":{n},' in record.body):
                 return record.seq, record.digest
         return None
 
     def body(self, record: Record) -> str:
         """The JSON text of a record's body. Raises LedgerFault."""
-        return body_of(self._db, record)
+        return body_of(self._db, record, elsewhere=self.archive.blob)
 
     def close(self) -> None:
         """Close the file; what was not committed is forgotten.
@@ -364,4 +374,5 @@ class Ledger:
         if self._fault and "I/O" in self._fault.sentence and len(_abandoned) < ABANDONED:
             _abandoned.append(self._db)
         else:
+            self.archive.close()
             self._db.close()

@@ -34,6 +34,11 @@ POINTS: Final = {
     "keys.heeded": "a process has read other keys than it had, and does not speak with them yet",
     "spool.taken": "a file of a spool is decided about, not committed",
     "spool.moving": "it is on record, and about to leave new/",
+    "rotation.written": "a segment is written beside the ledger, it has no name yet",
+    "rotation.sealed": "it has its name, the journal says nothing of it",
+    "rotation.recorded": "it is on record, none of its records has left the journal",
+    "rotation.inside": "records, or blobs, of a segment are taken out, the transaction is open",
+    "rotation.after": "that is on the disk, more may follow",
     "door.accepted": "a request is committed, its asker not told",
     "door.answered": "an answer is committed, its asker not told",
 }

@@ -23,6 +23,20 @@ PRAGMAS = (  # per connection, then read back: (name, value to set, value to fin
     ("journal_size_limit", str(64 << 20), 64 << 20),
 )
 
+SEGMENT = """
+CREATE TABLE segment(  -- sealed pieces of the journal, in files beside the ledger; see segment.py
+  first    INTEGER PRIMARY KEY,  -- number of its first record
+  last     INTEGER NOT NULL,
+  prev     BLOB NOT NULL,     -- digest of the record before it
+  head     BLOB NOT NULL,     -- digest of its last record
+  since_ns INTEGER NOT NULL,  -- the earliest time in it
+  until_ns INTEGER NOT NULL,  -- the latest
+  file     TEXT NOT NULL,
+  bytes    INTEGER NOT NULL,
+  sha256   TEXT NOT NULL,
+  kept     TEXT NOT NULL,     -- all, some, none
+  seq      INTEGER NOT NULL) STRICT;  -- of the record that says so
+"""
 STATE = """
 CREATE TABLE state(noun TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
   crc INTEGER NOT NULL,  -- of the three others; SQLite's pages have no check value of their own
@@ -57,6 +71,7 @@ CREATE TRIGGER blob_update BEFORE UPDATE ON blob BEGIN SELECT RAISE(ABORT, 'blob
 CREATE TRIGGER blob_insert BEFORE INSERT ON blob WHEN EXISTS(SELECT 1 FROM blob WHERE address = NEW.address)
   BEGIN SELECT RAISE(ABORT, 'blob: is there'); END;
 """
+    + SEGMENT
     + STATE
     + "".join(f"{statement};\n" for statement in STATEMENTS)
 )

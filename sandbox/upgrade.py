@@ -2,7 +2,7 @@
 
 Format 2 has a check value in each row of state. Format 3 has memory with versions: what was one row `memory` of the key
 `level/owner/key` is a row `memory/SHELF` and its first version, `version/SHELF`, which is found by its words (words.py).
-Format 4 has other views.
+Format 4 has other views, and a table of the segments that were rotated out of the journal (archive.py).
 """
 
 import time
@@ -11,7 +11,7 @@ from typing import Final
 import pysqlite3 as sqlite3
 
 from mai.sandbox.place import FORMAT
-from mai.sandbox.schema import STATE, TABLES, crc
+from mai.sandbox.schema import SEGMENT, STATE, TABLES, crc
 from mai.sandbox.views import STATEMENTS
 from mai.sandbox.words import NOUN, Words
 
@@ -31,7 +31,9 @@ def upgrade(db: sqlite3.Connection, format_: int) -> None:
         db.execute(f'DROP VIEW main."{view}"')
     if format_ < 2:
         _check_values(db)
-    _memory(db)
+    if format_ < 3:
+        _memory(db)
+    db.execute(SEGMENT)
     for statement in STATEMENTS:
         db.execute(statement)
     db.execute(f"PRAGMA user_version={FORMAT}")

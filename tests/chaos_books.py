@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mai.sandbox.bounds import Bounds
 from mai.sandbox.ledger import body_of, connect, read
 from mai.sandbox.place import Place
 from tests.chaos_askers import ACCOUNTS, Askers
@@ -57,8 +58,7 @@ class Effect:
 def journal(place: Place, process: str, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
     """Kind and body of the records of these kinds."""
     with closing(connect(place.ledger(process), write=False)) as db:
-        where = f"kind IN ({','.join('?' * len(kinds))})"
-        return [(record.kind, json.loads(body_of(db, record))) for record in read(db, 0, where, kinds)]
+        return [(record.kind, json.loads(body_of(db, record))) for record in read(db, Bounds(kinds=frozenset(kinds)))]
 
 
 def effects(place: Place) -> dict[str, Effect]:

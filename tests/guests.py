@@ -32,8 +32,6 @@ LATE = (
     "trace_commands",
     "timeline_svg",
     "timeline_html",
-    "why",
-    "why_form",
     "tree",
     "budgets",
     "ordering",

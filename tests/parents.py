@@ -109,7 +109,7 @@ def two_writers(ours: Company, process: str) -> bool:
         return False
     boots: list[str] = []
     with closing(connect(ours.place.ledger(process), write=False)) as db:
-        for record in read(db, 0, "", ()):
+        for record in read(db):
             if not boots or boots[-1] != record.boot:
                 boots.append(record.boot)
     return len(set(boots)) != len(boots)

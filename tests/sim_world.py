@@ -343,5 +343,5 @@ TOLD = {
 WHICH = {"resolved": "body->>'key'", "voted": "body->>'approval'"}
 NOUNS = (
     "requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held", "approving",
-    "carries", "spooled", "stalled",
+    "carries", "spooled",
 )  # fmt: skip

@@ -20,6 +20,7 @@ import pysqlite3 as sqlite3
 from mai.daemon.asking import ask
 from mai.daemon.door import Door
 from mai.daemon.seals import Seals
+from mai.sandbox.bounds import Bounds
 from mai.sandbox.errors import MaiError
 from mai.sandbox.ledger import Record, connect, digest_of, read
 from mai.sandbox.place import Place
@@ -223,9 +224,9 @@ class Daemon:
     def journal(self, process: str, kind: str = "") -> list[tuple[Record, dict[str, Any]]]:
         """The records of a process, with their bodies."""
         with closing(connect(self.place.ledger(process), write=False)) as db:
-            where, given = ("kind = ?", (kind,)) if kind else ("", ())
+            wanted = Bounds(kinds=frozenset({kind}) if kind else None)
             seals = Seals(self.place.state)
-            return [(record, seals.open(json.loads(record.body))) for record in read(db, 0, where, given)]
+            return [(record, seals.open(json.loads(record.body))) for record in read(db, wanted)]
 
     def refunds(self) -> list[int]:
         """The orders that were paid back, as often as they were."""
