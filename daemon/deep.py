@@ -22,9 +22,9 @@ from mai.daemon.examination import Examination, Verdict
 from mai.daemon.invariants import Fact
 from mai.daemon.reader import NotFound, Reader, chosen
 from mai.daemon.scrub import OTHER
-from mai.daemon.status import painted
 from mai.daemon.summary import clean
-from mai.daemon.verify import Checked, Progress, quiet
+from mai.daemon.sweep import Progress
+from mai.daemon.verify import Checked, quiet
 from mai.daemon.witness import Finding
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
@@ -34,9 +34,8 @@ LINKS = frozenset({Sent.kind, Received.kind, Acked.kind})
 
 
 class Report(verify.Report, frozen=True):
-    """All that was found; `sound` if that is nothing. Warnings are no findings."""
+    """All that was found; `sound` if that is nothing."""
 
-    warnings: tuple[Finding, ...] = ()
     under_way: dict[str, int] = msgspec.field(
         default_factory=dict
     )  # messages, requests, tasks … -> how many are open or on their way
@@ -80,9 +79,11 @@ def _report(
     first: verify.Report, findings: tuple[Finding, ...], ledgers: tuple[Checked, ...], deep: Verdict, deep_s: float
 ) -> Report:
     seconds = first.seconds + deep_s
+    named = {(one.process, one.seq) for one in first.warnings}
+    warnings = (*first.warnings, *(one for one in deep.warnings if (one.process, one.seq) not in named))
     return Report(
         sound=not findings, findings=findings, ledgers=ledgers, records=first.records, seconds=round(seconds, 3),
-        records_per_s=int(first.records / max(seconds, 1e-9)), warnings=deep.warnings, under_way=deep.under_way,
+        records_per_s=int(first.records / max(seconds, 1e-9)), warnings=warnings, under_way=deep.under_way,
         heads=first.heads, keys=first.keys,
         deep_s=round(deep_s, 3), deep_records=deep.records,
     )  # fmt: skip
@@ -164,10 +165,6 @@ class Source:
 
 def render(report: Report, *, colour: bool = False) -> str:
     """As `verify.render`, with the warnings, and what is under way."""
-    lines = [
-        painted(f"warning: {one.process}: {clean(one.what, 400)}", 33, colour) + f"\n  hint: {one.hint}"
-        for one in report.warnings
-    ]
     open_ = [f"{count} {name if count != 1 else name.removesuffix('s')}" for name, count in report.under_way.items() if count]
-    lines.append(f"under way: {', '.join(open_)}" if open_ else "at rest: nothing is open or on its way")
-    return "\n".join([verify.render(report, colour=colour), *lines])
+    line = f"under way: {', '.join(open_)}" if open_ else "at rest: nothing is open or on its way"
+    return f"{verify.render(report, colour=colour)}\n{line}"

@@ -42,7 +42,9 @@ READINGS: Final = {
     "sql": Reading(("--json", "--csv"), ("--value", "--rows", "--seconds"), names=2),
     "fallback": Reading(("--json", "--open")),
     "owed": Reading(("--json", "--late")),
-    "verify": Reading(("--json", "--state", "--deep", "--rest"), names=MOST_WORDS, told=MOST_WORDS, files=("--against",)),
+    "verify": Reading(
+        ("--json", "--full", "--state", "--deep", "--rest"), names=MOST_WORDS, told=MOST_WORDS, files=("--against", "--since")
+    ),
     "checkpoint export": Reading(("--json",), names=0, files=("file",), whole=True),
     "metrics": Reading(("--json",), names=0, whole=True),
     "memory list": Reading(("--json",), names=2),

@@ -1,32 +1,42 @@
-"""One ledger under examination by `mai verify`: is it whole, and is its journal the one that was written?
+"""One journal under examination by `mai verify`: is it the one that was written?
 
 The records are read in portions, each a short transaction of its own, and only up to a number that was fixed before: a
 journal only grows, so that is the same as one long snapshot, without keeping the write-ahead log from its checkpoints.
-What the bodies of messages say is handed to `witness.Ends`, to be compared with the other ends of their links.
+What the bodies of messages say is handed to `witness.Ends`, to be compared with the other ends of their links. What the file
+is made of beside its records is filecheck.py's.
+
+A scrub can begin behind the records that an earlier one has read, at a `Mark`, and leave one.
 """
 
 import hashlib
+import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import msgspec
 import pysqlite3 as sqlite3
 
 from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Stepped
 from mai.agents.link import Link
+from mai.agents.sealing import Sealed
 from mai.daemon.reader import Reader
-from mai.daemon.witness import Ends, Finding
-from mai.sandbox import made, words
+from mai.daemon.verified import MOST_WAITING, Mark, Way
+from mai.daemon.witness import Ends, Finding, Strand
 from mai.sandbox.errors import LedgerFault
-from mai.sandbox.ledger import GENESIS, Record, chain
+from mai.sandbox.ledger import GENESIS, Record, chain, digest_of
 from mai.sandbox.place import FORMAT, Place
-from mai.sandbox.schema import TABLES, crc
 
 LOOKED_AT = frozenset({Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind})  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
 THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
-PAGE_BLOBS = 100  # in one SELECT
+BLOBS = "SELECT address, value FROM blob WHERE address > ? ORDER BY address LIMIT 100"
+SCOPE: Final = '"scope":"'  # in the body of a seal: the address of a blob stands behind it
+ADDRESS: Final = 64
+ADDRESSED: Final = re.compile(r"[0-9a-f]{64}")
+BACK_NS: Final = 1_000_000_000  # that the clock may go back before it is named
+BACK_TOLD: Final = 5  # times in one journal
+CLOCK = "look at the host's clock (chronyc tracking, timedatectl), and who has set it: times on record and deadlines go by it"
 RESTORE = "put the ledger back from a backup; `mai verify` on the backup tells whether it is sound"
 REBUILD = "keep the file as evidence; if its journal is sound, stop the process and make its state anew with `mai rebuild`"
 OTHER = "verify it with the version that wrote it"
@@ -54,13 +64,20 @@ class Scrub:
         self.usable = True  # its messages can be compared with others'
         self.bad_seq = 0  # the first record that does not fit into the chain
         self.format = FORMAT
-        self.seq, self._head = 0, GENESIS  # of the last record that was read
+        self.seq, self.head, self.at_ns = 0, GENESIS, 0  # of the last record that was read
+        self.known = 0  # records that an earlier run has read
+        self.warnings: list[Finding] = []
         self._bad_what, self._bad_more = "", 0
-        self._referred: dict[str, int] = {}  # blob -> the first record that points to it
+        self._back = 0  # how often the clock went back
+        self._hashed: set[int] = set()  # the beginnings of addresses of blobs that were looked at
 
-    def found(self, seq: int, what: str, hint: str = TAMPERED) -> None:
-        """Note that something is wrong; `seq` is the record, 0 if it is about none."""
-        self.findings.append(Finding(self.process, seq, what, hint))
+    def found(self, seq: int, what: str, hint: str = TAMPERED, good_seq: int = 0) -> None:
+        """Note that something is wrong; `seq` is the record, 0 if it is about none. Up to `good_seq` the journal is good."""
+        self.findings.append(Finding(self.process, seq, what, hint, good_seq=good_seq))
+
+    def warn(self, seq: int, what: str, hint: str) -> None:
+        """Note what need not be wrong."""
+        self.warnings.append(Finding(self.process, seq, what, hint))
 
     # -- the file
     def open(self, place: Place) -> None:
@@ -72,71 +89,8 @@ class Scrub:
         if hasattr(self, "reader"):
             self.reader.close()
 
-    def snapshot(self, *, whole: bool) -> None:
-        """Fix how far is looked, and read the state as it stood then: all of it, or only the links."""
-        db = self.reader.connection
-        db.execute("BEGIN")
-        try:
-            self.upto = self.reader.last()
-            self._check_values()
-            if self.format == FORMAT:
-                self._words()
-            rows = db.execute("SELECT noun, key, value FROM state WHERE ? OR noun = 'link'", (whole,)).fetchall()
-        finally:
-            db.execute("ROLLBACK")
-        self.state = {(noun, key): value for noun, key, value in rows}
-
-    def _check_values(self) -> None:
-        """Hold every row of state against its check value; an older format has none."""
-        db = self.reader.connection
-        self.format = db.execute("PRAGMA user_version").fetchone()[0]
-        for noun, key, value, check in db.execute("SELECT noun, key, value, crc FROM state") if self.format == FORMAT else ():
-            if crc(noun, key, value) != check:
-                self.found(0, f"the row {noun} {key!r} of the state is not what was written: its check value differs", RESTORE)
-
-    def _words(self) -> None:
-        """What memory is found by is what stands in its rows. Whether the index itself is whole, SQLite's own check says."""
-        db = self.reader.connection
-        try:
-            due, held = words.due(db.execute("SELECT noun, key, value FROM state WHERE noun LIKE 'version/%'")), words.held(db)
-        except (ValueError, KeyError, TypeError) as error:  # of a row whose check value has told
-            self.found(0, f"the full-text index of memory cannot be compared with the state: {error}", REBUILD)
-            return
-        for shelf, key in sorted(row for row in due.keys() | held.keys() if due.get(row) != held.get(row)):
-            self.found(0, f"the full-text index of the memory {shelf} does not say of {key!r} what the state says", REBUILD)
-
-    def file(self) -> None:
-        """SQLite's own check, the format, whose ledger it is, and the tables and triggers.
-
-        The check is the one long read here; while it runs the write-ahead log of a busy process grows.
-        """
-        db = self.reader.connection
-        said = [row[0] for row in db.execute("PRAGMA quick_check(5)")]
-        if said != ["ok"]:
-            self.found(0, f"the file is damaged: {'; '.join(said)}", RESTORE)
-        if self.format < FORMAT:
-            self.found(0, f"the ledger is of format {self.format}, this version writes {FORMAT}", OLDER)
-        elif self.format > FORMAT:
-            self.found(0, f"the ledger is of format {self.format}, this version knows {FORMAT}", OTHER)
-        else:
-            self._schema()
-        had = made.had(self.reader.path) or 0
-        if had > (last := self.reader.last()):
-            self.found(last + 1, f"the journal ends with record {last}, and had {had}: it was cut, or is an older copy")
-        owner = db.execute("SELECT value FROM meta WHERE key='process'").fetchone()
-        self._owned(owner[0] if owner else "nobody", 0)
-
-    def _schema(self) -> None:
-        indexes = [name.removeprefix(words.TABLE) for name in words.indexed(self.reader.connection)]
-        ours, theirs = schema(sqlite3.connect(":memory:"), create=True, indexes=indexes), schema(self.reader.connection)
-        for name in sorted(ours.keys() - theirs.keys()):
-            self.found(0, f"the {name} was dropped")
-        for name in sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]):
-            self.found(0, f"the {name} is not the one that mai made")
-        for name in sorted(theirs.keys() - ours.keys()):
-            self.found(0, f"the {name} was added", "if it is yours, drop it: it may act on whatever is written")
-
-    def _owned(self, owner: str, seq: int) -> None:
+    def owned(self, owner: str, seq: int) -> None:
+        """Somebody says whose ledger this is."""
         if owner != self.process and self.usable:
             self.usable = False
             self.found(seq, f"this is the ledger of {owner}", "put each ledger back in its place")
@@ -144,12 +98,20 @@ class Scrub:
     # -- the journal
     def journal(self, upto: int, progress: Callable[[int], None]) -> None:
         """Read on to this record: numbers, digests, and what the bodies of messages say."""
-        while self.seq < upto and (rows := self._rows(upto)):
-            self._chain(rows)
-            self.records += len(rows)
+        while self.step(upto):
             progress(self.seq)
-        if self.seq < upto:  # the last ones went while we looked
+
+    def step(self, upto: int) -> bool:
+        """Read the next portion on the way to this record; false if it is reached."""
+        if self.seq >= upto:
+            return False
+        rows = self._rows(upto)
+        if not rows:  # the last ones went while we looked
             self._bad(self.seq + 1, f"the records from {self.seq + 1} to {upto} are missing")
+            return False
+        self._chain(rows)
+        self.records += len(rows)
+        return True
 
     def _rows(self, upto: int) -> list[Row]:
         try:
@@ -163,7 +125,7 @@ class Scrub:
 
     def _chain(self, rows: list[Row]) -> None:
         """Hold each record against the one before. A million of them pass here, hence the locals."""
-        last, head = self.seq, self._head
+        last, head, clock_ns = self.seq, self.head, self.at_ns - BACK_NS
         for row in rows:
             seq, at_ns, term, _, kind, _, _, _, body, prev, digest = row
             try:
@@ -172,10 +134,23 @@ class Scrub:
                 fits = False
             if not fits or prev != head or seq != last + 1:
                 self._misfit(seq, last + 1, fits)
+            if fits:
+                if at_ns < clock_ns:
+                    self._went_back(seq, at_ns, clock_ns + BACK_NS)
+                clock_ns = at_ns - BACK_NS
             last, head = seq, digest
             if kind in LOOKED_AT or body.startswith(BLOB) or (kind in THOUGHTS and '"call":"model"' in body):
                 self._body(row)
-        self.seq, self._head = last, head
+            elif kind == Sealed.kind and (place := body.find(SCOPE)) > 0:
+                self._refer(body[place + len(SCOPE) : place + len(SCOPE) + ADDRESS], seq)
+        self.seq, self.head, self.at_ns = last, head, clock_ns + BACK_NS
+
+    def _went_back(self, seq: int, at_ns: int, before_ns: int) -> None:
+        """The first times are told one by one."""
+        self._back += 1
+        if self._back <= BACK_TOLD:
+            back_s = (before_ns - at_ns) / 1e9
+            self.warn(seq, f"record {seq} was written {back_s:,.1f} s before record {seq - 1}: the clock was set back", CLOCK)
 
     def _misfit(self, seq: int, due: int, fits: bool) -> None:
         """Say in which way a record is not the next one of the chain."""
@@ -195,7 +170,8 @@ class Scrub:
     def broken(self) -> None:
         """Report the first bad record of the chain; what comes behind it may be bad only because of it."""
         if self.bad_seq:
-            self.found(self.bad_seq, self._bad_what + (f" ({self._bad_more} more do not fit)" if self._bad_more else ""))
+            more = f" ({self._bad_more} more do not fit)" if self._bad_more else ""
+            self.found(self.bad_seq, self._bad_what + more, good_seq=self.bad_seq - 1)
 
     # -- what bodies say
     def claim(self) -> None:
@@ -217,14 +193,14 @@ class Scrub:
         seq, kind, body, digest = row[0], row[4], row[8], row[10]
         try:
             if body.startswith(BLOB):
-                self._referred.setdefault(msgspec.json.decode(body)["blob"], seq)
+                self._refer(str(msgspec.json.decode(body)["blob"]), seq)
                 if kind not in LOOKED_AT and kind not in THOUGHTS:
                     return
                 body = self.reader.body(Record(*row), trust=True)
             if kind in THOUGHTS:
                 self._thought(seq, msgspec.json.decode(body))
             elif kind == ProcessStarted.kind:
-                self._owned(msgspec.json.decode(body)["process"], seq)
+                self.owned(msgspec.json.decode(body)["process"], seq)
             elif (gap := self.ends.add(kind, seq, digest, body)) and not self.bad_seq:
                 self.found(seq, gap, "the numbers of a link run from 1 without a gap")
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
@@ -244,42 +220,88 @@ class Scrub:
             (body.get("value") or {}).get("answer"),
         ]
         for address in filter(None, named):
-            self._referred.setdefault(address, seq)
+            self._refer(address, seq)
+
+    def _refer(self, address: str, seq: int) -> None:
+        """What a record points to is there, and is what its address says."""
+        if (begin := int(address[:16], 16)) in self._hashed:
+            return
+        self._hashed.add(begin)
+        self.blobs += 1
+        value = self.reader.blob(address)
+        if value is None:
+            self.found(seq, f"the blob {address[:12]} of record {seq} is missing")
+        elif hashlib.sha256(value).hexdigest() != address:
+            self.found(seq, f"the blob {address[:12]} of record {seq} was changed: its digest is not its address")
 
     def witnessed(self, seq: int) -> int:
         """The number of the sender's record that a received message of ours names."""
         (row,) = self.reader.portion(seq - 1, seq)
         return int(msgspec.json.decode(self.reader.body(Record(*row), trust=True))["head_seq"])
 
-    def blob(self) -> None:
-        """Every blob is what its address says, and every one that a record points to is there."""
-        for address, value in self._all_blobs():
-            self.blobs += 1
-            seq = self._referred.pop(address, 0)
-            if hashlib.sha256(value).hexdigest() != address:
-                whose = f" of record {seq}" if seq else ""
-                self.found(seq, f"the blob {address[:12]}{whose} was changed: its digest is not its address")
-        for address, seq in self._referred.items():
-            if self.reader.archive.blob(address) is not None:
-                continue
-            self.found(seq, f"the blob {address[:12]} of record {seq} is missing")
-
-    def _all_blobs(self) -> Iterator[tuple[str, bytes]]:
-        after = ""
-        query = f"SELECT address, value FROM blob WHERE address > ? ORDER BY address LIMIT {PAGE_BLOBS}"
-        while rows := self.reader.connection.execute(query, (after,)).fetchall():
-            yield from rows
+    def blob(self, after: str = "") -> Iterator[str]:
+        """Blobs that no record points to (that we know of): each is what its address says. Gives how far it is, in portions."""
+        while rows := self.reader.connection.execute(BLOBS, (after,)).fetchall():
+            for address, value in rows:
+                if not ADDRESSED.fullmatch(address) or int(address[:16], 16) not in self._hashed:
+                    self.blobs += 1
+                    if hashlib.sha256(value).hexdigest() != address:
+                        self.found(0, f"the blob {address[:12]} was changed: its digest is not its address")
             after = rows[-1][0]
+            yield after
 
+    # -- from run to run
+    def resume(self, mark: Mark, when: str) -> bool:
+        """Go on behind what was read before, if the journal still is that one; false if it has to be read anew."""
+        rows = self.reader.portion(mark.seq - 1, mark.seq)
+        if mark.seq and not (rows and rows[0][10].hex() == mark.digest):
+            last = self.reader.last()
+            if rows or mark.seq <= last:
+                said = f"record {mark.seq} is not the one that was verified {when}: the journal was written anew"
+            else:
+                upto = f"was verified up to record {mark.seq} {when}"
+                said = f"the journal ends with record {last}, and {upto}: it was cut, or is an older copy"
+            self.found(min(mark.seq, last + 1), said)
+            return False
+        self.seq, self.head, self.at_ns, self.known = mark.seq, bytes.fromhex(mark.digest), mark.at_ns, mark.seq
+        self.ends.acked |= mark.acked
+        for strands, ways in ((self.ends.sent, mark.sent), (self.ends.received, mark.received)):
+            for peer, way in ways.items():
+                strands[peer] = Strand(way.count, way.good)
+        return all(self._wait(row) for ways in (mark.sent, mark.received) for way in ways.values() for row in way.waits)
 
-def schema(db: sqlite3.Connection, *, create: bool = False, indexes: Sequence[str] = ()) -> dict[str, str]:
-    """What a database is made of, `trigger journal_insert` -> its SQL; without SQLite's own. `indexes`: shelves that have one."""
-    if create:
-        db.executescript(TABLES)
-        for shelf in indexes:
-            db.execute(words.create(shelf))
-    rows = db.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
-    return {f"{type_} {name}": sql for type_, name, sql in rows}
+    def anew(self) -> None:
+        """Read it from the first record on, whatever was known."""
+        self.seq, self.head, self.at_ns, self.known, self.ends = 0, GENESIS, 0, 0, Ends(self.process)
+
+    def _wait(self, waiting: tuple[int, str]) -> bool:
+        """A message that the other end was not held against yet."""
+        seq, due = waiting
+        for row in self.reader.portion(seq - 1, seq):
+            record = Record(*row)
+            if record.digest.hex() == due == digest_of(record).hex():
+                self.ends.add(record.kind, seq, record.digest, self.reader.body(record, trust=True))
+                return True
+        self.found(seq, f"record {seq} is not the one that was verified before")
+        return False
+
+    def mark(self, vouched: int) -> Mark | None:
+        """How far it is; None if too much waits for the other ends."""
+        sent, received = (
+            {peer: self._way(strand) for peer, strand in strands.items()} for strands in (self.ends.sent, self.ends.received)
+        )
+        if any(way is None for way in (*sent.values(), *received.values())):
+            return None
+        return Mark(
+            seq=self.seq, digest=self.head.hex(), at_ns=self.at_ns, vouched=vouched, acked=dict(self.ends.acked),
+            sent={peer: way for peer, way in sent.items() if way}, received={peer: way for peer, way in received.items() if way},
+        )  # fmt: skip
+
+    def _way(self, strand: Strand) -> Way | None:
+        if len(strand.seqs) > MOST_WAITING or not strand.whole:
+            return None
+        rows = (self.reader.portion(seq - 1, seq)[0] for seq in strand.seqs)
+        return Way(strand.base, strand.good, tuple((row[0], row[10].hex()) for row in rows))
 
 
 def _lenient(data: bytes) -> str:

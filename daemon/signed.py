@@ -8,16 +8,18 @@ where its journal ends, so that it can change it later, is found out by what the
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import pysqlite3 as sqlite3
 
-from mai.daemon.heads import KIND, HeadsSigned
-from mai.daemon.reader import Reader
+from mai.daemon.heads import KIND, LARGEST, HeadsSigned
+from mai.daemon.reader import NotFound, Reader
 from mai.daemon.scrub import TAMPERED, Scrub
 from mai.daemon.seals import client_of
+from mai.daemon.verified import Verified
 from mai.daemon.witness import Finding
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS
@@ -41,6 +43,7 @@ class Signatures:
     findings: list[Finding] = field(default_factory=list)  # about the signatures, not about a journal
     good: dict[str, int] = field(default_factory=dict)  # by process: up to this record its journal is vouched for
     erased: dict[str, int] = field(default_factory=dict)  # clients, with the watchdog's record of their erasure
+    rounds: "array[int]" = field(default_factory=lambda: array("q"))  # when something was signed
 
 
 class Pinned:
@@ -55,17 +58,19 @@ class Pinned:
         """Hold one head against it; `by` is who has it, as in "the watchdog has signed"."""
         if self.bad:
             return
-        rows = self.scrub.reader.portion(seq - 1, seq)
-        if (rows and rows[0][10].hex() == digest) or (seq, digest) == (0, GENESIS.hex()):
+        found = self.scrub.reader.digest(seq)
+        if (found and found.hex() == digest) or (seq, digest) == (0, GENESIS.hex()):
             self.good_seq = max(seq, self.good_seq)
             return
         self.bad = True
         fits = f"; up to record {self.good_seq} it fits" if self.good_seq else ""
-        if rows or seq <= (last := self.scrub.reader.last()):
-            self.scrub.found(seq, f"record {seq} is not the one that {by}: the journal was written anew{fits}")
+        if found or seq <= (last := self.scrub.reader.last()):
+            self.scrub.found(
+                seq, f"record {seq} is not the one that {by}: the journal was written anew{fits}", good_seq=self.good_seq
+            )
         else:
             said = f"the journal ends with record {last}, but {by} record {seq}: it was cut, or is an older copy"
-            self.scrub.found(last + 1, said + fits)
+            self.scrub.found(last + 1, said + fits, good_seq=last)
 
 
 class _Against(Pinned):
@@ -76,18 +81,22 @@ class _Against(Pinned):
         super().__init__(scrub)
         self._after = after
 
-    def silent(self, rounds: "array[int]") -> None:
-        """Has it written on while the watchdog has signed others, again and again (at these times), and not told its head?"""
+    def silent(self, rounds: "array[int]") -> int:
+        """Has it written on while the watchdog has signed others, again and again (at these times), and not told its head?
+
+        Returns when the first record was written (ms) that no signed head covers; 0 if all are.
+        """
         if self.bad:
-            return
+            return 0
         span = self.scrub.reader.span(self.good_seq)
         if span is None:
-            return
+            return 0
         first_seq, first_ns, last_ns = span
         begin, end = bisect_left(rounds, first_ns // 1_000_000 + TOLD_MS), bisect_right(rounds, last_ns // 1_000_000)
         if begin < end and rounds[end - 1] - rounds[begin] >= APART_MS:
             text = f"the records from {first_seq} on were not told to the watchdog, which has signed others meanwhile"
-            self.scrub.found(first_seq, f"{text}: they may have been changed", SILENT)
+            self.scrub.found(first_seq, f"{text}: they may have been changed", SILENT, good_seq=first_seq - 1)
+        return int(first_ns // 1_000_000)
 
     def told(self, seq: int, digest: str, by_seq: int) -> None:
         """One head, with the watchdog's record of it."""
@@ -95,8 +104,8 @@ class _Against(Pinned):
             self.hold(seq, digest, f"the watchdog has signed (its record {by_seq})")
 
 
-def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
-    """Hold these journals against all signed heads; what differs is noted with each journal. Never raises."""
+def compare(place: Place, scrubs: Iterable[Scrub], since: Verified | None = None) -> Signatures:
+    """Hold these journals against all signed heads, or those since then; what differs is noted with each. Never raises."""
     usable, found = [scrub for scrub in scrubs if scrub.usable], Signatures()
     if not usable or not place.ledger(WATCHDOG).exists():
         return found
@@ -105,17 +114,7 @@ def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
     except LedgerFault:
         return found  # the examination of the watchdog's own ledger says so
     try:
-        found.erased = _erased(reader)
-        against = {scrub.process: _Against(scrub, found.erased.get(client_of(scrub.process), 0)) for scrub in usable}
-        rounds = array("q")
-        for seq, text in _records(reader):
-            if (heads := _heads(seq, text, found.findings)) is not None:
-                found.keys += [] if heads.key in found.keys else [heads.key]
-                found.heads += _hold(seq, heads, against)
-                rounds.append(max(heads.at_ms, rounds[-1] if rounds else 0))
-        for one in against.values():
-            one.silent(rounds)
-            found.good[one.scrub.process] = one.good_seq
+        _compare(reader, usable, since or Verified(), found)
     except (sqlite3.Error, LedgerFault) as error:
         found.findings.append(Finding(WATCHDOG, 0, f"the signed heads cannot be read: {error}", TAMPERED))
     finally:
@@ -123,16 +122,45 @@ def compare(place: Place, scrubs: Iterable[Scrub]) -> Signatures:
     return found
 
 
-def _erased(reader: Reader) -> dict[str, int]:
-    """Clients that were erased, each with the number of the last record that says so."""
-    records = reader.records("kind = ?", ERASED, limit=PORTION)
+def _compare(reader: Reader, scrubs: list[Scrub], since: Verified, found: Signatures) -> None:
+    after = since.marks[WATCHDOG].seq if WATCHDOG in since.marks else 0
+    found.erased = {**(since.erased if after else {}), **_erased(reader, after)}
+    against = {scrub.process: _Against(scrub, found.erased.get(client_of(scrub.process), 0)) for scrub in scrubs}
+    if after:
+        found.keys, found.rounds = list(since.keys), array("q", since.rounds)
+        for process, mark in since.marks.items():
+            if process in against:
+                against[process].good_seq = mark.vouched
+    for seq, text in _records(reader, after):
+        if (heads := _heads(seq, text, found.findings)) is not None:
+            found.keys += [] if heads.key in found.keys else [heads.key]
+            found.heads += _hold(seq, heads, against)
+            found.rounds.append(max(heads.at_ms, found.rounds[-1] if found.rounds else 0))
+    unsigned_ms = [one.silent(found.rounds) for one in against.values()]
+    found.good = {process: one.good_seq for process, one in against.items()}
+    oldest_ms = min((at_ms for at_ms in unsigned_ms if at_ms), default=LARGEST)
+    found.rounds = found.rounds[bisect_left(found.rounds, oldest_ms) :] or found.rounds[-1:]  # no more is needed
+
+
+def erased(place: Place, after: int) -> dict[str, int]:
+    """Clients that were erased behind a record of the watchdog's. Never raises."""
+    try:
+        with closing(Reader(place, WATCHDOG)) as reader:
+            return _erased(reader, after)
+    except (sqlite3.Error, LedgerFault, NotFound, msgspec.MsgspecError):
+        return {}  # its own examination says what is wrong
+
+
+def _erased(reader: Reader, after: int) -> dict[str, int]:
+    """Clients that were erased behind this record, each with the number of the last record that says so."""
+    records = reader.of_kinds((ERASED,), after, reader.last())
     bodies = ((one.seq, msgspec.json.decode(reader.body(one, trust=True), type=dict[str, Any])) for one in records)
     return {client_of(str(body.get("process", ""))): seq for seq, body in bodies}
 
 
-def _records(reader: Reader) -> Iterator[tuple[int, str]]:
-    """Number and body of the records with signed heads, up to the newest just now."""
-    after, upto = 0, reader.last()
+def _records(reader: Reader, after: int) -> Iterator[tuple[int, str]]:
+    """Number and body of the records with signed heads behind this one, up to the newest just now."""
+    upto = reader.last()
     while records := reader.of_kinds((KIND,), after, upto, PORTION):
         for one in records:
             yield one.seq, reader.body(one, trust=True)

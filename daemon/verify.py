@@ -1,35 +1,37 @@
 """`mai verify`: every ledger is whole, every journal is the one that was written, and they bear each other out.
 
 First all snapshots are fixed, then each ledger is read up to its own; then, so that what one journal claims of another
-can be held against it, each is read a little further, to where it has got meanwhile (see witness.py).
+can be held against it, each is read a little further, to where it has got meanwhile (see witness.py, sweep.py). A run reads
+everything, or what came since an earlier one (verified.py).
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import permutations
 from typing import Any
 
 import msgspec
-import pysqlite3 as sqlite3
 
 from mai.daemon import refold, signed, witness
 from mai.daemon.against import compare as compare_with
 from mai.daemon.checkpoint import Checkpoint
-from mai.daemon.reader import NotFound, chosen
+from mai.daemon.reader import chosen, clock
 from mai.daemon.scrub import OTHER, REBUILD, Scrub
 from mai.daemon.status import painted
 from mai.daemon.summary import clean
+from mai.daemon.sweep import Progress, Stopped, Sweep
+from mai.daemon.verified import Memory, Verified
 from mai.daemon.witness import Finding
 from mai.sandbox import made
 from mai.sandbox.errors import LedgerFault
-from mai.sandbox.ledger import fault
 from mai.sandbox.place import Place
 
+REMEMBERED = "it only saves time, and is written anew now; but look who has changed it"
 SHOWN = 20  # findings of one ledger that are shown to people
 INVENTED = "keep the file as evidence, and look at the code of that department: it has written into its own journal"
 UNPROVEN = "stop the process, and put its mandate back or start the daemon once; then verify again"
 
-Progress = Callable[[str, int, int], None]  # process, how many records are read, of how many
+Keep = Callable[[Memory], None]
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -41,6 +43,7 @@ class Checked(msgspec.Struct, frozen=True):
     blobs: int
     seconds: float
     sound: bool
+    known: int = 0  # records before these, which an earlier run has read
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -54,6 +57,9 @@ class Report(msgspec.Struct, frozen=True):
     records_per_s: int
     heads: int = 0  # signed ones that were held against these journals
     keys: tuple[str, ...] = ()  # public keys that they are signed with
+    warnings: tuple[Finding, ...] = ()  # what need not be wrong
+    known: int = 0  # records before these, which an earlier run has read
+    since: str = ""  # when that was; "" if everything was read
 
 
 def quiet(process: str, done: int, of: int) -> None:
@@ -61,67 +67,69 @@ def quiet(process: str, done: int, of: int) -> None:
 
 
 def verify(
-    place: Place, names: Sequence[str] = (), *, state: bool = False, against: Checkpoint | None = None, progress: Progress = quiet
-) -> Report:
+    place: Place, names: Sequence[str] = (), *, state: bool = False, against: Checkpoint | None = None,
+    memory: Memory | None = None, full: bool = True, keep: Keep | None = None, progress: Progress = quiet,
+) -> Report:  # fmt: skip
     """Examine these processes (or clients), or all; with `state` their state is folded anew. Raises NotFound.
 
     Links are examined where both of their ends are. `against`: where the journals ended once, as it was kept elsewhere.
+    `memory`: what earlier runs know. If it is not to be `full`, what they found sound is not read again; else it goes on from
+    where a full run was interrupted. `keep` is given what is known so far, now and then, and in the end. If `progress` raises
+    Stopped, it is given that as well, and so is the caller.
     """
     begun_s = time.monotonic()
     processes = dict.fromkeys(process for name in names or (None,) for process in chosen(place, name))
-    scrubs = [Scrub(process) for process in processes]
+    sweep = Sweep(place, processes, progress)
+    part, before = (memory.part, memory.verified) if memory else (None, Verified())
+    whole = full or not before.marks
     try:
-        signatures = _examine(place, scrubs, state, progress)
+        sweep.open(whole=whole, fold=state)
+        before = sweep.remember(before)
+        if part and whole:
+            sweep.go_on(part)
+        elif not whole:
+            sweep.begin(before, f"at {told_when(before)}")
+        sweep.read(whole=whole, keep=(lambda part: keep(Memory(verified=before, part=part))) if keep and whole else None)
+        known = not whole and all(scrub.process in sweep.since.marks for scrub in sweep.scrubs)
+        signatures = signed.compare(place, sweep.scrubs, sweep.since if known else None)
         if against:
-            signatures.findings += compare_with(place, against, scrubs, signatures, whole=not names)
+            signatures.findings += compare_with(place, against, sweep.scrubs, signatures, whole=not names)
+        _links(place, sweep.scrubs, signatures.good)
+        _vanished(place, sweep.scrubs)
+        for process in sweep.gone if not names else ():
+            text = f"the ledger of {process} is gone: it was verified at {told_when(before)}"
+            gone = Finding(process, 0, text, "put it back from a backup")
+            signatures.findings += [] if process in {one.process for one in signatures.findings} else [gone]
+        if state:
+            for scrub in sweep.scrubs:
+                sweep.guarded(scrub, lambda scrub: _state(place, scrub))
+        report = _report(sweep.scrubs, signatures, time.monotonic() - begun_s, "" if whole else told_when(before))
+        if keep:
+            wrong = {finding.process for finding in report.findings}
+            keep(Memory(verified=sweep.result(signatures, wrong, whole=whole), part=None if whole else part))
+        return report
+    except Stopped:
+        sweep.keep()
+        raise
     finally:
-        for scrub in scrubs:
+        for scrub in sweep.scrubs:
             scrub.close()
-    return _report(scrubs, signatures, time.monotonic() - begun_s)
 
 
-def _examine(place: Place, scrubs: list[Scrub], state: bool, progress: Progress) -> signed.Signatures:
-    def read(scrub: Scrub) -> None:
-        scrub.file()
-        scrub.journal(scrub.upto, lambda done: progress(scrub.process, done, scrub.upto))
-        scrub.claim()
-
-    def read_on(scrub: Scrub) -> None:
-        scrub.journal(scrub.reader.last(), lambda done: None)
-        scrub.blob()
-        scrub.broken()
-
-    for scrub in scrubs:
-        _guarded(scrub, lambda scrub: scrub.open(place))
-    for scrub in scrubs:
-        _guarded(scrub, lambda scrub: scrub.snapshot(whole=state))
-    for work in (read, read_on):
-        for scrub in scrubs:
-            _guarded(scrub, work)
-    signatures = signed.compare(place, scrubs)
-    _links(place, scrubs, signatures.good)
-    _vanished(place, scrubs)
-    if state:
-        for scrub in scrubs:
-            _guarded(scrub, lambda scrub: _state(place, scrub))
-    return signatures
+def amended(report: Report, changed: str, unkept: str) -> Report:
+    """With what there is to say of the file that remembers: it was changed, or it could not be read or written."""
+    if changed:
+        finding = Finding(signed.WATCHDOG, 0, f"{changed}; everything was read instead", REMEMBERED)
+        report = msgspec.structs.replace(report, sound=False, findings=(*report.findings, finding))
+    if unkept:
+        warning = Finding(signed.WATCHDOG, 0, unkept, "the next run reads everything again; see to the directory's rights")
+        report = msgspec.structs.replace(report, warnings=(*report.warnings, warning))
+    return report
 
 
-def _guarded(scrub: Scrub, work: Callable[[Scrub], None]) -> None:
-    """Do something with a ledger unless it could not be read before; that it cannot be is a finding too."""
-    if not scrub.readable:
-        return
-    begun_s = time.monotonic()
-    try:
-        work(scrub)
-    except (LedgerFault, NotFound) as error:
-        scrub.found(scrub.seq + 1 if scrub.seq else 0, error.sentence, error.hint)
-        scrub.readable = scrub.usable = False
-    except sqlite3.Error as error:
-        said = fault(scrub.reader.path, error)
-        scrub.found(scrub.seq + 1 if scrub.seq else 0, said.sentence, said.hint)
-        scrub.readable = scrub.usable = False
-    scrub.seconds += time.monotonic() - begun_s
+def told_when(verified: Verified) -> str:
+    """When it was that the older records were read."""
+    return f"{clock(verified.at_ms * 1_000_000):%Y-%m-%d %H:%M}"
 
 
 # -- across ledgers
@@ -143,7 +151,7 @@ def _links(place: Place, scrubs: list[Scrub], vouched: dict[str, int]) -> None:
             for far, by_seq, has in witness.overdrawn(sender.ends, receiver.ends):
                 told = f"{sender.process} was told (its record {by_seq}) that {far} of its messages had come"
                 text = f"the journal ends with record {receiver.seq} and holds {has}, but {told}: it was cut, or is an older copy"
-                receiver.found(receiver.seq + 1, text)
+                receiver.found(receiver.seq + 1, text, good_seq=receiver.seq)
 
 
 def _vanished(place: Place, scrubs: list[Scrub]) -> None:
@@ -166,13 +174,15 @@ def _claimed(sender: Scrub, receiver: Scrub, claim: witness.Claim, vouched: int)
     fits = f"; up to record {claim.good_seq} it fits" if claim.good_seq else ""
     if witnessed > sender.seq:
         text = f"the journal ends with record {sender.seq}, but {by} record {witnessed}: it was cut, or is an older copy"
-        sender.found(sender.seq + 1, text + fits)
+        sender.found(sender.seq + 1, text + fits, good_seq=sender.seq)
     elif claim.own_seq != witnessed:
-        sender.found(witnessed, f"record {witnessed} is not message {claim.lseq} that {by}{fits}")
+        sender.found(witnessed, f"record {witnessed} is not message {claim.lseq} that {by}{fits}", good_seq=claim.good_seq)
     elif claim.head_differs:
-        sender.found(witnessed, f"record {witnessed} is not the one that {by}: the journal was written anew{fits}")
+        text = f"record {witnessed} is not the one that {by}: the journal was written anew"
+        sender.found(witnessed, text + fits, good_seq=claim.good_seq)
     else:
-        sender.found(witnessed, f"message {claim.lseq} in record {witnessed} does not say what {by}{fits}")
+        text = f"message {claim.lseq} in record {witnessed} does not say what {by}"
+        sender.found(witnessed, text + fits, good_seq=claim.good_seq)
 
 
 # -- state
@@ -194,16 +204,16 @@ def _state(place: Place, scrub: Scrub) -> None:
 
 
 # -- the result
-def _report(scrubs: list[Scrub], signatures: signed.Signatures, seconds: float) -> Report:
+def _report(scrubs: list[Scrub], signatures: signed.Signatures, seconds: float, since: str) -> Report:
     findings = (*(finding for scrub in scrubs for finding in scrub.findings), *signatures.findings)
     wrong = {finding.process for finding in findings}
     ledgers = tuple(
-        Checked(s.process, s.records, s.ends.messages(), s.blobs, round(s.seconds, 3), s.process not in wrong) for s in scrubs
+        Checked(s.process, s.records, s.ends.taken, s.blobs, round(s.seconds, 3), s.process not in wrong, s.known) for s in scrubs
     )
-    records = sum(scrub.records for scrub in scrubs)
+    records, warnings = sum(scrub.records for scrub in scrubs), tuple(one for scrub in scrubs for one in scrub.warnings)
     return Report(
         not findings, findings, ledgers, records, round(seconds, 3), int(records / max(seconds, 1e-9)),
-        signatures.heads, tuple(signatures.keys),
+        signatures.heads, tuple(signatures.keys), warnings, sum(scrub.known for scrub in scrubs), since,
     )  # fmt: skip
 
 
@@ -216,9 +226,21 @@ def render(report: Report, *, colour: bool = False) -> str:
     count = len(report.findings)
     word = painted("sound", 32, colour) if report.sound else painted(f"{count} finding{'s' if count > 1 else ''}", 31, colour)
     rate = f"{report.records:,} records in {report.seconds:.1f} s, {report.records_per_s:,} records/s"
+    rate = rate.replace("records", "new records", 1) if report.since else rate
     ledgers = f"{len(report.ledgers)} ledger{'s' if len(report.ledgers) > 1 else ''}"
     keys = f", {report.heads:,} heads signed by {', '.join(key[:16] for key in report.keys)}" if report.keys else ""
-    return "\n".join([*lines, f"{ledgers}, {rate}{keys}: {word}"])
+    lines += warned(report.warnings, colour)
+    lines.append(f"{ledgers}, {rate}{keys}: {word}")
+    if report.since:
+        lines.append(f"{report.known:,} older records were read at {report.since}, and not again: mai verify --full reads them")
+    elif report.known:
+        lines.append(f"{report.known:,} records were read by the run that was interrupted")
+    return "\n".join(lines)
+
+
+def warned(warnings: Iterable[Finding], colour: bool) -> list[str]:
+    """What need not be wrong, as people read it."""
+    return [painted(f"warning: {one.process}: {clean(one.what, 400)}", 33, colour) + f"\n  hint: {one.hint}" for one in warnings]
 
 
 def _ledger(report: Report, checked: Checked, width: int, colour: bool) -> list[str]:

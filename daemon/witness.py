@@ -31,6 +31,7 @@ class Finding(msgspec.Struct, frozen=True):
     hint: str
     law: str = ""  # the invariant that it breaks, where `--deep` has found it
     also: tuple[str, ...] = ()  # the other records that belong to it: "acme/sales 17"
+    good_seq: int = 0  # up to this record its journal is good; 0 if none is known to be
 
 
 class _Sent(msgspec.Struct):
@@ -72,21 +73,23 @@ class Strand:
     `seqs` are the records of this end, `heads` fingerprints of the sender's record (its number and digest), `says` of
     what the message says (0: it was cut down before it was written, and the head alone tells of it). A record 0 stands for
     a message that this end does not have. The fingerprints are Python's own hashes, whose key is random and ends with this
-    process: nobody can have prepared two texts that share one.
+    process: nobody can have prepared two texts that share one. The first `base` messages are held against the other end and
+    forgotten; `good` is this end's record of the last of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, base: int = 0, good: int = 0) -> None:
+        self.base, self.good = base, good
         self.seqs = array("q")
         self.heads = array("q")
         self.says = array("q")
         self.whole = True
 
     def __len__(self) -> int:
-        return len(self.seqs)
+        return self.base + len(self.seqs)
 
     def add(self, lseq: int, seq: int, head: int, says: int) -> bool:
         """Take the next message; False if it is the first that is not the next one."""
-        due = len(self.seqs) + 1
+        due = len(self) + 1
         fits = lseq == due or not self.whole
         self.whole = self.whole and lseq == due
         if not due <= lseq < due + FAR:
@@ -97,16 +100,38 @@ class Strand:
             column.append(value)
         return fits
 
+    def seq(self, lseq: int) -> int:
+        """This end's record of a message; 0 if it has none, or has forgotten it."""
+        place = lseq - self.base - 1
+        return self.seqs[place] if 0 <= place < len(self.seqs) else self.good if place == -1 else 0
+
+    def forget(self, upto: int) -> None:
+        """The messages up to this one are held against the other end."""
+        if upto > self.base:
+            self.good = self.seq(upto)
+            for column in (self.seqs, self.heads, self.says):
+                del column[: upto - self.base]
+            self.base = upto
+
     def differs(self, other: "Strand", upto: int) -> int:
         """The first message of ours, up to this number, that the other does not have or not so; 0 if there is none."""
-        if self.heads[:upto] == other.heads[:upto] and self.says[:upto] == other.says[:upto]:
+        first = max(self.base, other.base)
+        ours, there = slice(first - self.base, max(0, upto - self.base)), slice(first - other.base, max(0, upto - other.base))
+        if self.heads[ours] == other.heads[there] and self.says[ours] == other.says[there]:
             return 0
-        theirs = chain(zip(other.heads, other.says, strict=True), repeat((None, None)))
-        ours = zip(self.seqs[:upto], self.heads, self.says, theirs, strict=False)
-        for lseq, (seq, head, says, (head_there, says_there)) in enumerate(ours, 1):
+        theirs = chain(zip(other.heads[there], other.says[there], strict=True), repeat((None, None)))
+        each = zip(self.seqs[ours], self.heads[ours], self.says[ours], theirs, strict=False)
+        for lseq, (seq, head, says, (head_there, says_there)) in enumerate(each, first + 1):
             if seq and (head != head_there or says not in (0, says_there)):
                 return lseq
         return 0
+
+    def same(self, other: "Strand", lseq: int) -> tuple[bool, bool]:
+        """Have both the same record of the sender's for this message, and does it say the same?"""
+        ours, there = lseq - self.base - 1, lseq - other.base - 1
+        if not 0 <= there < len(other.seqs):
+            return False, False
+        return self.heads[ours] == other.heads[there], self.says[ours] == other.says[there]
 
 
 class Ends:
@@ -117,11 +142,13 @@ class Ends:
         self.sent: dict[str, Strand] = defaultdict(Strand)
         self.received: dict[str, Strand] = defaultdict(Strand)
         self.acked: dict[str, tuple[int, int]] = {}  # peer -> (how far, by which record)
+        self.taken = 0  # messages that were looked at
         self.claims: dict[str, int] = {}  # peer -> how many messages of its are claimed to have come
         self.claimed_acks: dict[str, tuple[int, int]] = {}
 
     def add(self, kind: str, seq: int, digest: bytes, body: str) -> str:
         """Take one record of a message; returns what is wrong with its number, if anything. Raises MsgspecError, ValueError."""
+        self.taken += kind in (Sent.kind, Received.kind)
         if kind == Sent.kind:
             sent = _sent.decode(body)
             lseq, peer = sent.lseq, sent.to
@@ -144,17 +171,13 @@ class Ends:
         Of a journal that is broken from some record on, what stands before it is still believed.
         """
         for peer, strand in self.received.items():
-            believed = (number for number, seq in enumerate(strand.seqs) if seq >= bad_seq > 0)
+            believed = (number for number, seq in enumerate(strand.seqs, strand.base) if seq >= bad_seq > 0)
             self.claims[peer] = next(believed, len(strand))
         self.claimed_acks = {peer: acked for peer, acked in self.acked.items() if not bad_seq or acked[1] < bad_seq}
 
     def peers(self) -> set[str]:
         """All that this process has written to or heard from."""
         return {*self.sent, *self.received, *self.acked}
-
-    def messages(self) -> int:
-        """How many were sent and received."""
-        return sum(len(strand) for strand in (*self.sent.values(), *self.received.values()))
 
     def counts(self) -> dict[str, tuple[int, int, int]]:
         """For each peer how much was sent, acknowledged and received."""
@@ -189,11 +212,20 @@ def claims(sender: Ends, receiver: Ends) -> Iterator[Claim]:
     upto = receiver.claims.get(sender.process, 0)
     got, sent = receiver.received[sender.process], sender.sent[receiver.process]
     if lseq := got.differs(sent, upto):
-        part = slice(lseq - 1, lseq)  # empty where there is none
-        head, says = got.heads[part] != sent.heads[part], got.says[part] != sent.says[part]
-        good = sent.seqs[lseq - 2] if 1 < lseq <= len(sent) + 1 else 0
-        own = sent.seqs[lseq - 1] if lseq <= len(sent) else 0
-        yield Claim(lseq, got.seqs[lseq - 1], own, good, head, says)
+        same_head, same_words = got.same(sent, lseq)
+        good = sent.seq(lseq - 1) if lseq <= len(sent) + 1 else 0
+        yield Claim(lseq, got.seq(lseq), sent.seq(lseq), good, not same_head, not same_words)
+
+
+def settle(sender: Ends, receiver: Ends) -> None:
+    """Forget the messages that both have, and alike. Where they differ nothing is forgotten: `claims` tells in the end."""
+    if receiver.process not in sender.sent or sender.process not in receiver.received:
+        return
+    sent, got = sender.sent[receiver.process], receiver.received[sender.process]
+    both = min(len(sent), len(got))
+    if both > max(sent.base, got.base) and not got.differs(sent, both) and got.whole and sent.whole:
+        sent.forget(both)
+        got.forget(both)
 
 
 def overdrawn(sender: Ends, receiver: Ends) -> Iterator[tuple[int, int, int]]:

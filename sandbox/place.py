@@ -9,6 +9,7 @@ STATE/log/acme.support.log        what a process printed
 STATE/supervisor/                 its pid, what it printed, the organisation as it was checked
 STATE/watchdog/                   ledger.db, ledger.made
 STATE/deaths/acme.support/        a file for each of its last deaths
+STATE/verified                    how far `mai verify` has found the journals sound
 STATE/certificates/               one of each erasure of a client, signed
 STATE/local-model/, embedder/     settings of the host's processes that hold a model's weights
 STATE/credentials/                keys of model providers, put there by the operator; read by no process but models
