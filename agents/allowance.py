@@ -102,16 +102,18 @@ def turned(decider: "DepartmentDecider", found: list[E], now_ms: int) -> list[E 
 # -- what may go on
 def admit(decider: "DepartmentDecider", body: Task, until_ms: int, now_ms: int) -> Admitted:
     """May a task from Mai be taken up today, and until when?"""
-    limits, day = decider.own.day, today(decider, now_ms)
+    limits, day, board = decider.own.day, today(decider, now_ms), decider.own.board.name
     if limits.tasks and day.tasks >= limits.tasks:
-        return Admitted(0, _of_day(decider, body, ("tasks", limits.tasks, day.tasks), decider.own.board.name))
+        return Admitted(0, _of_day(decider, body, ("tasks", limits.tasks, day.tasks), board))
+    if limits.hops and day.hops >= limits.hops and not decider.coded(board, body.contract):  # the board can hand it to nobody
+        return Admitted(0, _of_day(decider, body, ("hops", limits.hops, day.hops), board))
     if not limits.seconds:
         return Admitted(until_ms)
     taken_ms = day.ms + reserved_ms(decider.state)
     left_ms = int(limits.seconds * 1000) - taken_ms
     if left_ms <= 0:
         counted = "seconds", int(limits.seconds), taken_ms // 1000
-        return Admitted(0, _of_day(decider, body, counted, decider.own.board.name))
+        return Admitted(0, _of_day(decider, body, counted, board))
     return Admitted(min(until_ms, now_ms + left_ms))
 
 

@@ -66,7 +66,7 @@ def escalate(
     me, reason = department.address(work.agent), readable(reason, REASON_CHARS)
     before = work.plea or Plea(me, reason, cause)
     said = Try(me, did or VERBS[cause], readable(reason, TRIED_CHARS), department.now_ms)
-    plea = msgspec.structs.replace(before, tried=_bounded((*before.tried, *stood_in(department, work), *tried, said)))
+    plea = msgspec.structs.replace(before, tried=bounded((*before.tried, *stood_in(department, work), *tried, said)))
     up = above(department, work.agent) or department.own.board.name
     if up == "mai" and triggers.ends_here(department, plea):
         return triggers.undecided(department, work, plea)
@@ -82,7 +82,7 @@ def escalate(
     return [noted, hopped]
 
 
-def _bounded(tried: tuple[Try, ...]) -> tuple[Try, ...]:
+def bounded(tried: tuple[Try, ...]) -> tuple[Try, ...]:
     """The first ones say how it began, the last ones how it stands."""
     half = MOST_TRIED // 2
     return tried if len(tried) <= MOST_TRIED else (*tried[:half], *tried[-half:])
@@ -130,7 +130,7 @@ def _next(department: "DepartmentDecider", work: Work, child: str, done: Done | 
     name = "" if again else next(iter(solvers(department, work)), "")
     if name:
         handed = department.hand(work, name, now_ms, rule=f"{work.agent} gives it to another")
-        told = msgspec.structs.replace(plea, tried=_bounded((*plea.tried, *stood_in(department, work), *had)))
+        told = msgspec.structs.replace(plea, tried=bounded((*plea.tried, *stood_in(department, work), *had)))
         hops = [msgspec.structs.replace(one, plea=told) if isinstance(one, Hopped) else one for one in handed]
         if done is None or not any(isinstance(one, Hopped) for one in hops):
             return hops

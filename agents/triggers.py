@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mai.agents.department import DepartmentDecider
 
 LEAST_MS: Final = 1000  # that who waits has left: with less nobody above could do anything
-ENDS: Final[dict[Cause, Outcome]] = {"refusal": "refused", "deadline": "expired", "doubt": "refused"}  # others: as given up
+ENDS: Final[dict[Cause, Outcome]] = {"refusal": "refused", "deadline": "expired", "doubt": "refused"}  # others: failed
 UNSURE: Final = "it is not clear whom it is for: {}"
 TO: Final = "to"  # the field of an answer that says so
 TOLD: Final = 5  # who it might be for
@@ -35,7 +35,7 @@ def ends_here(department: "DepartmentDecider", plea: Plea) -> bool:
 
 def undecided(department: "DepartmentDecider", work: Work, plea: Plea) -> list[Event | Send]:
     """Its end there: as if nobody had been asked."""
-    done = Done(ENDS.get(plea.cause, "escalated"), "", {}, plea.reason, plea.agent, ())
+    done = Done(ENDS.get(plea.cause, "failed"), "", {}, plea.reason, plea.agent, ())
     return department.end(work, done)
 
 

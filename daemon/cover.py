@@ -22,7 +22,7 @@ from mai.agents.fallback import FallbackSwitched
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Contract, Organisation
 from mai.agents.plain import readable
-from mai.daemon import held, subjects
+from mai.daemon import held, referring, subjects
 from mai.daemon.desk import BACKUP, MaiState, Turn
 from mai.daemon.dispute_folding import detach
 
@@ -249,7 +249,7 @@ def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
         if turn.deadline_ms <= now_ms:
             found += _noted(mai, turn, _silent(mai, turn, "did not answer before the deadline"), now_ms)
         elif turn.until_ms <= now_ms and turn.ident not in mai.overdue:
-            waits = turn.task in mai.state.conflicts.withheld  # it has answered
+            waits = referring.waits(mai.state, turn.task) or turn.task in mai.state.conflicts.withheld  # it has answered
             going = [] if waits else _without(mai, turn, "did not answer within its time", now_ms)
             found += going
             if not going:
@@ -261,7 +261,8 @@ def forsaken(mai: "MaiDecider", process: str, now_ms: int) -> list[Event | Send]
     """A department was given up: the tasks that it has go on to others, where nothing can have been changed."""
     organisation = mai.mandate.organisation
     having = [one for one in mai.state.turns.values() if _process(mai, one.now) == process]
-    turns = [one for one in having if harmless(organisation, one.now) and one.task not in mai.state.conflicts.withheld]
+    waits = {one.task for one in having if one.task in mai.state.conflicts.withheld or referring.waits(mai.state, one.task)}
+    turns = [one for one in having if harmless(organisation, one.now) and one.task not in waits]
     return [item for turn in turns for item in _without(mai, turn, "its department was given up", now_ms)]
 
 

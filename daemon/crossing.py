@@ -58,6 +58,8 @@ def _why_not(mai: "MaiDecider", crossing: Crossing, holding: Holding | None) -> 
     gone = body.request in mai.state.cancellations or body.request not in mai.state.requests  # nothing counts what it takes
     if gone or holding is None or (holding.process, holding.request) != (peer, body.request):
         return f"{peer} has no open task that {body.task[:80]!r} could be a part of"
+    if mai.limits.request.asks and body.request not in mai.state.requests:
+        return "its request has ended, and nobody counts any more what is asked for it"
     if not body.asker.startswith(f"{peer}/"):
         return f"{peer} asks in the name of {body.asker[:80]!r}"
     if why := mai.fault(body.contract, "request", body.input) or _out_of_scope(mai, body, peer.partition("/")[2]):

@@ -12,7 +12,7 @@ from mai.agents.decider import room_bytes, too_large
 from mai.agents.doors import Role
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.shell import now_ms
-from mai.daemon import escalations
+from mai.daemon import escalations, referring
 from mai.daemon.door import Caller, Reply
 from mai.daemon.escalations import Answering
 from mai.daemon.parking import LINE, PAST, Line, Row
@@ -69,9 +69,16 @@ def _said(gateway: "Gateway", caller: Caller, request: Reply, role: Role, row: R
         kept: Fields = plain({"text": text, "value": value or {}}, room)
     except NotPlain as fault:
         raise UsageFault(f"the answer is {fault}", "a text, and JSON that others can read") from None
-    if row.body.final and row.body.contract and (why := gateway.decider.fault(row.body.contract, "reply", kept["value"])):
-        raise UsageFault(f"the answer goes to who asked for {row.body.contract} as it is: {why}", _wanted(gateway, row))
+    if why := _fault(gateway, row, kept["value"]):
+        raise UsageFault(f"the answer goes to who asked for {row.body.contract or 'it'} as it is: {why}", _wanted(gateway, row))
     return Answering(row.body.id, "answered", kept["text"], kept["value"], "", *who)
+
+
+def _fault(gateway: "Gateway", row: Row, value: Fields) -> str:
+    """Why it cannot be the answer of the task itself; "" if it can, or is looked at by code first."""
+    body, mai = row.body, gateway.decider
+    why = mai.fault(body.contract, "reply", value) if body.final and body.contract else ""
+    return why or referring.fault(mai, row, value)
 
 
 def _wanted(gateway: "Gateway", row: Row) -> str:

@@ -18,7 +18,9 @@ from mai.agents.effects import cut
 from mai.agents.escalating import UP
 from mai.agents.escalation_messages import Escalate, Parked, Ruled, Withdrawn
 from mai.agents.events import Event, MessageRefused, register
+from mai.agents.messages import Result
 from mai.agents.plain import readable
+from mai.daemon import referring
 from mai.daemon.desk import MaiState, first, origin
 from mai.daemon.parking import NOUN, Row
 
@@ -43,6 +45,7 @@ class EscalationRaised(Event, frozen=True, kw_only=True):
     due_ms: int
     body: Escalate
     more: dict[str, int] = msgspec.field(default_factory=dict)  # tasks of Mai's that wait for it -> until when from now on
+    held: Result | None = None  # of a task of hers that she gives to a person herself: what she tells without an answer
 
 
 class RequestPending(Event, frozen=True, kw_only=True):
@@ -141,28 +144,30 @@ def _raised(mai: "MaiDecider", given: Pled, now_ms: int) -> list[Event | Send]:
     gone = body.request in mai.state.cancellations or body.request not in mai.state.requests
     if gone or holding is None or (holding.process, holding.request) != (peer, body.request):
         return [_ruled(body, peer, "refused", UNAWAITED)]
-    settings = mai.mandate.organisation.escalation
-    if (count := mai.state.parking.count(body.request)) >= settings.per_request:
+    if (count := mai.state.parking.count(body.request)) >= mai.mandate.organisation.escalation.per_request:
         return [_ruled(body, peer, "refused", f"persons were asked {count} times for this request, which is the limit")]
-    soon_ms, patient_ms = sooner_ms(now_ms, body.deadline_ms), now_ms + int(settings.person_s * 1000)
-    return _parked(mai, given, now_ms, max(soon_ms, patient_ms), extends=patient_ms > soon_ms)
+    return parked(mai, body, peer, now_ms)
 
 
-def _parked(mai: "MaiDecider", given: Pled, now_ms: int, due_ms: int, *, extends: bool) -> list[Event | Send]:
+def parked(mai: "MaiDecider", body: Escalate, asking: str, now_ms: int, *, held: Result | None = None) -> list[Event | Send]:
     """On record, and all who wait for it get more time if they have less: department by department, up to the client."""
-    body, told, more, level_ms = given.body, list[Send](), dict[str, int](), due_ms
-    process, task, ours = given.peer, body.task, root(body.id)
+    patient_ms = now_ms + int(mai.mandate.organisation.escalation.person_s * 1000)
+    soon_ms = sooner_ms(now_ms, body.deadline_ms)
+    due_ms, extends = max(soon_ms, patient_ms), patient_ms > soon_ms
+    told, more, level_ms = list[Send](), dict[str, int](), due_ms
+    process, task, ours = "" if held else asking, body.task, root(body.id)
     while ours:
         level_ms += AFTER_MS
-        told.append(Send(process, f"{body.id}+{len(told)}", 0, Parked(body.id, body.request, task, OWNER, due_ms, level_ms)))
+        said = Parked(body.id, body.request, task, OWNER, due_ms, level_ms)
+        told += [Send(process, f"{body.id}+{len(told)}", 0, said)] if process else []
         more[ours] = level_ms = level_ms + AFTER_MS
         passage = mai.state.passages.get(ours)
         process, task, ours = (passage.asking, ours.rpartition(VIA_MAI)[0], origin(ours)) if passage else ("", "", "")
     request = mai.state.requests[body.request]
     until_ms = max(request.deadline_ms, level_ms) if extends else request.deadline_ms
     raised = EscalationRaised(
-        request=body.request, task=body.task, agent=body.plea.agent, process=given.peer, id=body.id, at_ms=now_ms, due_ms=due_ms,
-        body=body, more=more if extends else {},
+        request=body.request, task=body.task, agent=body.plea.agent, process=asking, id=body.id, at_ms=now_ms, due_ms=due_ms,
+        body=body, more=more if extends else {}, held=held,
     )  # fmt: skip
     pending = RequestPending(request=body.request, id=body.id, owner=OWNER, due_ms=due_ms, deadline_ms=until_ms)
     return [raised, pending, *(told if extends else ())]
@@ -178,6 +183,8 @@ def _answered(mai: "MaiDecider", given: Answering, now_ms: int) -> list[Event | 
         request=body.request, task=body.task, id=body.id, state=given.state, text=given.text, value=given.value,
         reason=given.reason, by=by(mai, given.user), uid=given.uid, role=given.role, at_ms=now_ms,
     )  # fmt: skip
+    if referring.is_mine(mai, row):
+        return [said, *referring.answered(mai, row, said, now_ms)]
     return [said, Send(row.process, f"{body.id}=", 0, order(mai, body, given))]
 
 
@@ -204,9 +211,14 @@ def _ended(row: "Row", state: str, reason: str, now_ms: int) -> EscalationEnded:
 def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
     """Those whom no person has answered in time."""
     found: list[Event | Send] = []
+    once: set[str] = set()  # requests of which a task of hers ends in this; another waits for the next look
     for row in mai.state.parking.late(now_ms):
         reason = readable(f"no person has answered in time (escalation {row.body.id}): {row.body.plea.reason}")
-        found += [_ended(row, "expired", reason, now_ms), _ruled(row.body, row.process, "expired", reason)]
+        if not referring.is_mine(mai, row):
+            found += [_ended(row, "expired", reason, now_ms), _ruled(row.body, row.process, "expired", reason)]
+        elif row.body.request not in once:
+            once.add(row.body.request)
+            found += [_ended(row, "expired", reason, now_ms), *referring.unanswered(mai, row, now_ms)]
     return found
 
 
@@ -228,7 +240,7 @@ def fold(state: MaiState, event: Event) -> bool:
     """Fold one fact; False if it is none of these."""
     match event:
         case EscalationRaised():
-            _keep(state, Row(event.process, event.at_ms, event.due_ms, event.body))
+            _keep(state, Row(event.process, event.at_ms, event.due_ms, event.body, held=event.held))
             for task, deadline_ms in event.more.items():
                 _extend(state, task, deadline_ms)
         case RequestPending(request=request):

@@ -2,6 +2,7 @@
 
 a department: escalated → a hop to who is above, or Escalate to Mai → one Ruled, or Withdrawn → the step's outcome, or the end
 Mai: Escalate → escalation.raised and request.pending, or Ruled at once → escalation.answered | escalation.ended → one Ruled
+     a result that she gives to a person herself → the same → the end of that task, or of its request
 """
 
 from mai.agents.escalating import MOST_TRIED, UP, EscalationParked
@@ -9,7 +10,10 @@ from mai.agents.escalation_messages import Escalate, Parked, Plea, Ruled, Withdr
 from mai.agents.events import Ended, Escalated, Event, Hopped, MessageRefused, Received, Sent, Stepped
 from mai.daemon.escalations import EscalationAnswered, EscalationEnded, EscalationRaised, RequestPending
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
-from mai.daemon.records import RequestEnded
+from mai.daemon.records import ContractEnded, PartEnded, RequestEnded
+from mai.daemon.resting import AnswerHeld, AnswerReturned
+
+ENDS = (PartEnded.kind, ContractEnded.kind, AnswerHeld.kind, AnswerReturned.kind)  # what a person's answer to Mai leads to
 
 
 class OpenEscalation:
@@ -31,6 +35,7 @@ class Asked(Invariant):
         self.open: dict[str, OpenEscalation] = {}
         self.told: dict[str, Escalate] = {}  # as the department told it, until it is on record
         self.saying: dict[str, tuple[str, str, str]] = {}  # what a Ruled has to say: state, text, by
+        self.said: dict[str, tuple[str, str, str]] = {}  # the same of a task of hers
         self.raised = Ids()
 
     def handlers(self) -> dict[str, Handler]:
@@ -44,6 +49,7 @@ class Asked(Invariant):
             EscalationAnswered.kind: self._over,
             EscalationEnded.kind: self._over,
             RequestEnded.kind: self._request_ended,
+            **dict.fromkeys(ENDS, self._ends),
         }
 
     def _received(self, seq: int, event: Event) -> None:
@@ -58,7 +64,9 @@ class Asked(Invariant):
 
     def _raised(self, seq: int, event: Event) -> None:
         assert isinstance(event, EscalationRaised)
-        if not self.dues.settle(("raised", event.id, event.process)):
+        if event.process == self.process:
+            self._hers(seq, event)
+        elif not self.dues.settle(("raised", event.id, event.process)):
             self.found(
                 seq,
                 f"record {seq} asks a person about {event.id}, and nobody has just escalated it",
@@ -73,6 +81,18 @@ class Asked(Invariant):
         self.raised.add(event.id, seq)
         self.open[event.id] = OpenEscalation(seq, event.process, event.request, event.due_ms)
         self.dues.owe(("pending", event.id), seq, f"{event.id} is with a person, and its request does not know")
+
+    def _hers(self, seq: int, event: EscalationRaised) -> None:
+        """She asks herself: about a task of hers, with what she tells without an answer."""
+        if event.held is None or event.held.task != event.task or event.held.state == "answered":
+            self.found(seq, f"record {seq} asks a person about {event.id} without a result that it could stand for")
+
+    def _ends(self, seq: int, event: Event) -> None:
+        task = str(getattr(event, "task", ""))
+        if self.dues.settle(("over", task)) and isinstance(event, PartEnded):
+            state, text, by = self.said.pop(task)
+            if state != "expired" and (event.answer.state, event.answer.answer, event.answer.by) != (state, text, by):
+                self.found(seq, f"record {seq} is other than what a person has said of {task}")
 
     def _pending(self, seq: int, event: Event) -> None:
         assert isinstance(event, RequestPending)
@@ -92,6 +112,10 @@ class Asked(Invariant):
         if event.state == "withdrawn":
             return
         text, by = (event.text, event.by) if isinstance(event, EscalationAnswered) else ("", f"{self.client}/mai")
+        if known.process == self.process:
+            self.said[event.task] = (event.state, text, by)
+            self.dues.owe(("over", event.task), seq, f"{event.id} is {event.state}, and its task goes nowhere")
+            return
         self.saying[event.id] = (event.state, text, by)
         self.dues.owe(("Ruled", event.id, known.process), seq, f"{event.id} is {event.state}, and {known.process} is not told")
 
@@ -114,6 +138,9 @@ class Asked(Invariant):
         assert isinstance(event, RequestEnded)
         for ident in [ident for ident, one in self.open.items() if one.request == event.request]:
             del self.open[ident]
+        for task in [task for task, said in self.said.items() if said[0] == "expired" and task.startswith(f"{event.request}/")]:
+            self.dues.settle(("over", task))  # the whole was over as well
+            del self.said[task]
 
     def close(self, end: End) -> None:
         """Nothing is owed, nothing waits for a person beyond its time."""

@@ -9,6 +9,7 @@ from mai.agents.messages import Result, Task
 from mai.daemon.compose import state_of
 from mai.daemon.cover import CoverGiven
 from mai.daemon.desk import first, origin, tasks
+from mai.daemon.escalations import EscalationRaised
 from mai.daemon.held import FAILED, DepartmentHeld, TaskHeld, name_of
 from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
@@ -49,6 +50,7 @@ class Requests(Invariant):
             RequestPlanned.kind: self._planned,
             "request.cancelled": self._cancelled,
             "request.pending": self._pending,
+            EscalationRaised.kind: self._referred,
             "cancel.answered": self._stopped_there,
             PartEnded.kind: self._part_ended,
             RequestEnded.kind: self._ended,
@@ -152,6 +154,14 @@ class Requests(Invariant):
         assert isinstance(event, AnswerHeld)
         request = self.open.get(event.request)
         if request is not None and event.task in request.to:
+            self.dues.settle(("answer", event.task))
+            request.waiting.add(event.task)
+
+    def _referred(self, seq: int, event: Event) -> None:
+        """Mai gives the answer to a part to a person: he has a better one, or it stands."""
+        assert isinstance(event, EscalationRaised)
+        request = self.open.get(event.request)
+        if request is not None and event.held and event.task in request.to:
             self.dues.settle(("answer", event.task))
             request.waiting.add(event.task)
 

@@ -97,7 +97,9 @@ class Verdicts(Invariant):
             self.dues.owe(("refused", peer), seq, why)
 
     def _parked(self, seq: int, event: Event) -> None:
-        """What waits for a person has more time."""
+        """What waits for a person has more time; what came back is kept, if Mai asks him herself."""
+        if getattr(event, "held", None) is not None:
+            self.dues.settle((ContractEnded.kind, getattr(event, "task", "")))
         for ident, deadline_ms in getattr(event, "more", {}).items():
             if crossing := self.passages.get(ident):
                 crossing.deadline_ms = max(crossing.deadline_ms, deadline_ms)

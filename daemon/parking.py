@@ -8,6 +8,7 @@ import msgspec
 from mai.agents.body import Fields
 from mai.agents.deadlines import Deadlines
 from mai.agents.escalation_messages import Escalate
+from mai.agents.messages import Result
 
 if TYPE_CHECKING:
     from mai.agents.state import State
@@ -30,6 +31,7 @@ class Row(msgspec.Struct, omit_defaults=True):
     reason: str = ""
     by: str = ""
     ended_ms: int = 0
+    held: Result | None = None  # of a task of Mai's own: what she tells without an answer
 
 
 class Line(msgspec.Struct):

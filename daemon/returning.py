@@ -14,7 +14,7 @@ from mai.agents.data_scope import Way, cut, neutral
 from mai.agents.decider import Send, sooner_ms
 from mai.agents.events import Event, MessageRefused, ReplyBreached
 from mai.agents.messages import Numbered, Result, Task
-from mai.daemon import cover, escalations, resting, subjects, voice
+from mai.daemon import cover, escalations, referring, resting, subjects, voice
 from mai.daemon.desk import CORRECTED, Amended, Holding, MaiState, Passage, Returned, first
 from mai.daemon.records import ContractEnded, PartAnswer, PartEnded
 
@@ -89,9 +89,14 @@ def returned(mai: "MaiDecider", given: Returned, now_ms: int) -> list[Event | Se
 
 def _on(mai: "MaiDecider", task: str, body: Result, now_ms: int) -> list[Event | Send]:
     if (turn := mai.state.turns.get(task)) is None:
-        return ends(mai, msgspec.structs.replace(body, task=task), now_ms)
+        return _ends_or_waits(mai, msgspec.structs.replace(body, task=task), body, now_ms)
     verdict = cover.came(mai, turn, body, now_ms)
-    return [*verdict.events, *(ends(mai, verdict.result, now_ms) if verdict.result else [])]
+    return [*verdict.events, *(_ends_or_waits(mai, verdict.result, body, now_ms) if verdict.result else [])]
+
+
+def _ends_or_waits(mai: "MaiDecider", body: Result, came: Result, now_ms: int) -> list[Event | Send]:
+    """The end of a task of hers, as it `came` from its department or after all others; or a person is asked first."""
+    return referring.instead(mai, body, came, now_ms) or ends(mai, body, now_ms)
 
 
 def _breached(mai: "MaiDecider", given: Returned, body: Result, holding: Holding, now_ms: int) -> list[Event | Send]:
@@ -163,7 +168,7 @@ def _shown(mai: "MaiDecider", process: str, body: Result) -> Result:
     """A result with as much as others see of who has made it, and of whom it rests on."""
     department = process.partition("/")[2]
     shows = mai.scopes.shows(department)
-    if shows == "result" or body.by == f"{mai.mandate.client}/mai":
+    if shows == "result" or body.by.startswith((f"{mai.mandate.client}/mai", f"{mai.mandate.client}/{escalations.OWNER}/")):
         return body
     sources = body.sources if shows == "summary" else tuple(name for name in body.sources if name == department)
     return msgspec.structs.replace(body, by=process, sources=sources)

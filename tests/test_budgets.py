@@ -12,7 +12,7 @@ from mai.agents.amounts import UNBOUNDED, Amounts
 from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.decider import Tick
 from mai.agents.escalation_messages import Escalate, Ruled
-from mai.agents.events import Event, HopRefused
+from mai.agents.events import Event, Hopped, HopRefused
 from mai.agents.inputs import Arrived, Raised
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Limits, Organisation
@@ -84,6 +84,17 @@ def test_hops_of_a_day_name_who_handed_to_whom() -> None:
     assert "board → acme/support/coordinator → acme/support/clerk" in stop.why
     (asked,) = [send.body for send in desk.sends if isinstance(send.body, Escalate)]
     assert asked.plea.cause == "budget" and asked.request == "r" and isinstance(desk.refused(), HopRefused) and desk.folds()
+
+
+def test_a_day_without_a_hop_left_is_seen_when_a_task_comes() -> None:
+    """It is not taken up to stop at the board; Mai hears at once that nothing is left."""
+    desk = Desk(with_day(staff(CLERK), hops=2))
+    desk.now_ms = NOON_MS
+    arrive(desk, "r/1")
+    arrive(desk, "r/2")
+    (stop,) = stops(desk.events)
+    assert (stop.what, stop.used, stop.task) == ("hops", 2, "r/2") and [body.state for body in desk.results()] == ["escalated"]
+    assert not [event for event in desk.events if isinstance(event, Hopped) and event.task == "r/2"] and desk.folds()
 
 
 def test_time_of_a_day_is_reserved_up_to_the_deadline_and_given_back() -> None:
@@ -206,7 +217,7 @@ def test_mai_budgets_shows_what_is_taken_and_left(state: Path) -> None:
     """From the command line: a department's day, as its ledger has it, and a refusal beyond it."""
     day = "day = { tasks = 1, hops = 50, seconds = 600 }\n"
     limited = ORGANISATION.replace("[departments.finance]\n", f"[departments.finance]\n{day}")
-    daemon = Daemon(state, limited).up()
+    daemon = Daemon(state, limited + '\n[escalation]\nbudget = "no"\n').up()
     try:
         assert daemon.ask("refund order 5", "r1")["state"] == "answered"
         refused = daemon.ask("refund order 6", "r2")

@@ -108,11 +108,13 @@ def test_what_fails_goes_to_the_contracts_behind_it(mai: Covered) -> None:
 
 
 def test_a_chain_that_is_used_up_is_escalated(mai: Covered) -> None:
-    """The client is told what became of each."""
+    """A person is asked; where he does not answer the client is told what became of each."""
     (sent,) = mai.ask()
     for _ in range(2):
         (sent,) = mai.answer(sent, "failed")
     mai.answer(sent, "failed")
+    assert not mai.of(RequestEnded)
+    mai.feed(Tick(), NOW_MS + 3_600_001)
     (ended,) = mai.of(RequestEnded)
     assert ended.state == "failed" and ended.parts[0].state == "escalated"
     assert all(f"{name}.count: so" in ended.answer for name in ("stock", "archive", "museum"))
