@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from mai.agents.escalation_messages import Cause
-from mai.agents.parts import Count, Part
+from mai.agents.parts import Count, Part, Seconds
 
 Level = Literal["no", "board", "person"]  # how far something goes up by itself
 TRIGGERS: Final = ("refusal", "deadline", "doubt", "fallback", "budget")  # causes that nobody chooses
@@ -22,6 +22,8 @@ class Escalations(Part, frozen=True, kw_only=True):
     fallback: Level = "person"  # all backups have had it
     budget: Level = "person"  # the budget of a request or a day is spent
     margin: Annotated[float, Meta(ge=0, le=1)] = 0.1  # of a text's words, between the best and the next; below it is doubt
+    announce: tuple[str, ...] = ()  # the command that tells persons; it gets each escalation as JSON on standard input
+    announce_s: Seconds = 10.0  # that command may take so long
 
     def level(self, cause: Cause) -> Level:
         """How far what has this cause goes up; what an agent has chosen to give up, as far as there is somebody."""

@@ -1,7 +1,7 @@
-"""The command that tells persons of new approvals: started by the watchdog on a Mai's word, as the one that pages is.
+"""The commands that tell persons of new approvals and escalations: started by the watchdog on a Mai's word.
 
-Without a shell, with a line of JSON for each approval on its standard input, ended when its time is over. The Mai who asks is
-told how it ended; nothing of an approval stands in the watchdog's journal.
+As the one that pages: without a shell, with a line of JSON for each one on its standard input, ended when its time is over. The
+Mai who asks is told how it ended; nothing of what was announced stands in the watchdog's journal.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mai.agents.approval_scope import Approvals
+from mai.agents.escalation_scope import Escalations
 from mai.agents.job import Job
 from mai.agents.program import environment, located
 from mai.daemon.door import Caller, Reply, refusal
@@ -29,35 +30,38 @@ class Announcer:
 
     def __init__(self, watchdog: "Watchdog", organisation: "Organisation") -> None:
         self._watchdog = watchdog
-        self._settings, self._base = Approvals(), Path()
+        self._settings: dict[str, Approvals | Escalations] = {}
+        self._base = Path()
         self._jobs: list[tuple[Caller, Job]] = []
         self.take_up(organisation)
 
     def take_up(self, organisation: "Organisation") -> None:
         """Announce by another organisation from now on."""
-        self._settings, self._base = organisation.approvals, Path(organisation.base)
+        self._settings = {"approvals": organisation.approvals, "escalations": organisation.escalation}
+        self._base = Path(organisation.base)
 
     def take(self, caller: Caller, request: Reply) -> None:
         """Start the command for a Mai; she is answered when it has ended. Raises UsageFault, Refused."""
-        client, lines = request.get("client"), request.get("approvals")
-        if not isinstance(client, str) or not isinstance(lines, list):
-            raise UsageFault("no approvals to announce")
+        client, lines, what = request.get("client"), request.get("lines"), request.get("what")
+        settings = self._settings.get(what) if isinstance(what, str) else None
+        if not isinstance(client, str) or not isinstance(lines, list) or settings is None:
+            raise UsageFault("there is nothing to announce")
         mai = self._watchdog.wards.get(f"{client}/mai")
         if mai is None or not mai.case.pid or caller.pid != mai.case.pid:
             raise Refused(f"process {caller.pid} is not the Mai of {client[:40]!r}")
-        if not self._settings.announce:
-            raise Refused("the organisation names no command that announces approvals")
+        if not settings.announce:
+            raise Refused(f"the organisation names no command that announces {what}")
         if len(self._jobs) >= MOST:
             raise Refused(f"{MOST} commands are under way", "ask again later")
-        self._jobs.append((caller, self._job(lines)))
+        self._jobs.append((caller, self._job(settings, lines)))
 
-    def _job(self, lines: list[Any]) -> Job:
-        command = located(self._settings.announce, self._base)
+    def _job(self, settings: Approvals | Escalations, lines: list[Any]) -> Job:
+        command = located(settings.announce, self._base)
         given = b"".join(msgspec.json.encode(one) + b"\n" for one in lines)
         try:
             return Job(
                 command, given, where=self._watchdog.place.watchdog, environment=environment(),
-                limit_s=self._settings.announce_s, limit_bytes=OUTPUT_BYTES,
+                limit_s=settings.announce_s, limit_bytes=OUTPUT_BYTES,
             )  # fmt: skip
         except (OSError, ValueError) as error:
             raise Refused(f"the command {command[0]} cannot be started: {error}") from None

@@ -4,7 +4,7 @@ Who it is says the kernel, by the number of the user at the other end of the soc
 first or what is too late, before anything is journaled; each use of the door and each refusal is on record (guard.py).
 """
 
-import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,9 +13,9 @@ from mai.agents.doors import Role
 from mai.agents.plain import readable
 from mai.agents.shell import now_ms
 from mai.daemon.approving import why_not
-from mai.daemon.crier import Crier
+from mai.daemon.crier import Cried
 from mai.daemon.door import Caller, Reply
-from mai.daemon.pending import SETTLED, Pending, Settled, Vote, Voting
+from mai.daemon.pending import SETTLED, Announced, Pending, Settled, Vote, Voting
 from mai.sandbox.errors import Refused, UsageFault
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST: Final = 300  # that are shown at once, unless more are asked for
 GREATEST: Final = 1000
-ONLOOKERS: Final = 32
 SHORTEST: Final = 6  # characters of the beginning of an id
 LONGEST_NOTE: Final = 1000
 LIST: Final = "mai approvals {}"
@@ -50,36 +49,34 @@ def shown(gateway: "Gateway", request: Reply) -> Reply:
     return {"approvals": [open_(one) for one in waiting[:most]], "behind": max(0, len(waiting) - most)}
 
 
-class Onlookers:
-    """Who is told of new ones: by staying at the door, or by the command that announces them."""
+class Sight:
+    """What onlookers of approvals see."""
+
+    word = "approvals"
 
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
-        self._callers: list[Caller] = []
-        self._fresh: list[str] = []  # of this turn
-        self.crier = Crier(gateway.place.door, gateway.client, bool(gateway.organisation.approvals.announce))
 
-    def add(self, caller: Caller) -> Reply:
-        """Somebody stays; what waits already. Raises Refused."""
-        self._callers = [one for one in self._callers if not one.gone]
-        if len(self._callers) >= ONLOOKERS:
-            raise Refused(f"{ONLOOKERS} others follow already, which is the limit", "close one of them")
-        self._callers.append(caller)
+    def command(self) -> tuple[str, ...]:
+        """What announces new ones."""
+        return self._gateway.organisation.approvals.announce
+
+    def all(self) -> Reply:
+        """What waits already."""
         return shown(self._gateway, {"most": GREATEST})
 
-    def note(self, ident: str) -> None:
-        """There is a new one."""
-        if self._callers:
-            self._fresh.append(ident)
+    def told(self, ident: str) -> Reply | None:
+        """One that waits."""
+        one = self._gateway.decider.state.approving.rows.get(ident)
+        return open_(one) if one else None
 
-    def after(self) -> None:
-        """The turn is committed: tell of what is new and still waits."""
-        rows = self._gateway.decider.state.approving.rows
-        found = [open_(rows[ident]) for ident in self._fresh if ident in rows]
-        for caller in self._callers if found else ():
-            caller.answer({"approvals": found}, True)
-        self._fresh.clear()
-        self.crier.cry(rows.values(), open_, time.monotonic())
+    def unannounced(self) -> Iterable[str]:
+        """Those that no command has been told of."""
+        return (ident for ident, one in self._gateway.decider.state.approving.rows.items() if not one.announced)
+
+    def announced(self, how: Cried) -> Announced:
+        """How the command has ended."""
+        return Announced(*how)
 
 
 def known(gateway: "Gateway", ident: object) -> Pending | Settled:

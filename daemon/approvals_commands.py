@@ -1,15 +1,12 @@
 """The commands `mai approvals`, `mai approve` and `mai deny`: which calls wait for a person, and to decide about one."""
 
 import json
-import queue
-import threading
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from mai.daemon.effects_commands import clients_of, short_json, when
+from mai.daemon.following import following
 from mai.daemon.terminal import as_json, complete_client, examples, json_option, on_terminal, place_of, printable
 
 DOOR_S = 30.0
@@ -56,7 +53,8 @@ def list_(context: click.Context, client: str | None, *, follow: bool, most: int
         from mai.daemon.output import stream
 
         return stream(
-            json.dumps(one, ensure_ascii=False) if json_ else printable(line(one)) for one in _following(context, asked)
+            json.dumps(one, ensure_ascii=False) if json_ else printable(line(one))
+            for one in following(context, asked, "approvals")
         )
     replies = {name: _ask(context, name, {"do": "approvals", "most": most, "after": after}) for name in asked}
     found = [one for reply in replies.values() for one in reply["approvals"]]
@@ -144,46 +142,6 @@ def _owner(context: click.Context, ident: str, client: str | None) -> tuple[str,
     if not found:
         raise refused or Refused(f"no approval begins with {ident}", "those that wait are in: mai approvals")
     return next(iter(found.items()))
-
-
-def _following(context: click.Context, clients: list[str]) -> Iterator[dict[str, Any]]:
-    """What waits, and then what comes, of all clients; a Mai that goes away is asked again when she is back."""
-    fresh: queue.Queue[dict[str, Any] | Exception] = queue.Queue()
-    for client in clients:
-        threading.Thread(target=_follow, args=(context, client, fresh), daemon=True).start()
-    seen: set[str] = set()
-    while True:
-        one = fresh.get()
-        if isinstance(one, Exception):
-            raise one
-        if one["id"] not in seen:
-            seen.add(one["id"])
-            yield one
-
-
-def _follow(context: click.Context, client: str, fresh: "queue.Queue[dict[str, Any] | Exception]") -> None:
-    from mai.daemon.asking import AGAIN_S, AWAY_S, client_of
-    from mai.daemon.door import Door, fault
-    from mai.sandbox.errors import MaiError, NotRunning
-
-    place = place_of(context)
-    until_s = time.monotonic() + AWAY_S
-    while True:
-        try:
-            for reply in Door(place.sockets(client_of(place, client)) / "door.sock").ask({"do": "approvals", "follow": True}):
-                if "error" in reply:
-                    raise fault(reply)
-                until_s = time.monotonic() + AWAY_S
-                for one in reply["approvals"]:
-                    fresh.put(one)
-        except NotRunning as error:
-            if time.monotonic() > until_s:
-                fresh.put(error)
-                return
-            time.sleep(AGAIN_S)
-        except MaiError as error:
-            fresh.put(error)
-            return
 
 
 # -- in words

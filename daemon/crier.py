@@ -1,18 +1,17 @@
-"""What has new approvals announced: Mai's way to the watchdog's door, which starts the command. She never waits for it.
+"""What has new approvals and escalations announced: Mai's way to the watchdog's door, which starts the command.
 
-A few at a time go in one request; the answer says how the command has ended. One that failed is tried again later, a few times;
-each end is on record. What was under way when Mai died is announced once more.
+She never waits for it. A few at a time go in one request; the answer says how the command has ended. One that failed is tried
+again later, a few times; each end is on record. What was under way when Mai died is announced once more.
 """
 
 import json
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from mai.daemon.pending import TRIES, Announced, Pending
+from mai.daemon.pending import TRIES
 from mai.sandbox.place import short
 
 AT_ONCE: Final = 20
@@ -21,28 +20,38 @@ AWAY_S: Final = 1.0  # between two looks for a watchdog that is away
 LONGEST: Final = 1 << 16
 
 
-class Crier:
-    """One client's."""
+class Cried(NamedTuple):
+    """How the announcing of one has ended."""
 
-    def __init__(self, path: Path, client: str, wanted: bool) -> None:
+    id: str
+    well: bool
+    text: str
+    tries: int
+
+
+class Crier:
+    """One client's, for one kind of things: "approvals", "escalations"."""
+
+    def __init__(self, path: Path, client: str, what: str, wanted: bool) -> None:
         """`wanted`: does the organisation name a command?"""
-        self._path, self._client, self._wanted = path, client, wanted
+        self._path, self._client, self._what, self.wanted = path, client, what, wanted
         self._socket: socket.socket | None = None
         self._heard = b""
         self._said: tuple[str, ...] = ()  # ids that are being announced
         self._tries: dict[str, int] = {}
         self._next_s = 0.0
 
-    def cry(self, rows: Iterable[Pending], told: Callable[[Pending], dict[str, Any]], now_s: float) -> None:
-        """Have those announced that were not yet, as they are `told`; what is committed may be told, and nothing else."""
-        if not self._wanted or self._said or now_s < self._next_s:
-            return
-        fresh = list(islice((one for one in rows if not one.announced), AT_ONCE))
-        if fresh and not self._say(fresh, [told(one) for one in fresh]):
+    def ready(self, now_s: float) -> bool:
+        """May more be said?"""
+        return self.wanted and not self._said and now_s >= self._next_s
+
+    def cry(self, told: Sequence[dict[str, Any]], now_s: float) -> None:
+        """Have these announced; what is committed may be told, and nothing else."""
+        if told and not self._say(told):
             self._next_s = now_s + AWAY_S
 
-    def _say(self, fresh: list[Pending], told: list[dict[str, Any]]) -> bool:
-        line = json.dumps({"do": "announce", "client": self._client, "approvals": told}).encode() + b"\n"
+    def _say(self, told: Sequence[dict[str, Any]]) -> bool:
+        line = json.dumps({"do": "announce", "client": self._client, "what": self._what, "lines": told}).encode() + b"\n"
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             made.connect(short(self._path))
@@ -53,10 +62,10 @@ class Crier:
         if not whole:
             made.close()
             return False
-        self._socket, self._heard, self._said = made, b"", tuple(one.approval.id for one in fresh)
+        self._socket, self._heard, self._said = made, b"", tuple(one["id"] for one in told)
         return True
 
-    def listen(self, now_s: float) -> list[Announced]:
+    def listen(self, now_s: float) -> list[Cried]:
         """How the command has ended, if it has."""
         if self._socket is None:
             return []
@@ -71,7 +80,7 @@ class Crier:
             return []
         return self._ended(now_s)
 
-    def _ended(self, now_s: float) -> list[Announced]:
+    def _ended(self, now_s: float) -> list[Cried]:
         reply: dict[str, Any] = {"error": "the watchdog went away"}
         with suppress(ValueError):
             reply = json.loads(self._heard)
@@ -79,7 +88,7 @@ class Crier:
         self.close()
         for ident in said:
             self._tries[ident] = self._tries.get(ident, 0) + 1
-        found = [Announced(ident, well, text or "the command has ended well", self._tries[ident]) for ident in said]
+        found = [Cried(ident, well, text or "the command has ended well", self._tries[ident]) for ident in said]
         self._next_s = 0.0 if well else now_s + AGAIN_S * 2 ** (min(self._tries.get(one, 1) for one in said) - 1)
         for ident in said:
             if well or self._tries[ident] >= TRIES:

@@ -19,7 +19,11 @@ def planner(organisation: Organisation) -> Planner:
     def phrase(text: str) -> Found | None:
         return next(iter(book.find(text)), None)
 
-    return Planner({department.name: department.charter for department in departments}, phrase, matcher(organisation).fits)
+    settings = organisation.escalation
+    margin = 0.0 if settings.doubt == "no" else settings.margin
+    return Planner(
+        {department.name: department.charter for department in departments}, phrase, matcher(organisation).fits, margin
+    )
 
 
 def offered(department: Department) -> list[Contract]:

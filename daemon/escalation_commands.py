@@ -1,13 +1,12 @@
 """The commands `mai escalations`: what nobody in the company could do, and to answer it."""
 
 import json
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from mai.daemon.effects_commands import when
+from mai.daemon.following import following
 from mai.daemon.terminal import (
     as_json,
     as_list,
@@ -16,12 +15,10 @@ from mai.daemon.terminal import (
     examples,
     follow_option,
     json_option,
-    place_of,
     printable,
 )
 
 DOOR_S = 30.0
-LOOK_S = 1.0  # between two looks of --follow
 
 
 @click.group(
@@ -56,10 +53,12 @@ def list_(context: click.Context, client: str | None, *, all_: bool, follow: boo
 
 
 def _listed(context: click.Context, client: str | None, *, all_: bool, follow: bool, json_: bool) -> None:
+    from mai.daemon.effects_commands import clients_of
     from mai.daemon.output import stream
 
     if follow:
-        stream(json.dumps(one) if json_ else printable(line(one)) for one in _coming(context, client))
+        coming = following(context, [client] if client else clients_of(context), "escalations")
+        stream(json.dumps(one) if json_ else printable(line(one)) for one in coming)
         return
     found, more = _found(context, client, all_=all_)
     as_list(found, line, json_=json_, more=f"… and {more} more" * bool(more), none="nothing waits for a person")
@@ -85,20 +84,27 @@ def show(context: click.Context, client: str, id_: str, json_: bool) -> None:
 
 @escalations.command(
     epilog=examples(
-        'mai escalations answer acme ID --text "Pay it."', "mai escalations answer acme ID --value '{\"cents\": 500}'"
+        'mai escalations answer acme ID --text "Pay it."',
+        "mai escalations answer acme ID --value '{\"cents\": 500}'",
+        "mai escalations answer acme ID --to finance",
     )
 )
 @client_argument
 @click.argument("id_", metavar="ID")
 @click.option("--text", default="", help="The answer in words.")
 @click.option("--value", metavar="JSON", help="The answer for programs, an object; show says which fields are wanted.")
+@click.option("--to", metavar="NAME", help="Where it is in doubt: the department, or the worker, that it is for.")
 @json_option
 @click.pass_context
-def answer(context: click.Context, client: str, id_: str, *, text: str, value: str | None, json_: bool) -> None:
+def answer(context: click.Context, client: str, id_: str, *, text: str, value: str | None, to: str | None, json_: bool) -> None:
     """Answer one: the answer goes down the way that the question came, and the task goes on."""
     from mai.daemon.effects_commands import parsed
+    from mai.sandbox.errors import UsageFault
 
-    _say(context, client, {"do": "answer", "id": id_, "text": text, "value": parsed(value)}, json_)
+    given = parsed(value)
+    if to and given:
+        raise UsageFault("it is answered by --value, or given to somebody by --to", "one of the two")
+    _say(context, client, {"do": "answer", "id": id_, "text": text, "value": {"to": to} if to else given}, json_)
 
 
 @escalations.command(epilog=examples('mai escalations refuse acme ID --reason "not without a receipt"'))
@@ -139,24 +145,6 @@ def _found(
     return found, sum(reply["left_out"] for reply in replies.values())
 
 
-def _coming(context: click.Context, client: str | None) -> Iterator[dict[str, Any]]:
-    """Those that are open, then each new one; while a Mai is away it is asked again."""
-    from mai.sandbox.errors import MaiError, NotRunning
-
-    place_of(context)
-    seen: set[tuple[str, str]] = set()
-    while True:
-        try:
-            found, _ = _found(context, client)
-        except (NotRunning, MaiError):
-            if not seen:
-                raise
-            found = []
-        yield from (one for one in found if (one["client"], one["id"]) not in seen)
-        seen |= {(one["client"], one["id"]) for one in found}
-        time.sleep(LOOK_S)
-
-
 # -- in words
 def line(one: dict[str, Any], *, colour: bool = False) -> str:
     """One escalation on one line."""
@@ -183,6 +171,7 @@ def told(one: dict[str, Any], client: str) -> str:
     ]
     lines += [f"    {when(each['at_ms'])}  {each['who']} {each['what']}: {each['why']}" for each in one["tried"]]
     if one["state"] == "open":
-        return "\n".join([*lines, f"answer it: mai escalations answer {client} {one['id']} --text TEXT [--value JSON]"])
+        how = "--to NAME" if one["cause"] == "doubt" else "--text TEXT [--value JSON]"
+        return "\n".join([*lines, f"answer it: mai escalations answer {client} {one['id']} {how}"])
     said = one["answer"] or one["why"] or json.dumps(one["value"], ensure_ascii=False)
     return "\n".join([*lines, f"  {one['state']}  " + (f"by {one['by']}, {when(one['ended_ms'])}: " if one["by"] else "") + said])

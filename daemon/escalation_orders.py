@@ -3,6 +3,7 @@
 Who it was is the unix user at the other end of the socket. What is wrong is refused there, before anything is journaled.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,7 +13,10 @@ from mai.agents.decider import room_bytes, too_large
 from mai.agents.doors import Role
 from mai.agents.plain import NotPlain, plain, readable
 from mai.agents.shell import now_ms
+from mai.agents.standby import WORKERS
+from mai.agents.triggers import TO
 from mai.daemon import escalations, referring
+from mai.daemon.crier import Cried
 from mai.daemon.door import Caller, Reply
 from mai.daemon.escalations import Answering
 from mai.daemon.parking import LINE, PAST, Line, Row
@@ -40,6 +44,36 @@ def shown(gateway: "Gateway", request: Reply) -> Reply:
     return {"escalations": [_brief(row) for row in found], "left_out": len(rows) + len(past) - len(found)}
 
 
+class Sight:
+    """What onlookers of escalations see."""
+
+    word = "escalations"
+
+    def __init__(self, gateway: "Gateway") -> None:
+        self._gateway = gateway
+
+    def command(self) -> tuple[str, ...]:
+        """What announces new ones."""
+        return self._gateway.organisation.escalation.announce
+
+    def all(self) -> Reply:
+        """What waits already."""
+        return shown(self._gateway, {})
+
+    def told(self, ident: str) -> Reply | None:
+        """One that waits."""
+        row = self._gateway.decider.state.parking.rows.get(ident)
+        return _brief(row) if row and not row.state else None
+
+    def unannounced(self) -> Iterable[str]:
+        """Those that no command has been told of."""
+        return self._gateway.decider.state.parking.unannounced
+
+    def announced(self, how: Cried) -> escalations.Announced:
+        """How the command has ended."""
+        return escalations.Announced(*how)
+
+
 def answer(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> Reply:
     """Answer one, or refuse it. Raises Refused, UsageFault; the reply is for after the commit."""
     row = _open(gateway, request.get("id"))
@@ -48,7 +82,7 @@ def answer(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> Re
     if why := too_large(escalations.order(mai, row.body, given), mai.limits.message_bytes):
         raise UsageFault(f"the answer cannot be sent: {why}", "give a smaller value")
     gateway.shell.feed(given)
-    return {"escalation": _whole(mai.state.parking.rows[row.body.id])}
+    return {"escalation": _whole(row)}  # which may have gone to those that are over, with its request
 
 
 def _said(gateway: "Gateway", caller: Caller, request: Reply, role: Role, row: Row) -> Answering:
@@ -77,11 +111,17 @@ def _said(gateway: "Gateway", caller: Caller, request: Reply, role: Role, row: R
 def _fault(gateway: "Gateway", row: Row, value: Fields) -> str:
     """Why it cannot be the answer of the task itself; "" if it can, or is looked at by code first."""
     body, mai = row.body, gateway.decider
+    if body.plea.cause == "doubt" and TO in value and not referring.is_mine(mai, row):
+        department, name = row.process.partition("/")[2], value[TO]
+        known = isinstance(name, str) and mai.table.rank(department, name) in WORKERS
+        return "" if known else f"{department} has no worker {name!r:.60}"
     why = mai.fault(body.contract, "reply", value) if body.final and body.contract else ""
     return why or referring.fault(mai, row, value)
 
 
 def _wanted(gateway: "Gateway", row: Row) -> str:
+    if row.body.plea.cause == "doubt":
+        return "--to NAME: " + ("a department" if referring.is_mine(gateway.decider, row) else "a worker of that department")
     contract = gateway.decider.scopes.contract(row.body.contract)
     fields = msgspec.json.encode(contract.reply).decode() if contract else "{}"
     return f"--value is an object with the fields {fields}"
@@ -124,7 +164,7 @@ def _brief(row: Row) -> dict[str, Any]:
         "id": body.id, "state": row.state or "open", "request": body.request, "department": row.process.partition("/")[2],
         "agent": body.plea.agent, "reason": body.plea.reason, "cause": body.plea.cause, "asker": body.asker,
         "contract": body.contract, "text": body.text[:200], "since_ms": row.at_ms, "due_ms": row.due_ms, "owner": "person",
-        "late": not row.state and row.due_ms <= now_ms(), "by": row.by,
+        "late": not row.state and row.due_ms <= now_ms(), "by": row.by, "announced": row.announced,
     }  # fmt: skip
 
 

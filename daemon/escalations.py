@@ -23,6 +23,7 @@ from mai.agents.plain import readable
 from mai.daemon import referring
 from mai.daemon.desk import MaiState, first, origin
 from mai.daemon.parking import NOUN, Row
+from mai.daemon.pending import TRIES
 
 if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
@@ -88,8 +89,20 @@ class EscalationEnded(Event, frozen=True, kw_only=True):
     at_ms: int
 
 
-register(EscalationRaised, RequestPending, EscalationAnswered, EscalationEnded)
-EVENTS: Final = (EscalationRaised, RequestPending, EscalationAnswered, EscalationEnded)
+class EscalationAnnounced(Event, frozen=True, kw_only=True):
+    """The command that tells persons of new escalations has ended, or is given up."""
+
+    kind: ClassVar[str] = "escalation.announced"
+    request: str
+    task: str
+    id: str
+    well: bool
+    text: str
+    tries: int
+
+
+EVENTS: Final = (EscalationRaised, RequestPending, EscalationAnswered, EscalationEnded, EscalationAnnounced)
+register(*EVENTS)
 
 
 class Pled(Input, frozen=True):
@@ -106,6 +119,15 @@ class TakenBack(Input, frozen=True):
     body: Withdrawn
 
 
+class Announced(Input, frozen=True):
+    """How the announcing of one has ended."""
+
+    id: str
+    well: bool
+    text: str
+    tries: int
+
+
 class Answering(Input, frozen=True):
     """A person answers an open escalation, or refuses to; who it is the socket says."""
 
@@ -120,7 +142,7 @@ class Answering(Input, frozen=True):
 
 
 # -- decide
-def decide(mai: "MaiDecider", given: Pled | TakenBack | Answering, now_ms: int) -> list[Event | Send]:
+def decide(mai: "MaiDecider", given: Pled | TakenBack | Answering | Announced, now_ms: int) -> list[Event | Send]:
     """What follows from it."""
     match given:
         case Pled():
@@ -132,6 +154,17 @@ def decide(mai: "MaiDecider", given: Pled | TakenBack | Answering, now_ms: int) 
             return [_ended(row, "withdrawn", body.why, now_ms)]
         case Answering():
             return _answered(mai, given, now_ms)
+        case Announced():
+            return _announced(mai, given)
+
+
+def _announced(mai: "MaiDecider", given: Announced) -> list[Event | Send]:
+    if (row := mai.state.parking.rows.get(given.id)) is None:
+        return []
+    announced = EscalationAnnounced(
+        request=row.body.request, task=row.body.task, id=given.id, well=given.well, text=given.text, tries=given.tries
+    )
+    return [announced]
 
 
 def _raised(mai: "MaiDecider", given: Pled, now_ms: int) -> list[Event | Send]:
@@ -155,7 +188,7 @@ def parked(mai: "MaiDecider", body: Escalate, asking: str, now_ms: int, *, held:
     soon_ms = sooner_ms(now_ms, body.deadline_ms)
     due_ms, extends = max(soon_ms, patient_ms), patient_ms > soon_ms
     told, more, level_ms = list[Send](), dict[str, int](), due_ms
-    process, task, ours = "" if held else asking, body.task, root(body.id)
+    process, task, ours = "" if asking == referring.mine(mai) else asking, body.task, root(body.id)
     while ours:
         level_ms += AFTER_MS
         said = Parked(body.id, body.request, task, OWNER, due_ms, level_ms)
@@ -247,6 +280,10 @@ def fold(state: MaiState, event: Event) -> bool:
             if request in state.requests:
                 state.requests[request].deadline_ms = event.deadline_ms
                 state.changed("request", request, state.requests[request])
+        case EscalationAnnounced():
+            if (row := state.parking.rows.get(event.id)) and (event.well or event.tries >= TRIES):
+                row.announced = event.text
+                _keep(state, row)
         case EscalationAnswered() | EscalationEnded():
             if row := state.parking.rows.get(event.id):
                 _over(row, event)

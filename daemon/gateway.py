@@ -20,9 +20,11 @@ from mai.agents.sealing import Seals
 from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.daemon import (
+    approval_orders,
     breach,
     cancel,
     cover,
+    escalation_orders,
     granting,
     healing,
     held,
@@ -34,19 +36,19 @@ from mai.daemon import (
     told,
     voice,
 )
-from mai.daemon.approval_orders import Onlookers
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
 from mai.daemon.courier import Courier
 from mai.daemon.desk import Answered, Asked, Doubtful, Errand, Passage, Planned, Request
 from mai.daemon.dispute_folding import load as load_disputes
 from mai.daemon.door import Caller, Reply, refusal
-from mai.daemon.escalations import RequestPending
+from mai.daemon.escalations import EscalationRaised, RequestPending
 from mai.daemon.hearing import Hearing
 from mai.daemon.intake import Intake
 from mai.daemon.interim import Interim
 from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
+from mai.daemon.onlookers import Onlookers
 from mai.daemon.operating import Operating
 from mai.daemon.pending import GIVEN, NOUN, WORD, ApprovalRaised
 from mai.daemon.planning import Planning
@@ -110,7 +112,7 @@ class Gateway(Loop):
         self.intake = Intake(self)
         self.spools = Spools(self, place)
         self.operating = Operating(self)
-        self.onlookers = Onlookers(self)  # who stays to hear of new approvals
+        self.onlookers = tuple(Onlookers(self, sight(self)) for sight in (approval_orders.Sight, escalation_orders.Sight))
         self.keykeeper = Keykeeper(self)
         self._restore()
         self.bridge = Bridge(place.door, self.client, self.decider.state.watched.seq)
@@ -185,7 +187,9 @@ class Gateway(Loop):
             case VoiceSaid(what="notice") if event.request in self.watchers:
                 self._replies += [(caller, {"notice": event.text}, True) for caller, _ in self.watchers[event.request]]
             case ApprovalRaised():
-                self.onlookers.note(event.approval.id)
+                self.onlookers[0].note(event.approval.id)
+            case EscalationRaised():
+                self.onlookers[1].note(event.id)
             case RequestPending(request=request) if request in self.watchers:
                 self._look(request, event.id, "mai", event.owner, "a person is asked")
             case Sent(body=Task() as task) if event.request in self.watchers:
@@ -267,8 +271,10 @@ class Gateway(Loop):
         if open_ is None:
             asker = f"{self.client}/client"
             plan = self.planning.begin(request, text)
-            parts = plan.parts if plan else None
+            parts = plan.parts if plan and not plan.question else None
             self.shell.feed(Asked(request, asker, text, until_ms, watch, parts, caller.user, caller.uid, role, thread))
+            if plan and parts is None:
+                self.shell.feed(Planned(request, *plan))
 
     def _turn_away(self, caller: Caller, why: Refused) -> None:
         """For lack of room; the caller hears it when it is on record, as the journals' count has to be his log's."""
@@ -295,7 +301,7 @@ class Gateway(Loop):
         for request, plan in self.planning.due():
             self.shell.feed(Planned(request, *plan))
         self.bridge.look(time.monotonic())
-        self.shell.feed(*self.onlookers.crier.listen(time.monotonic()))
+        self.shell.feed(*(heard for onlookers in self.onlookers for heard in onlookers.heard()))
         self.hearing.work()
         self.spools.work()
         self.reception.work()
@@ -317,7 +323,8 @@ class Gateway(Loop):
         self.operating.after()
         self.spools.after()
         self.followers = [one for one in self.followers if one.step(self)]
-        self.onlookers.after()
+        for onlookers in self.onlookers:
+            onlookers.after()
         self.courier.carry(self.decider.state.healing.orders.values(), time.monotonic())
         for request, waiting in list(self.watchers.items()):
             self.watchers[request] = [(caller, watch) for caller, watch in waiting if not caller.gone]
@@ -367,7 +374,8 @@ class Gateway(Loop):
         self.planning.close()
         self.bridge.close()
         self.courier.close()
-        self.onlookers.crier.close()
+        for onlookers in self.onlookers:
+            onlookers.close()
         self.hearing.close()
 
 

@@ -10,7 +10,7 @@ from mai.agents.escalation_messages import Escalate, Parked, Plea, Ruled, Withdr
 from mai.agents.events import Ended, Escalated, Event, Hopped, MessageRefused, Received, Sent, Stepped
 from mai.daemon.escalations import EscalationAnswered, EscalationEnded, EscalationRaised, RequestPending
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
-from mai.daemon.records import ContractEnded, PartEnded, RequestEnded
+from mai.daemon.records import ContractEnded, PartEnded, RequestEnded, RequestPlanned
 from mai.daemon.resting import AnswerHeld, AnswerReturned
 
 ENDS = (PartEnded.kind, ContractEnded.kind, AnswerHeld.kind, AnswerReturned.kind)  # what a person's answer to Mai leads to
@@ -50,6 +50,7 @@ class Asked(Invariant):
             EscalationEnded.kind: self._over,
             RequestEnded.kind: self._request_ended,
             **dict.fromkeys(ENDS, self._ends),
+            RequestPlanned.kind: self._planned,
         }
 
     def _received(self, seq: int, event: Event) -> None:
@@ -83,9 +84,18 @@ class Asked(Invariant):
         self.dues.owe(("pending", event.id), seq, f"{event.id} is with a person, and its request does not know")
 
     def _hers(self, seq: int, event: EscalationRaised) -> None:
-        """She asks herself: about a task of hers, with what she tells without an answer."""
+        """She asks herself: about a task of hers, with what she tells without an answer, or about whom a request is for."""
+        if event.held is None and event.task == event.request:
+            return
         if event.held is None or event.held.task != event.task or event.held.state == "answered":
             self.found(seq, f"record {seq} asks a person about {event.id} without a result that it could stand for")
+
+    def _planned(self, seq: int, event: Event) -> None:
+        assert isinstance(event, RequestPlanned)
+        if self.dues.settle(("over", event.request)):
+            state, _, by = self.said.pop(event.request)
+            if (state == "answered") != bool(event.parts) or (event.parts and by not in event.parts[0].why):
+                self.found(seq, f"record {seq} plans {event.request} otherwise than a person has said")
 
     def _ends(self, seq: int, event: Event) -> None:
         task = str(getattr(event, "task", ""))
@@ -138,7 +148,9 @@ class Asked(Invariant):
         assert isinstance(event, RequestEnded)
         for ident in [ident for ident, one in self.open.items() if one.request == event.request]:
             del self.open[ident]
-        for task in [task for task, said in self.said.items() if said[0] == "expired" and task.startswith(f"{event.request}/")]:
+        for task in [
+            task for task, said in self.said.items() if said[0] == "expired" and task.partition("/")[0] == event.request
+        ]:
             self.dues.settle(("over", task))  # the whole was over as well
             del self.said[task]
 

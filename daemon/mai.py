@@ -35,6 +35,7 @@ from mai.daemon import (
     inbound,
     mai_folding,
     policing,
+    referring,
     releasing,
     resting,
     returning,
@@ -149,7 +150,7 @@ class MaiDecider:
                 found = doubts.raised(self, given, now_ms) if isinstance(given, Raised) else doubts.resolved(self, given, now_ms)
             case Pleaded() | Voting() | Announced():
                 found = approving.decide(self, given, now_ms)
-            case escalations.Pled() | escalations.TakenBack() | escalations.Answering():
+            case escalations.Pled() | escalations.TakenBack() | escalations.Answering() | escalations.Announced():
                 found = escalations.decide(self, given, now_ms)
             case rostering.Rostering():
                 found = rostering.decide(self, given, now_ms)
@@ -194,12 +195,22 @@ class MaiDecider:
             return [accepted]
         return [accepted, *self._planned(asked, Planned(asked.request, asked.parts), now_ms, now_ms)]
 
+    def plan(self, request: Request, parts: tuple[PartPlan, ...], now_ms: int) -> list[Event | Send]:
+        """These are the parts of an open request."""
+        return self._planned(request, Planned(request.request, parts), request.accepted_ms, now_ms)
+
+    def unplanned(self, of: Asked | Request, why: str, reason: str, now_ms: int) -> list[Event | Send]:
+        """A request that goes to nobody ends with a reason, or with what the client is asked back."""
+        since_ms = of.accepted_ms if isinstance(of, Request) else now_ms
+        offers = ", ".join(sorted(d.name for d in self.mandate.organisation.departments))
+        said = reason or f"{NOTHING_FITS}; its departments are {offers}"
+        return [RequestPlanned(request=of.request, parts=(), why=why), self._not_taken(of, said, now_ms - since_ms)]
+
     def _planned(self, of: Asked | Request, plan: Planned, accepted_ms: int, now_ms: int) -> list[Event | Send]:
         planned = RequestPlanned(request=plan.request, parts=plan.parts, why=plan.why)
         if not plan.parts:
-            offers = sorted(d.name for d in self.mandate.organisation.departments)
-            why = plan.question or f"{NOTHING_FITS}; its departments are {', '.join(offers)}"
-            return [planned, self._not_taken(of, why, now_ms - accepted_ms)]
+            asked = referring.unclear(self, of, plan.why, plan.question, now_ms)
+            return asked or self.unplanned(of, plan.why, plan.question, now_ms)
         until_ms = sooner_ms(now_ms, of.deadline_ms)
         given: list[Event | Send] = []
         for part, task in zip(plan.parts, tasks(plan.request, plan.parts), strict=True):
@@ -218,8 +229,8 @@ class MaiDecider:
     def _later(self, plan: Planned, now_ms: int) -> list[Event | Send]:
         """The plan of a request that has waited for it, unless it has ended or was planned meanwhile."""
         request = self.state.requests.get(plan.request)
-        if request is None or request.parts:
-            return []
+        if request is None or request.parts or self.state.parking.count(plan.request):
+            return []  # or a person was asked in an earlier life
         if request.deadline_ms <= now_ms:
             return [self._too_late(request, now_ms)]
         return self._planned(request, plan, request.accepted_ms, now_ms)

@@ -31,6 +31,7 @@ class Row(msgspec.Struct, omit_defaults=True):
     reason: str = ""
     by: str = ""
     ended_ms: int = 0
+    announced: str = ""  # how the command that tells persons has ended
     held: Result | None = None  # of a task of Mai's own: what she tells without an answer
 
 
@@ -47,6 +48,7 @@ class Parking:
         self.rows: dict[str, Row] = {}
         self._by_request: dict[str, dict[str, None]] = {}
         self._due = Deadlines()
+        self.unannounced: dict[str, None] = {}  # open ones that no command has been told of, oldest first
 
     def put(self, row: Row) -> None:
         """A new one, or how one stands now."""
@@ -56,6 +58,10 @@ class Parking:
             self._due.drop(row.body.id)
         else:
             self._due.put(row.body.id, row.due_ms)
+        if row.state or row.announced:
+            self.unannounced.pop(row.body.id, None)
+        else:
+            self.unannounced[row.body.id] = None
 
     def of(self, request: str) -> list[Row]:
         """Those of a request, in their order."""
@@ -86,6 +92,7 @@ class Parking:
         for place, ident in enumerate(self._by_request.pop(request, ())):
             row = self.rows.pop(ident)
             self._due.drop(ident)
+            self.unannounced.pop(ident, None)
             row.state = row.state or "withdrawn"
             row.reason = row.reason or (f"its request was {state_of}" if row.state == "withdrawn" else "")
             state.changed(NOUN, ident, None)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from mai.agents.body import Fields
-from mai.daemon.closeness import Verdict
+from mai.daemon.closeness import SHOWN, Verdict
 from mai.daemon.records import PartPlan
 
 MOST_PARTS = 8
@@ -57,14 +57,19 @@ class Planner:
     """Finds the departments.
 
     `departments` has their charters by name, `phrase(text)` is the contract that a text asks for word by word,
-    `fits(text)` the departments that its words fit, best first.
+    `fits(text)` the departments that its words fit, best first; where these are within `margin` of a text's words it is not clear
+    which one is meant.
     """
 
     def __init__(
-        self, departments: Mapping[str, str], phrase: Callable[[str], Said | None], fits: Callable[[str], Sequence[Fitting]]
+        self,
+        departments: Mapping[str, str],
+        phrase: Callable[[str], Said | None],
+        fits: Callable[[str], Sequence[Fitting]],
+        margin: float = 0.0,
     ) -> None:
         self._departments = departments
-        self._phrase, self._fits = phrase, fits
+        self._phrase, self._fits, self._margin = phrase, fits, margin
 
     def plan(self, text: str) -> tuple[PartPlan, ...]:
         """The parts of a request, by its words alone; none if it fits nothing."""
@@ -76,10 +81,19 @@ class Planner:
         by_fit = self._by_fit(text)
         return (by_fit,) if by_fit else ()
 
+    def worded(self, text: str) -> Plan:
+        """The same, and what is asked back where it is not clear which department is meant."""
+        parts, near = self.plan(text), self._near(self._fits(text))
+        if parts or not near:
+            return Plan(parts)
+        shown = ", ".join(f"{one.name} {one.coverage:.0%}" for one in near)
+        return Plan((), f"its words fit several about as well: {shown}", self._question([one.name for one in near]))
+
     def by_words(self, text: str, because: str) -> Plan:
         """The plan by words alone where closeness should have said it, and why it did not."""
-        parts = tuple(msgspec.structs.replace(part, why=f"{part.why}; {because}") for part in self.plan(text))
-        return Plan(parts, "" if parts else f"no words in common; {because}")
+        plan = self.worded(text)
+        parts = tuple(msgspec.structs.replace(part, why=f"{part.why}; {because}") for part in plan.parts)
+        return Plan(parts, "" if parts else f"{plan.why or 'no words in common'}; {because}", plan.question)
 
     def sure(self, text: str) -> tuple[PartPlan, ...]:
         """The parts of a request that leaves no doubt: by names and phrases, the whole or each piece; none if it leaves some."""
@@ -105,14 +119,14 @@ class Planner:
         verdict = verdicts[text]
         if part := _by_closeness(text, verdict):
             return Plan((part,))
-        return Plan((), f"closeness: {verdict.why}", self._question(verdict) if verdict.state == "unclear" else "")
+        return Plan((), f"closeness: {verdict.why}", self._question(verdict.departments) if verdict.state == "unclear" else "")
 
-    def _question(self, verdict: Verdict) -> str:
+    def _question(self, departments: Sequence[str]) -> str:
         """Which of some departments is meant, in words."""
-        named = [f"{name} ({charter})" if (charter := self._charter(name)) else name for name in verdict.departments]
+        named = [f"{name} ({charter})" if (charter := self._charter(name)) else name for name in departments]
         return (
             f"it is not clear whom it is for: is it for {' or for '.join(named)}? "
-            f"Say it in other words, or name the department: “{verdict.departments[0]}: …”"
+            f"Say it in other words, or name the department: “{departments[0]}: …”"
         )
 
     def _charter(self, name: str) -> str:
@@ -143,9 +157,14 @@ class Planner:
         why = f"the request says a phrase of {said.contract}"
         return PartPlan(said.contract.partition(".")[0], text, said.contract, said.input, why)
 
+    def _near(self, fitting: Sequence[Fitting]) -> list[Fitting]:
+        """Those among which one would have to guess; none if the first is the one."""
+        near = [one for one in fitting if fitting[0].coverage - one.coverage < self._margin][:SHOWN]
+        return near if len(near) > 1 else []
+
     def _by_fit(self, text: str) -> PartPlan | None:
         fitting = self._fits(text)
-        if not fitting:
+        if not fitting or self._near(fitting):
             return None
         shown = ", ".join(f"{one.name} {one.coverage:.0%} of the words, rank {one.score:.2f}" for one in fitting[:3])
         return PartPlan(fitting[0].name, text, "", {}, f"best fit of the descriptions: {shown}")

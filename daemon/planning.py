@@ -44,7 +44,7 @@ class Planning:
     def begin(self, request: str, text: str) -> Plan | None:
         """The plan; None if it comes later, from `due`."""
         if not self._settings.embeddings:
-            return Plan(self._planner.plan(text))
+            return self._planner.worded(text)
         if parts := self._planner.sure(text):
             return Plan(parts)
         self._open[request] = Open(text, self._planner.doubtful(text), time.monotonic() + self._settings.wait_s)

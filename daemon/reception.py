@@ -41,7 +41,7 @@ def _resolve(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> 
 
 def _approvals(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
     if request.get("follow"):
-        caller.answer(gateway.onlookers.add(caller), True)
+        caller.answer(gateway.onlookers[0].add(caller), True)
     else:
         caller.answer(approval_orders.shown(gateway, request))
 
@@ -51,7 +51,10 @@ def _say(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None
 
 
 def _escalations(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:
-    caller.answer(escalation_orders.shown(gateway, request))
+    if request.get("follow"):
+        caller.answer(gateway.onlookers[1].add(caller), True)
+    else:
+        caller.answer(escalation_orders.shown(gateway, request))
 
 
 def _answer(gateway: "Gateway", caller: Caller, request: Reply, role: Role) -> None:

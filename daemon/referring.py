@@ -3,6 +3,7 @@
     a contract and all its backups have had it      → fallback
     a department's budget for the day is spent      → budget
     a department was late, and who asked has time   → deadline
+    it is not clear which department is meant       → doubt
 
 The result that she would have told is kept with the question (`escalation.raised`, `held`). A person's answer takes its place,
 and goes on as a department's would: held against the contract, back to who asked, or into the answer to the client. Without
@@ -21,9 +22,10 @@ from mai.agents.escalation_messages import Cause, Escalate, Plea, Try
 from mai.agents.events import Event
 from mai.agents.messages import Result, Task
 from mai.agents.plain import readable
-from mai.agents.triggers import LEAST_MS
-from mai.daemon.desk import Holding, MaiState
+from mai.agents.triggers import LEAST_MS, TO
+from mai.daemon.desk import Asked, Holding, MaiState, Request
 from mai.daemon.parking import Row
+from mai.daemon.records import PartPlan
 
 if TYPE_CHECKING:
     from mai.daemon.escalations import EscalationAnswered
@@ -43,6 +45,19 @@ def instead(mai: "MaiDecider", body: Result, came: Result, now_ms: int) -> list[
         return []
     question = _question(asked, body, _plea(mai, body, came, why, now_ms), holding.deadline_ms)
     return escalations.parked(mai, question, mine(mai), now_ms, held=body)
+
+
+def unclear(mai: "MaiDecider", of: Asked | Request, why: str, question: str, now_ms: int) -> list[Event | Send]:
+    """A person is asked which department a request is for; nothing if none is, and the client is asked back."""
+    from mai.daemon import escalations
+
+    settings = mai.mandate.organisation.escalation
+    if not question or settings.doubt != "person" or of.asker == mine(mai) or mai.state.parking.count(of.request):
+        return []
+    me = mine(mai)
+    plea = Plea(me, readable(question), "doubt", (Try(me, VERBS["doubt"], readable(why, TRIED_CHARS), now_ms),))
+    body = Escalate(f"{of.request}{MINE}", of.request, of.request, of.asker, "", of.text[:TEXT_CHARS], {}, plea, of.deadline_ms)
+    return escalations.parked(mai, body, me, now_ms)
 
 
 def mine(mai: "MaiDecider") -> str:
@@ -117,8 +132,10 @@ def answered(mai: "MaiDecider", row: Row, said: "EscalationAnswered", now_ms: in
     """A person's answer goes on as the department's would have; what that had changed stays on record."""
     from mai.daemon import returning
 
+    if row.held is None:
+        return _planned(mai, row, said, now_ms)
     held, holding = row.held, holder(mai, row.body.task)
-    if held is None or holding is None or row.body.request in mai.state.cancellations:
+    if holding is None or row.body.request in mai.state.cancellations:
         return []
     text = said.text
     if held.task in mai.state.passages:  # no more of it than of a department's
@@ -127,10 +144,24 @@ def answered(mai: "MaiDecider", row: Row, said: "EscalationAnswered", now_ms: in
     return returning.ends(mai, whole, now_ms)
 
 
+def _planned(mai: "MaiDecider", row: Row, said: "EscalationAnswered", now_ms: int) -> list[Event | Send]:
+    """The request goes to whom it is for, or is refused."""
+    request = mai.state.requests.get(row.body.request)
+    if request is None or request.parts or request.request in mai.state.cancellations:
+        return []
+    name = str(said.value.get(TO, ""))
+    if said.state != "answered" or mai.mandate.organisation.department(name) is None:
+        return mai.unplanned(request, row.body.plea.tried[-1].why, said.reason, now_ms)
+    return mai.plan(request, (PartPlan(name, request.text, "", {}, f"{said.by} says that it is for {name}"),), now_ms)
+
+
 def fault(mai: "MaiDecider", row: Row, value: Fields) -> str:
     """Why a person's answer to what she has asked herself may not go on; "" if it may."""
     from mai.daemon import returning
 
+    if row.held is None and is_mine(mai, row):
+        known = mai.mandate.organisation.department(str(value.get(TO, "")))
+        return "" if known else "it does not say which department the request is for"
     holding = holder(mai, row.body.task) if row.held else None
     return mai.scopes.breach(returning.way_of(mai, holding, row.body.task), value, "") if holding else ""
 
@@ -140,7 +171,11 @@ def unanswered(mai: "MaiDecider", row: Row, now_ms: int) -> list[Event | Send]:
     from mai.daemon import returning
 
     holding, held = holder(mai, row.body.task), row.held
-    if holding is None or held is None or holding.deadline_ms <= now_ms:
+    if held is None:
+        request = mai.state.requests.get(row.body.request)
+        open_ = request is not None and not request.parts and request.deadline_ms > now_ms
+        return mai.unplanned(request, row.body.plea.tried[-1].why, row.body.plea.reason, now_ms) if open_ and request else []
+    if holding is None or holding.deadline_ms <= now_ms:
         return []
     return returning.ends(
         mai, msgspec.structs.replace(held, reason=readable(UNANSWERED.format(held.reason or held.state))), now_ms

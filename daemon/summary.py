@@ -326,6 +326,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "tool.ended": lambda b: f"{short(b['agent'])}: {b['tool']} → {b.get('refused') or plain(b.get('value'))}",
     "escalation.raised": lambda b: f"{b['id']}: {short(b['agent'])} can do no more; a person has to answer",
     "escalation.answered": lambda b: f"{b['id']} {b['state']} by {b['by']}: {b['text'] or b['reason']}",
+    "escalation.announced": lambda b: f"{b['id']}: {b['text']}",
     "escalation.ended": lambda b: f"{b['id']} {b['state']}: {b['reason']}",
     "escalation.parked": lambda b: f"{b['id']} is with {b['owner']}, and {b['task']} waits for it",
     "request.pending": lambda b: f"waits for {b['owner']}, as {b['id']}",

@@ -135,3 +135,18 @@ def test_any_text_has_a_plan(text: str) -> None:
     parts = plan(text)
     assert len(parts) <= MOST_PARTS
     assert all(department in DEPARTMENTS and said.strip() for department, _, said in parts)
+
+
+def test_within_the_margin_nobody_is_guessed() -> None:
+    """Words that fit two departments about as well ask back, and names both; without a margin the first one gets it."""
+    text = next(
+        f"{one} {other}" for one in sorted(DEPARTMENTS["support"]) for other in sorted(DEPARTMENTS["sales"])
+        if one not in DEPARTMENTS["sales"] and other not in DEPARTMENTS["support"]
+    )  # fmt: skip
+    asked = Asked()
+    unsure = Planner(dict.fromkeys(DEPARTMENTS, ""), asked.phrase, asked.fits, 0.1).worded(text)
+    assert unsure.parts == () and "sales" in unsure.question and "support" in unsure.question and "about as well" in unsure.why
+    (part,) = Planner(dict.fromkeys(DEPARTMENTS, ""), asked.phrase, asked.fits).worded(text).parts
+    assert part.department in unsure.question
+    why = Planner(dict.fromkeys(DEPARTMENTS, ""), asked.phrase, asked.fits, 0.1).by_words(text, "it is away")
+    assert why.question == unsure.question and why.why.endswith("; it is away")

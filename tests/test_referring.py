@@ -10,11 +10,11 @@ from mai.agents.escalation_messages import Parked
 from mai.agents.escalation_scope import Escalations
 from mai.agents.messages import Result, Task
 from mai.daemon.cancel import RequestCancelled
-from mai.daemon.desk import Asked, Cancels, Crossing
+from mai.daemon.desk import Asked, Cancels, Crossing, Planned
 from mai.daemon.escalations import AFTER_MS, Answering, EscalationAnswered, EscalationEnded, EscalationRaised, RequestPending
 from mai.daemon.examination import examine
 from mai.daemon.invariants import Fact
-from mai.daemon.records import ContractEnded, PartEnded, PartPlan, RequestEnded
+from mai.daemon.records import ContractEnded, PartEnded, PartPlan, RequestEnded, RequestPlanned
 from tests.test_cover import Covered
 from tests.test_mai import NOW_MS, UNTIL_MS
 
@@ -159,3 +159,44 @@ def test_what_waits_for_a_person_is_given_to_no_backup() -> None:
     from mai.daemon.desk import Forsaken
 
     assert mai.feed(Forsaken("acme/museum"))[1] == [] and len(mai.of(EscalationRaised)) == 1
+
+
+# -- whom a request is for
+def in_doubt(**settings: Any) -> Covered:
+    """A request that could be for two departments."""
+    mai = settled(**settings)
+    mai.feed(Asked("R", "acme/client", "count it", UNTIL_MS, False, None))
+    mai.feed(Planned("R", (), "both about as well", "is it for stock or for museum?"))
+    return mai
+
+
+@pytest.mark.parametrize("doubt", ["no", "board", "person"])
+def test_whom_a_request_is_for_is_asked_as_the_organisation_says(doubt: str) -> None:
+    """The client is asked back, or a person is; he sees the question."""
+    mai = in_doubt(doubt=doubt)
+    if doubt != "person":
+        assert mai.of(RequestEnded)[0].answer.endswith("is it for stock or for museum?") and not mai.of(EscalationRaised)
+        return
+    (raised,) = mai.of(EscalationRaised)
+    assert (raised.id, raised.body.plea.cause, raised.body.text) == ("R.em", "doubt", "count it")
+    assert raised.body.plea.reason == "is it for stock or for museum?" and not mai.of(RequestPlanned)
+    mai.feed(Planned("R", (), "both about as well", "is it for stock or for museum?"))  # in her next life
+    assert len(mai.of(EscalationRaised)) == 1
+    _, (sent,) = mai.feed(person("", {"to": "museum"}, "R.em"))
+    assert (sent.to, sent.id) == ("acme/museum", "R/1")
+    assert mai.of(RequestPlanned)[0].parts[0].why == "acme/person/ann says that it is for museum"
+    mai.answer(sent)
+    assert mai.of(RequestEnded)[0].state == "answered" and lawful(mai) == []
+
+
+@pytest.mark.parametrize("how", ["time", "refusal", "both"])
+def test_what_nobody_sorts_out_is_asked_back(how: str) -> None:
+    """With the question where nobody has answered, with his reason where he refuses."""
+    mai = in_doubt(doubt="person")
+    if how == "refusal":
+        mai.feed(Answering("R.em", "refused", "", {}, "we do not count", "ann", 1000, "operator"))
+    else:
+        mai.feed(Tick(), NOW_MS + (3_600_001 if how == "time" else 9_999_999))
+    (ended,) = mai.of(RequestEnded)
+    said = {"time": "is it for stock or for museum?", "refusal": "we do not count", "both": "no department was found before"}[how]
+    assert said in ended.answer and lawful(mai) == []
