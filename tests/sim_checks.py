@@ -135,7 +135,19 @@ def states(world: "World", journals: dict[str, list[Record]]) -> Iterator[str]:
         for row in sorted(stored.keys() | folded.keys()):
             if stored.get(row) != folded.get(row):
                 yield f"{name}: the state has {stored.get(row)} for {row}, its journal gives {folded.get(row)}"
-            if row[0] in ("task", "step", "request", "passage", "errand", "doubt", "undo", "approval", "carry", "spool"):
+            if row[0] in (
+                "task",
+                "step",
+                "request",
+                "passage",
+                "errand",
+                "doubt",
+                "undo",
+                "approval",
+                "carry",
+                "spool",
+                "escalation",
+            ):
                 yield f"{name}: {row} is still open"
             if row[0] == "fading" and stored[row]["at_ms"] < world.now_ns // 1_000_000 - LATE_MS:
                 yield f"{name}: {row} has expired, and is still there"

@@ -15,6 +15,7 @@ from mai.sandbox.proof import NAME
 from tests import sim_company
 
 MOST_REPLIES = 1000
+BOXES = "please bring boxes"
 PEER = Peer(1, 0, frozenset())  # all are root
 PROOF = "of this world"
 
@@ -69,7 +70,8 @@ class Clients:
         chance, cents = self.chance, 100 + number
         how = chance.choice([*sim_company.HOWS, *sim_company.HOWS, "poison" if chance.random() < 0.3 else "opaque"])
         single = chance.choice([f"order by {how} for {cents}", f"order by {how} for {cents}", f"charge by {how} for {cents}"])
-        text = chance.choice([single] * 6 + ["Please write notes down. Please do the counting.", "fly me to the moon"])
+        others = ["Please write notes down. Please do the counting.", "fly me to the moon", BOXES, "who takes what?"]
+        text = chance.choice([single] * 8 + others)
         return Wish(f"r{number}", text, chance.choice([0.2, 2.0, 30.0, 3600.0, 3600.0, 3600.0]))
 
     # -- what they do
@@ -97,6 +99,9 @@ class Clients:
         if "accepted" in reply:
             wish.accepted = True
             self.look("accepted", wish.request)
+        elif "answer" in reply and "pending" in reply["answer"]:
+            self.told("pending", wish.request)  # a person was asked; so it is asked again
+            wish.line = None
         elif "answer" in reply:
             self.look("answered", wish.request)
             if wish.answer is not None and wish.answer != reply["answer"]:
@@ -164,7 +169,7 @@ class Plans:
         if self.chance.random() < 0.3:
             self.open[request] = text
             return None
-        return Plan(sim_company.planned(text))
+        return sim_company.planned(text)
 
     def turn(self) -> None:
         """Take in what the embedder says."""
@@ -172,4 +177,4 @@ class Plans:
     def due(self) -> list[tuple[str, Plan]]:
         """Plans that are there now."""
         found = [request for request in self.open if self.chance.random() < 0.5]
-        return [(request, Plan(sim_company.planned(self.open.pop(request)))) for request in found]
+        return [(request, sim_company.planned(self.open.pop(request))) for request in found]

@@ -8,11 +8,13 @@ import msgspec
 from zmq.utils import z85
 
 from mai.agents.body import Fields
+from mai.agents.budget_scope import DayLimits
 from mai.agents.carrying import equipped
 from mai.agents.channels import Channel
 from mai.agents.conflict_scope import Conflicts, Precedence
 from mai.agents.contracts import Contracts
 from mai.agents.doors import Grant
+from mai.agents.escalation_scope import Escalations
 from mai.agents.leaves import Leaves
 from mai.agents.match import Matcher
 from mai.agents.organisation import Agent, Contract, Department, Limits, Mandate, Organisation, Tool, mandate
@@ -20,8 +22,7 @@ from mai.agents.policy_scope import Policy
 from mai.agents.process import matcher
 from mai.agents.table import Table
 from mai.daemon.descriptions import planner
-from mai.daemon.plan import Planner
-from mai.daemon.records import PartPlan
+from mai.daemon.plan import Plan, Planner
 from mai.sandbox.keys import Hand, Known, Pair, fingerprint
 from tests.opened import OPEN
 
@@ -33,17 +34,19 @@ CODE = "sim_work.py"
 DISPUTES = Conflicts(
     settle_s=20, person_s=300, precedence=(Precedence(name="who has them", attribute="goods", by=("votes", "stock")),)
 )
+PLEAS = Escalations(person_s=30, refusal="person", deadline="person", doubt="person")
 TASK_S = 3600.0
+QUICK = {"hauler": 20.0, "cashier": 40.0}  # seconds that they have
 GUARD_S = 900.0  # bounds in real time, which is not the world's: never reached
 
 
-SKILLS = {"clerk": ("notes",), "teller": ("counting",)}
+SKILLS = {"clerk": ("notes",), "teller": ("counting",), "porter": ("boxes by hand",), "hauler": ("boxes by cart",)}
 
 
 def _agents(*workers: tuple[str, str, tuple[str, ...]]) -> tuple[Agent, ...]:
     ranks = (Agent(name="board", rank="board"), Agent(name="coordinator", rank="coordinator"))
     made = (
-        Agent(name=name, rank=rank, handler=f"{CODE}:{name}", tools=tools, skills=SKILLS.get(name, ()))  # type: ignore[arg-type]  # a Literal
+        Agent(name=name, rank=rank, handler=f"{CODE}:{name}", tools=tools, skills=SKILLS.get(name, ()), task_s=QUICK.get(name, 0))  # type: ignore[arg-type]  # a Literal
         for name, rank, tools in workers
     )
     return (*ranks, *made)
@@ -96,7 +99,7 @@ def company() -> Organisation:
         name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
         policies=general,
         doors=(Grant(role="operator", users=tuple(map(str, OFFICERS))),),
-        conflicts=DISPUTES,
+        conflicts=DISPUTES, escalation=PLEAS,
         limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4),
         departments=(
             Department(
@@ -113,7 +116,11 @@ def company() -> Organisation:
             ),
             Department(
                 name="stock", charter="Gives goods.", contracts=(reserve, price, shelf), tools=(_tool("fetch", "idempotent"),),
-                agents=_agents(("keeper", "operator", ("fetch",)), ("pricer", "operator", ()), ("looker", "operator", ())),
+                agents=_agents(
+                    ("keeper", "operator", ("fetch",)), ("pricer", "operator", ()), ("looker", "operator", ()),
+                    ("porter", "operator", ()), ("hauler", "operator", ()),
+                ),
+                day=DayLimits(tasks=9),
                 leaves=Leaves(withheld=("margin",)), policies=(many, Policy(name="few", verdict="allow", tools=("fetch",))),
             ),
             Department(
@@ -187,6 +194,6 @@ def _planner() -> Planner:
 
 
 @cache
-def planned(text: str) -> tuple[PartPlan, ...]:
+def planned(text: str) -> Plan:
     """The plan of a text, by the production planner."""
-    return _planner().plan(text)
+    return _planner().worded(text)

@@ -16,7 +16,7 @@ from typing import Any
 import pysqlite3 as sqlite3
 import zmq
 
-from mai.agents import context, handlers, linked, loop, process, runner, shell
+from mai.agents import context, ending, handlers, linked, loop, process, runner, shell
 from mai.daemon import gateway, hearing, reception, spool
 from mai.sandbox import ledger, made, points
 from tests import sim_company
@@ -196,6 +196,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
         (handlers, "show", quiet),
         (handlers, "load", _load),
         (runner, "show", quiet),
+        (ending, "show", quiet),
         *PLACES,
     ]
 

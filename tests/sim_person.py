@@ -15,7 +15,15 @@ from tests.sim_clients import PEER, Clients
 from tests.sim_outside import Outside
 
 RESOLVE_SHARE, CANCEL_SHARE, APPROVE_SHARE = 0.06, 0.004, 0.06  # of the steps of a world
+ANSWER_SHARE, AGAIN_SHARE = 0.05, 0.1  # of the steps of a world; of the answers to escalations: said once more
 RULE_SHARE, APPEAL_SHARE = 0.02, 0.3  # of the steps of a world; of the looks at cases of which none waits
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "sales.order": {"paid": 1, "items": 1}, "finance.charge": {"paid": 1}, "stock.reserve": {"items": 1},
+    "stock.price": {"cents": 1}, "depot.price": {"cents": 1},
+}  # fmt: skip
+LATE = ("already", "too late", "no escalation")  # why an answer is not taken
 
 
 class Inquiry:
@@ -42,6 +50,7 @@ class Person:
         self.wrong: list[str] = []
         self.said: dict[str, bool] = {}  # what Mai has confirmed, by key
         self.officer: Inquiry | None = None
+        self.solver: Inquiry | None = None  # of what nobody in the company could do
         self.approved: defaultdict[str, set[int]] = defaultdict(set)  # step -> users who have told Mai to go on with it
 
     def act(self) -> None:
@@ -52,6 +61,8 @@ class Person:
             self.approve()
         if self.chance.random() < RULE_SHARE:
             self.rule()
+        if self.chance.random() < ANSWER_SHARE:
+            self.solve()
         if self.chance.random() < CANCEL_SHARE:
             request = self.chance.choice(self.clients.wishes).request
             self._knock({"do": "cancel", "request": request, "reason": "changed my mind"}, self._cancelled)
@@ -86,6 +97,39 @@ class Person:
         elif not any(word in reply.get("error", "") for word in ("who asks", "first", "too late", "another pair", "no approval")):
             self.wrong.append(f"uid {uid} was not heard about {ident}: {reply}")
 
+    def solve(self) -> None:
+        """Ask what nobody in the company could do, unless an answer is still waited for."""
+        if self.solver is None or self.solver.gone:
+            self.solver = self._knock({"do": "escalations"}, self._pled)
+
+    def _pled(self, reply: dict[str, Any]) -> None:
+        if reply.get("escalations"):
+            ident = self.chance.choice(reply["escalations"])["id"]
+            self.solver = self._knock({"do": "escalations", "id": ident}, self._read)
+
+    def _read(self, reply: dict[str, Any]) -> None:
+        """Answer one, as it can be answered."""
+        for one in reply.get("escalations") or ():
+            value, refuses = self._value(one), self.chance.random() < 0.2
+            given = {"do": "answer", "id": one["id"]}
+            given |= {"refused": "no"} if refuses or value is None else {"text": "so", "value": value}
+            for _ in range(1 + (self.chance.random() < AGAIN_SHARE)):
+                self.solver = self._knock(given, lambda reply, ident=one["id"]: self._solved(ident, reply))  # type: ignore[misc]
+
+    def _value(self, one: dict[str, Any]) -> dict[str, Any] | None:
+        """What an answer to this one has to be, for programs; None: there is none."""
+        if one["cause"] == "doubt":
+            return {"to": self.chance.choice(["sales", "stock"] if one["department"] == "mai" else ["porter", "hauler"])}
+        if one["contract"] == "stock.shelf":
+            return {"cents": one["input"]["cents"]}
+        return VALUES.get(one["contract"]) if one["contract"] else {}
+
+    def _solved(self, ident: str, reply: dict[str, Any]) -> None:
+        if "escalation" in reply:
+            self.look("solved", ident)
+        elif not any(word in reply.get("error", "") for word in LATE):
+            self.wrong.append(f"the answer to {ident} was not taken: {reply}")
+
     def rule(self) -> None:
         """Ask what is in dispute and waits for a person, unless an answer is still waited for."""
         if self.inquiry is None or self.inquiry.gone:
@@ -109,7 +153,7 @@ class Person:
 
     def mai_gone(self) -> None:
         """The connection to her is lost."""
-        for inquiry in filter(None, (self.inquiry, self.officer)):
+        for inquiry in filter(None, (self.inquiry, self.officer, self.solver)):
             inquiry.gone = True
 
     def _knock(self, given: dict[str, Any], heard: Callable[[dict[str, Any]], None], peer: Peer = PEER) -> Inquiry:

@@ -44,6 +44,22 @@ async def _claims(ctx: Context, who: str, ground: Any) -> None:
             await ctx.conclude("shop", attribute, value, grounds=[ground], confidence=0.5)
 
 
+async def porter(ctx: Context, task: Assignment) -> str:
+    """Brings boxes, or somebody above says what with them."""
+    if ctx.random() < 0.3:
+        return "brought"
+    told = await ctx.escalate("too heavy")
+    return f"brought as {told.by} said"
+
+
+async def hauler(ctx: Context, task: Assignment) -> str:
+    """Waits for what comes too late at times."""
+    if ctx.random() < 0.5:
+        await ctx.escalate("the cart is away")  # a person has more time than it has
+    await ctx.ask("board")
+    return "never"
+
+
 async def clerk(ctx: Context, task: Assignment) -> str:
     """Counts its own notes."""
     count = (await ctx.recall("notes") or 0) + 1
@@ -112,8 +128,8 @@ async def looker(ctx: Context, task: Assignment) -> dict[str, Any]:
 
 
 async def valuer(ctx: Context, task: Assignment) -> dict[str, Any]:
-    """Knows nearly all of the others."""
-    if task.input["cents"] % 21 == 0:
+    """Knows some of the others."""
+    if task.input["cents"] % 21 == 0 or ctx.random() < 0.3:
         raise ValueError("no value")
     return {"cents": task.input["cents"]}
 

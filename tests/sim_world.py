@@ -298,6 +298,11 @@ class World(Lives):
                 self.person.approve()
             if any(life.name == MAI and life.process and _waits(life.process.decider.state) for life in self.lives.values()):
                 self.person.rule()
+            if any(
+                life.name == MAI and life.process and life.process.decider.state.parking.soonest_ms()
+                for life in self.lives.values()
+            ):
+                self.person.solve()
             if self.now_s > until_s:
                 raise Violation(f"it comes to rest by deadlines alone: {self.open()}")
             if not self.clients.knocking and self.at_rest():
@@ -338,9 +343,9 @@ def _waits(state: Any) -> bool:
 
 TOLD = {
     "accepted": "request.accepted", "resolved": "doubt.resolved", "cancelled": "request.cancelled", "voted": "approval.voted",
-    "ruled": "case.ruled",
+    "ruled": "case.ruled", "solved": "escalation.answered",
 }  # fmt: skip
-WHICH = {"resolved": "body->>'key'", "voted": "body->>'approval'"}
+WHICH = {"resolved": "body->>'key'", "voted": "body->>'approval'", "solved": "body->>'id'"}
 NOUNS = (
     "requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held", "approving",
     "carries", "spooled",
