@@ -15,7 +15,6 @@ from mai.daemon.terminal import (
     as_json,
     client_argument,
     complete_client,
-    complete_process,
     detach_option,
     examples,
     follow_option,
@@ -72,8 +71,10 @@ ELSEWHERE = {  # commands that lie beside what they show
     "sla": "mai.daemon.sla_commands",
     "sql": "mai.daemon.sql_commands",
     "status": "mai.daemon.status_commands",
+    "tail": "mai.daemon.tail_commands",
     "thread": "mai.daemon.thread_commands",
     "trace": "mai.daemon.trace_commands",
+    "why": "mai.daemon.why_commands",
 }
 
 
@@ -184,31 +185,6 @@ def ask(context: click.Context, client: str, text: str, *, request: str | None, 
 
 
 # -- the journals
-@main.command(
-    epilog=examples("mai tail", "mai tail -f acme/finance", "mai tail -f --kind request acme", "mai tail --json | jq .kind")
-)
-@click.argument("what", required=False, metavar="[PROCESS|CLIENT]", shell_complete=complete_process)
-@follow_option
-@lines_option
-@click.option("--kind", default="", help="Only records whose kind begins so: `hop`, `message.refused`.")
-@click.option("--request", default="", help="Only records of this request.")
-@click.option("--agent", default="", help="Only records of this agent: `planner`, `sales/analyst`.")
-@json_option
-@click.pass_context
-def tail(
-    context: click.Context, *, what: str | None, follow: bool, lines: int, kind: str, request: str, agent: str, json_: bool
-) -> None:
-    """Show the journals' last records, of one process, one client or all, in order of time."""
-    from mai.daemon.output import stream
-    from mai.daemon.tail import Tail, Wanted, json_line
-    from mai.daemon.tail import text as in_words
-
-    colour = on_terminal()
-    journals = Tail(place_of(context), what, Wanted(kind, request, agent))
-    shown = journals.lines(lines, follow=follow)
-    stream(json_line(line) if json_ else in_words(line, colour=colour) for line in shown)
-
-
 @main.command(epilog=examples("mai logs acme/finance", "mai logs -f watchdog"))
 @process_argument
 @follow_option

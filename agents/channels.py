@@ -10,6 +10,7 @@ Parse = Literal["text", "mail", "json"]
 Notice = Annotated[float, Meta(ge=0, le=86_400)]
 CARRIER: Final = "carrier"  # the built-in operator that carries answers out
 HANDLER: Final = "mai:carrier"  # what stands in an organisation for its code
+TRY: Final = "."  # in the id of a further try to carry the same message out: `R!answer2.2`
 CARRY: Final = "carry_"  # and the channel's name: the contract under which Mai gives it an answer
 DOOR: Final = "door"  # stands for a channel in the name of a conversation at Mai's own door
 OUT: Final[dict[str, object]] = {  # what a channel's tool may take, and `key`
@@ -47,3 +48,15 @@ class Voice(Part, frozen=True, kw_only=True):
     interim_s: Notice = 20.0  # at her own door; each notice comes after four times the time of the one before; 0: none
     history: Count = 10  # lines of a conversation that the agent gets with a message
     history_bytes: Bytes = 16 << 10  # and their size
+
+
+def message_of(request: str) -> str:
+    """The message that a try carries out, of the id of its request."""
+    head, mark, tail = request.rpartition("!")
+    return head + mark + tail.partition(TRY)[0] if mark else request
+
+
+def key_of(key: str) -> str:
+    """The key that a tool is given for an effect: for each try of one message the same, so that it is told once."""
+    request, slash, rest = key.partition("/")
+    return message_of(request) + slash + rest

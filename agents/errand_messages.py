@@ -32,6 +32,16 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.input_tokens + self.output_tokens
 
 
+class Transcript(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the exact bytes of a question and of its answer are on record, and what they are."""
+
+    process: str  # whose journal has them
+    asked: int  # its record of the request
+    request: str  # SHA-256 of the bytes that went to the provider
+    heard: int  # its record of the response
+    response: str  # SHA-256 of the bytes that came back
+
+
 class Think(Body, frozen=True, tag="think"):
     """An agent asks a model, through Mai."""
 
@@ -55,6 +65,7 @@ class Thought(Body, frozen=True, tag="thought"):
     usage: Usage = Usage()  # of all attempts
     notes: tuple[str, ...] = ()  # why others were not asked or did not answer; that a budget is nearly spent
     advice: bool = False  # it is on record, and counts for nothing
+    transcript: Transcript | None = None  # of the attempt that gave the answer
 
 
 class Use(Body, frozen=True, tag="use"):

@@ -33,6 +33,7 @@ def told(decider: "DepartmentDecider", body: Thought) -> list[Event | Send]:
         return []
     value = {"answer": body.answer, "by": body.by, "usage": msgspec.to_builtins(body.usage), "notes": list(body.notes)}
     value |= {"advice": True} if body.advice else {}
+    value |= {"transcript": msgspec.to_builtins(body.transcript)} if body.transcript else {}
     if body.state == "answered" and body.answer:
         return [_stepped(work, n, value)]
     state = "" if body.state == "refused" else "expired" if body.state == "expired" else "failed"

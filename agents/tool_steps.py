@@ -7,7 +7,7 @@ called again; else it is in doubt, and the step stays open until a person has sa
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mai.agents import allowance, approvals, effects, gates, guards, judging
+from mai.agents import allowance, approvals, channels, effects, gates, guards, judging
 from mai.agents.body import Fields
 from mai.agents.events import EffectQueried, Stepped
 from mai.agents.handlers import Used
@@ -189,7 +189,7 @@ class ToolSteps:
                 self._intend(n, effect, given)
             return ""
 
-        used = self._runner.toolbox.use((self._work.task, n), tool, fitting, self.key(n), begin)
+        used = self._runner.toolbox.use((self._work.task, n), tool, fitting, channels.key_of(self.key(n)), begin)
         if used is None:
             self._beside[n] = Beside(tool, given)
         else:
@@ -242,7 +242,7 @@ class ToolSteps:
             self._doubt(n, f"{why}, and it cannot be asked any more")
             return
         beside = Beside(tool, given, why)
-        used = self._runner.toolbox.ask((self._work.task, n), tool, self.key(n), given["input"])
+        used = self._runner.toolbox.ask((self._work.task, n), tool, channels.key_of(self.key(n)), given["input"])
         if used is None:
             self._beside[n] = beside
         else:

@@ -34,10 +34,8 @@ class Called(msgspec.Struct, frozen=True):
 
 
 class Question(NamedTuple):
-    """One attempt, as a provider needs it. Texts are JSON, as their blobs have them."""
+    """What a model is asked. Texts are JSON, as their blobs have them."""
 
-    call: str
-    n: int
     provider: Provider
     model: str
     messages: tuple[str, ...]
@@ -46,6 +44,15 @@ class Question(NamedTuple):
     output_tokens: int
     temperature: float | None
     seed: int | None
+
+
+class Post(NamedTuple):
+    """One attempt: the bytes that go out, which are on record, and to whom."""
+
+    call: str
+    n: int
+    provider: Provider
+    body: bytes
     room_bytes: int  # of the answer
 
 
@@ -86,7 +93,7 @@ class Failure(Exception):
 class Asker(Protocol):
     """A provider's protocol."""
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, post: Post) -> Answer:
         """The answer. Raises Failure, CredentialFault."""
 
     async def aclose(self) -> None:

@@ -1,6 +1,6 @@
 """What the models process knows, is told and puts on record: calls, the attempts of each, what they cost. Pure.
 
-Its journal has addresses, sizes, tokens and prices; never what was asked or answered, and never a key.
+Its records have addresses, sizes, tokens and prices; what was asked and answered are blobs beside them. A key is nowhere.
 """
 
 from typing import ClassVar
@@ -9,7 +9,7 @@ import msgspec
 
 from mai.agents.body import Outcome
 from mai.agents.decider import Input
-from mai.agents.errand_messages import Inquiry, Think, Usage
+from mai.agents.errand_messages import Inquiry, Think, Transcript, Usage
 from mai.agents.events import Event, register
 from mai.agents.models import Period
 from mai.agents.order_messages import Cancel
@@ -18,7 +18,7 @@ from mai.daemon.pace import Pace
 from mai.daemon.spending import Account, Spent
 
 
-class Attempt(msgspec.Struct):
+class Attempt(msgspec.Struct, omit_defaults=True):
     """One question to one provider, under way."""
 
     n: int  # of this call's attempts
@@ -26,6 +26,10 @@ class Attempt(msgspec.Struct):
     model: str  # the provider's name for it
     bound: Usage  # reserved
     at_ms: int = 0  # when it began
+    asked: int = 0  # the record of what it has sent
+    request: str = ""  # the digest of that
+    heard: int = 0  # and of what came back
+    response: str = ""
 
 
 class Call(msgspec.Struct, omit_defaults=True):
@@ -53,6 +57,7 @@ class Call(msgspec.Struct, omit_defaults=True):
     left: tuple[str, ...] = ()  # why targets of the chain were given up
     notes: tuple[str, ...] = ()  # what else the asker should know
     until_ms: int = 0  # as CallTaken
+    transcript: Transcript | None = None  # of the attempt that answered
 
 
 class OfRequest(msgspec.Struct):
@@ -146,6 +151,7 @@ class CallEnded(Event, frozen=True, kw_only=True):
     by: str = ""
     answer: str = ""
     usage: Usage = Usage()
+    transcript: Transcript | None = None
 
 
 register(CallTaken, AttemptBegun, AttemptEnded, TargetLeft, BudgetNearlySpent, CallEnded)

@@ -20,7 +20,7 @@ from mai.agents.events import Event, Received
 from mai.agents.models import Model, Target
 from mai.agents.order_messages import Cancel, Cancelled
 from mai.agents.organisation import Mandate
-from mai.daemon import accounts, spending, targets
+from mai.daemon import accounts, spending, targets, transcript_records
 from mai.daemon.calling import (
     Asked,
     Attempt,
@@ -183,11 +183,11 @@ class CallsDecider:
         reason, notes = reason[:LONGEST_REASON], (*call.left, *call.notes)[:MOST_NOTES]
         ended = CallEnded(
             request=call.request, task=call.id, agent=call.agent, state=state, reason=reason, by=call.by, answer=call.answer,
-            usage=call.usage,
+            usage=call.usage, transcript=call.transcript,
         )  # fmt: skip
         provider = self.models.provider(call.by.partition("/")[0])
         advice = provider is not None and not provider.decides
-        body = Thought(call.id, call.request, state, call.answer, reason, call.by, call.usage, notes, advice)
+        body = Thought(call.id, call.request, state, call.answer, reason, call.by, call.usage, notes, advice, call.transcript)
         return [ended, Send(call.peer, f"{call.id}=", 0, body)]
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
@@ -297,6 +297,9 @@ class CallsDecider:
         state = self.state
         if fold_link(state, event, seq) or fallback.fold(state, event):
             return []
+        if call := transcript_records.fold(state.calls, event, seq):
+            state.changed("call", call.id, call)
+            return []
         match event:
             case CallTaken():
                 taken = Call(
@@ -338,6 +341,7 @@ class CallsDecider:
         call.attempt, call.usage = None, spending.together((call.usage, event.usage))
         if event.answer:
             call.answer, call.by = event.answer, by(attempt.provider, attempt.model)
+            call.transcript = transcript_records.transcript(call, attempt)
         else:
             call.tries, call.due_ms = call.tries + event.counts, event.again_ms
             call.faults = (*call.faults, event.why)

@@ -60,7 +60,7 @@ class Chunk(msgspec.Struct):
     error: Any = None
 
 
-def body(question: Question, *, stream: bool) -> dict[str, Any]:
+def body(question: Question) -> dict[str, Any]:
     """What is posted. Raises Failure if a text is not what it has to be."""
     asked: dict[str, Any] = {"model": question.model, "messages": [parsed(text, dict) for text in question.messages]}
     if question.tools:
@@ -73,7 +73,7 @@ def body(question: Question, *, stream: bool) -> dict[str, Any]:
     asked |= {
         name: value for name, value in (("temperature", question.temperature), ("seed", question.seed)) if value is not None
     }
-    return asked | ({"stream": True, "stream_options": {"include_usage": True}} if stream else {})
+    return asked | ({"stream": True, "stream_options": {"include_usage": True}} if question.provider.stream else {})
 
 
 def bound_of(url: str) -> str:

@@ -1,6 +1,6 @@
 """One voice: the parts of a request become one answer, which says what came from where and what failed. Pure."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mai.daemon.records import PartAnswer
 
@@ -17,11 +17,28 @@ def outward(state: str) -> str:
     return "failed" if state == "escalated" else state
 
 
+class Piece(NamedTuple):
+    """Some words of an answer, and the part that gave them: its number from 1, or 0 for Mai's own."""
+
+    part: int
+    text: str
+
+
 def answer(parts: tuple[PartAnswer, ...]) -> str:
     """The text of the answer."""
+    return "".join(piece.text for piece in pieces(parts))
+
+
+def pieces(parts: tuple[PartAnswer, ...]) -> list[Piece]:
+    """The same, with whose words they are."""
     if len(parts) == 1:
-        return said(parts[0])
-    return "\n\n".join(f"{number}. {said(part)}" for number, part in enumerate(parts, 1))
+        return [Piece(1, said(parts[0]))]
+    joints = (("\n\n" if number > 1 else "") + f"{number}. " for number in range(1, len(parts) + 1))
+    return [
+        piece
+        for n, (joint, part) in enumerate(zip(joints, parts, strict=True), 1)
+        for piece in (Piece(0, joint), Piece(n, said(part)))
+    ]
 
 
 def said(part: PartAnswer) -> str:

@@ -80,6 +80,12 @@ class Credentials:
         """A text without any key that was ever read here."""
         return scrubbed(text, self._known)
 
+    def mask(self, data: bytes) -> bytes:
+        """Bytes in which each such key is stars, as many as it had characters."""
+        for key in (secret.reveal().encode() for secret in self._known):
+            data = data.replace(key, b"*" * len(key)) if len(key) >= SHORTEST else data
+        return data
+
 
 def scrubbed(text: str, secrets: Iterable[Secret]) -> str:
     """A text in which each of these keys is struck out, the longest first."""

@@ -15,8 +15,10 @@ from mai.agents.organisation import RANKS, Organisation
 from mai.agents.table import Table
 from mai.daemon import tree, verify
 from mai.daemon.asking import CODES, ask, new_id
+from mai.daemon.bare import swept_bare
 from mai.daemon.door import Door, Reply
 from mai.daemon.example import CLIENT, daemon
+from mai.daemon.replay_form import swept
 from mai.daemon.status import painted
 from mai.daemon.trace import trace
 from mai.sandbox.errors import MaiError
@@ -30,6 +32,7 @@ REQUESTS = (
 )
 VICTIM = "finance"
 AGAIN = REQUESTS[2]  # answered once in peace, once with its department killed
+REPLAYED = "mai replay --all, on copies without state, organisation file and agents' code"
 NEXT = ("mai up {file}", 'mai ask acme "Who is on call?"', "mai tail -f")
 
 Say = Callable[[str], None]
@@ -58,6 +61,8 @@ class Demo:
             self._say(tree.render(trace(place, killed), colour=self._colour))
             self._heading("mai verify")
             self._verify(place)
+            self._heading(REPLAYED)
+            self._replay(place)
         self._heading("Try next")
         for line in NEXT:
             self._say("  " + line.format(file=_near(self.file)))
@@ -102,6 +107,15 @@ class Demo:
         self._say(verify.render(report, colour=self._colour))
         if not report.sound:
             raise MaiError(f"{len(report.findings)} findings in the journals", "this should not happen: please report it")
+
+    def _replay(self, place: Place) -> None:
+        """All decisions, from the journals alone."""
+        found = swept_bare(place)
+        self._say(swept(found, colour=self._colour))
+        if found.wrong:
+            raise MaiError(
+                f"{len(found.wrong)} decisions differ from what was sealed", "this should not happen: please report it"
+            )
 
 
 def _near(file: Path) -> str:

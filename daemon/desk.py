@@ -22,7 +22,7 @@ from mai.daemon.pending import Approvals
 from mai.daemon.pulse import Pulse
 from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.spooled import Spooled
-from mai.daemon.threads import Carry, Rows
+from mai.daemon.threads import Carry, Rows, Stalled
 from mai.daemon.told import Watched
 
 BACKUP = "b"  # in the id of a task that another contract has instead: behind it, the how manieth
@@ -176,12 +176,6 @@ class Answered(msgspec.Struct):
     note: str = ""
 
 
-class Said(msgspec.Struct):
-    """One line of the client's history: which request was answered."""
-
-    request: str
-
-
 class Hold(msgspec.Struct, frozen=True):
     """Why a department gets no new tasks."""
 
@@ -231,6 +225,7 @@ class MaiState(State):
         self.held: dict[str, Hold] = {}  # departments that take no new tasks
         self.waiting: dict[str, Held] = {}  # tasks for them, by their first id
         self.carries: dict[str, Carry] = {}  # what is on its way out on channels, by message
+        self.stalled: dict[str, Stalled] = {}  # conversations that wait for room in their departments
         self.spooled: dict[str, Spooled] = {}  # files that are on record, and are to be moved
         self.rows = Rows(self.changes)
 

@@ -140,7 +140,7 @@ def ended(errand: Errand, body: Answer) -> ErrandEnded:
     if isinstance(body, Thought):
         return ErrandEnded(
             request=errand.request, task=errand.id, state=body.state, reason=body.reason, by=body.by,
-            answer=body.answer, usage=body.usage, notes=body.notes,
+            answer=body.answer, usage=body.usage, notes=body.notes, transcript=body.transcript,
         )  # fmt: skip
     state = "failed" if body.refused else "answered"
     return ErrandEnded(request=errand.request, task=errand.id, state=state, reason=body.refused, by=errand.service)

@@ -28,13 +28,14 @@ from mai.daemon import (
     granting,
     healing,
     held,
+    inbound,
     keyed,
+    outgoing,
     releasing,
     returning,
     spooled,
     subjects,
     told,
-    voice,
 )
 from mai.daemon.asking import LONGEST_S
 from mai.daemon.bridge import Bridge
@@ -144,7 +145,8 @@ class Gateway(Loop):
         breach.load(state, self.ledger.load(breach.NOUN))
         load_disputes(state, self.ledger.load("claim"), self.ledger.load("conflict"), self.ledger.load("withheld"))
         keyed.load(state, self.ledger.load("keyed"))
-        voice.load(state, self.ledger.load("carry"))
+        outgoing.load(state, self.ledger.load("carry"))
+        inbound.load(state, self.ledger.load("stalled"))
         spooled.load(state, self.ledger.load("spool"))
         state.rows.load = self.ledger.get
         self.shell.restore()

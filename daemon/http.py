@@ -12,6 +12,7 @@ import httpx2
 
 from mai.agents.models import Provider
 from mai.daemon.attempts import Failure
+from mai.daemon.overheard import OVERHEARD
 
 WIRE_BYTES = 64 << 20  # of an answer: a streamed word of four bytes comes in a piece of up to 300
 ERROR_BYTES = 64 << 10  # of an error page
@@ -20,20 +21,24 @@ NOT_CHARGED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, h
 
 
 class Bounded(httpx2.AsyncByteStream):
-    """An answer's bytes up to a bound. An error page ends there; with an answer it is too much."""
+    """An answer's bytes up to a bound, as they are. An error page ends there; with an answer it is too much."""
 
     def __init__(self, response: httpx2.Response) -> None:
         assert isinstance(response.stream, httpx2.AsyncByteStream), "an answer to an AsyncClient"
         self._stream, self._error = response.stream, not response.is_success
+        self._source = aiter(response.stream)  # one for all: who drains what is left must not hear it from its beginning
+        self._heard = OVERHEARD.get()
+        self._heard.status = response.status_code
         self._left = ERROR_BYTES if self._error else WIRE_BYTES
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for data in self._stream:
+        async for data in self._source:
             self._left -= len(data)
             if self._left < 0 and self._error:
                 return
             if self._left < 0:
                 raise Failure("an answer that does not end", sick=False)
+            self._heard.pieces.append(data)
             yield data
 
     async def aclose(self) -> None:
@@ -43,6 +48,10 @@ class Bounded(httpx2.AsyncByteStream):
 
 def client(provider: Provider, client_name: str) -> httpx2.AsyncClient:
     """The connections to one provider. Raises MaiError if the tape cannot be used."""
+
+    async def same(request: httpx2.Request) -> None:
+        if request.content != OVERHEARD.get().body:  # an SDK that makes its own of it
+            raise Failure("what would leave is not what is on record", again=False, sick=False, charged=False)
 
     async def bound(response: httpx2.Response) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -55,7 +64,7 @@ def client(provider: Provider, client_name: str) -> httpx2.AsyncClient:
         timeout=timeouts(provider),
         follow_redirects=False,
         trust_env=provider.kind != "local",  # no proxy leads to this host
-        event_hooks={"response": [bound]},
+        event_hooks={"request": [same], "response": [bound]},
     )
 
 

@@ -2,10 +2,12 @@
 
     Delivered → inbound.taken     the message is a line of its conversation, and waits in it
     Next      → request.accepted  the first that waits, once nothing of the conversation is open
+              → inbound.waits     its department takes nothing more now: it is looked at again, with each end and each tick
 
 Messages of one person are worked on one after the other, those of different persons side by side.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,12 +19,13 @@ from mai.agents.events import Event
 from mai.daemon import spooled, threads
 from mai.daemon.desk import Asked, MaiState
 from mai.daemon.records import PartPlan
-from mai.daemon.threads import Delivered, Letter, Line, Next, Thread
-from mai.daemon.voice_records import InboundTaken
+from mai.daemon.threads import Delivered, Letter, Line, Next, Stalled, Thread
+from mai.daemon.voice_records import InboundTaken, InboundWaits
 
 if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
 
+AT_ONCE: Final = 8  # messages that wait for a department, and are tried in one tick
 CUT: Final = 4000  # characters of one line of a conversation's history
 
 
@@ -49,11 +52,34 @@ def _next(mai: "MaiDecider", name: str, now_ms: int) -> list[Event | Send]:
     line = mai.state.rows.get(threads.noun(name), threads.key(letter.n), Line) if letter else None
     assert letter is not None and line is not None, "a message without its rows waits"
     channel = mai.mandate.organisation.channel(letter.channel)
+    if channel and (waits := _waits(mai, channel, letter, now_ms)) is not None:
+        return waits
     parts = (part(mai, channel, thread, letter, line),) if channel else ()
     until_ms = now_ms + int((channel.answer_s if channel else mai.limits.request_s) * 1000)
     asker = f"{mai.mandate.client}/client"
     asked = Asked(letter.message, asker, line.text, until_ms, False, parts, letter.user, letter.uid, letter.role, thread=name)
     return mai.asked(asked, now_ms)
+
+
+def _waits(mai: "MaiDecider", channel: Channel, letter: Letter, now_ms: int) -> list[Event | Send] | None:
+    """That a message waits until its department takes one, within the channel's time; None if it has not to."""
+    stalled = mai.state.stalled.get(letter.thread)
+    until_ms = stalled.until_ms if stalled else now_ms + int(channel.answer_s * 1000)
+    why = mai.closed(f"{mai.mandate.client}/{channel.department}")
+    if not why or until_ms <= now_ms:
+        return None
+    waits = InboundWaits(request=letter.message, thread=letter.thread, why=why, at_ms=now_ms, until_ms=until_ms)
+    return [] if stalled else [waits]
+
+
+def retry(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
+    """Look again at conversations that wait for room, the oldest first; a few of each channel."""
+    found, tried = list[Event | Send](), Counter[str]()
+    for name in mai.state.stalled:
+        tried[channel := threads.channel_of(name)] += 1
+        if tried[channel] <= AT_ONCE:
+            found += _next(mai, name, now_ms)
+    return found
 
 
 def part(mai: "MaiDecider", channel: Channel, thread: Thread, letter: Letter, line: Line) -> PartPlan:
@@ -104,3 +130,24 @@ def fold(state: MaiState, event: InboundTaken) -> list[Input]:
     )  # fmt: skip
     state.changed("letter", event.request, letter)
     return [Next(event.thread)]
+
+
+def waits(state: MaiState, event: InboundWaits) -> list[Input]:
+    """The conversation waits for room in its department."""
+    state.stalled[event.thread] = Stalled(event.thread, event.request, event.why, event.at_ms, event.until_ms)
+    state.changed("stalled", event.thread, state.stalled[event.thread])
+    if thread := state.rows.get("thread", event.thread, Thread):
+        state.changed("thread", event.thread, msgspec.structs.replace(thread, until_ms=event.until_ms))
+    return []
+
+
+def moves(state: MaiState, thread: str) -> None:
+    """It waits no longer."""
+    if state.stalled.pop(thread, None):
+        state.changed("stalled", thread, None)
+
+
+def load(state: MaiState, rows: dict[str, bytes]) -> None:
+    """From the rows of her state, the oldest first."""
+    found = sorted((msgspec.json.decode(data, type=Stalled) for data in rows.values()), key=lambda one: (one.at_ms, one.thread))
+    state.stalled.update({one.thread: one for one in found})

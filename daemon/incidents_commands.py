@@ -11,7 +11,7 @@ from mai.daemon.terminal import as_json, examples, json_option, place_of, printa
 from mai.sandbox.errors import UsageFault
 
 if TYPE_CHECKING:
-    from mai.daemon.tail import Line
+    from mai.daemon.tail_form import Line
     from mai.sandbox.place import Place
 
 SOUGHT = 20_000  # incidents that are looked through for those of one process
@@ -45,7 +45,8 @@ def incidents(context: click.Context, what: str, *, follow: bool, count: int, js
 
 def _lines(place: "Place", what: str, count: int, *, follow: bool) -> Iterator[dict[str, Any]]:
     """The last incidents, and then what comes."""
-    from mai.daemon.tail import Tail, Wanted
+    from mai.daemon.tail import Tail
+    from mai.daemon.wanted import Wanted
 
     tail = Tail(place, None, Wanted(kind="incident"), alone="watchdog")
     try:

@@ -8,18 +8,21 @@ from mai.daemon.invariant_undoing import named, said
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.spending import together
 from mai.daemon.tooling import ToolBegun, ToolEnded, ToolQueried
+from mai.daemon.transcript_records import ModelRequest, ModelResponse
 
 
 class OpenCall:
     """A question to a model, or the use of a tool, between its beginning and its end."""
 
-    __slots__ = ("absent", "answer", "attempt", "begun", "deadline_ms", "peer", "seq", "usage")
+    __slots__ = ("absent", "answer", "attempt", "begun", "deadline_ms", "heard", "peer", "sent", "seq", "usage")
 
     def __init__(self, seq: int, peer: str, deadline_ms: int) -> None:
         self.seq, self.peer, self.deadline_ms = seq, peer, deadline_ms
         self.attempt = 0  # the last that has begun
         self.begun = 0  # its record, while it is under way
         self.absent = False  # it was asked: what was begun had not happened
+        self.sent = 0  # the record with what the attempt sends
+        self.heard = False  # is on record what came back?
         self.answer = ""
         self.usage = Usage()
 
@@ -75,6 +78,8 @@ class Service(Invariant):
 class Calls(Service):
     """The questions to models."""
 
+    transcribed = False  # does this version put on record what goes out and comes back? Older ones did not
+
     def handlers(self) -> dict[str, Handler]:
         """What takes which kind of record."""
         return {
@@ -82,6 +87,8 @@ class Calls(Service):
             Sent.kind: self._sent,
             CallTaken.kind: self._taken,
             AttemptBegun.kind: self._begun,
+            ModelRequest.kind: self._sends,
+            ModelResponse.kind: self._hears,
             AttemptEnded.kind: self._attempt_ended,
             CallEnded.kind: self._ended,
         }
@@ -116,6 +123,29 @@ class Calls(Service):
             why = "which has its answer" if call.answer else f"after attempt {call.attempt}"
             self.found(seq, f"record {seq} begins attempt {event.n} for {event.task}, {why}", call.seq)
         call.attempt, call.begun = event.n, seq
+        if self.transcribed:
+            self.dues.owe(
+                ("bytes", event.task), seq, f"attempt {event.n} for {event.task} begins, and what it sends is not on record"
+            )
+
+    def _sends(self, seq: int, event: Event) -> None:
+        assert isinstance(event, ModelRequest)
+        if not self.dues.settle(("bytes", event.task)) and self.transcribed:
+            self.found(seq, f"record {seq} has what {event.task} sends, and no attempt has just begun")
+        self.transcribed = True
+        if call := self.known(seq, event.task, "is a request"):
+            call.sent, call.heard = seq, False
+
+    def _hears(self, seq: int, event: Event) -> None:
+        assert isinstance(event, ModelResponse)
+        call = self.known(seq, event.task, "is a response")
+        if call is None:
+            return
+        if not call.begun or event.record != call.sent or call.heard:
+            self.found(
+                seq, f"record {seq} answers record {event.record}, and that of {event.task} under way is {call.sent}", call.sent
+            )
+        call.heard = True
 
     def _attempt_ended(self, seq: int, event: Event) -> None:
         assert isinstance(event, AttemptEnded)
@@ -125,6 +155,9 @@ class Calls(Service):
         if not call.begun or event.n != call.attempt:
             under = f"attempt {call.attempt} is" if call.begun else "none is"
             self.found(seq, f"record {seq} ends attempt {event.n} for {event.task}, and {under} under way", call.begun)
+        self.dues.settle(("bytes", event.task))  # it could not be asked
+        if event.answer and call.sent and not call.heard:
+            self.found(seq, f"record {seq} has an answer for {event.task}, and what came back is not on record", call.sent)
         call.begun, call.answer = 0, event.answer or call.answer
         call.usage = together((call.usage, event.usage))
 

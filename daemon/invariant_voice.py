@@ -5,13 +5,15 @@ Lines are counted as her state counts them, so what leaves on a channel is held 
 
 from collections import defaultdict, deque
 
+from mai.agents.channels import message_of
 from mai.agents.events import Event
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
+from mai.daemon.outgoing import failed
 from mai.daemon.records import RequestAccepted, RequestEnded
 from mai.daemon.spooled import SpoolMoved, SpoolRefused
 from mai.daemon.threads import channel_of
 from mai.daemon.voice import outward
-from mai.daemon.voice_records import Filed, InboundTaken, VoiceSaid, VoiceSent
+from mai.daemon.voice_records import Filed, InboundTaken, InboundWaits, VoiceSaid, VoiceSent
 
 
 class Talk:
@@ -34,7 +36,9 @@ class Voices(Invariant):
         super().__init__(process, notes)
         self.talks: dict[str, Talk] = defaultdict(Talk)
         self.of: dict[str, str] = {}  # open request -> its conversation
-        self.out: dict[str, int] = {}  # what leaves, until it has left: its record
+        self.out: dict[str, int] = {}  # what leaves, until it has left or that is over: its record
+        self.tries: dict[str, int] = {}  # of what leaves: how often it was given out
+        self.failed: set[str] = set()  # what may be given out once more
         self.filed: dict[str, int] = {}  # files that are on record, and not moved yet: the record
         self.taken, self.files, self.sent, self.late = Ids(), Ids(), Ids(), Ids()
 
@@ -42,6 +46,7 @@ class Voices(Invariant):
         """What takes which kind of record."""
         return {
             InboundTaken.kind: self._taken,
+            InboundWaits.kind: self._waits,
             SpoolRefused.kind: self._refused,
             SpoolMoved.kind: self._moved,
             RequestAccepted.kind: self._accepted,
@@ -80,10 +85,16 @@ class Voices(Invariant):
             name, seq = talk.waiting[0]
             self.dues.owe(("next", thread), seq, f"{name} is the next of {thread}, and is not accepted")
 
+    def _waits(self, seq: int, event: Event) -> None:
+        assert isinstance(event, InboundWaits)
+        self.dues.settle(("next", event.thread))
+        if event.until_ms <= event.at_ms:
+            self.found(seq, f"record {seq} lets {event.request} wait without an end")
+
     def _accepted(self, seq: int, event: Event) -> None:
         assert isinstance(event, RequestAccepted)
-        if event.request in self.out:
-            self.out[event.request] = seq
+        if (message := message_of(event.request)) in self.tries:
+            self._try(seq, message, event.request)
         if not event.thread:
             return
         self.of[event.request], talk = event.thread, self.talks[event.thread]
@@ -98,9 +109,18 @@ class Voices(Invariant):
         talk.open = event.request
         talk.waiting = deque(one for one in talk.waiting if one[0] != event.request)
 
+    def _try(self, seq: int, message: str, request: str) -> None:
+        """What leaves is given out: once, and once more only after its department has said that it failed."""
+        tries = self.tries[message] = self.tries[message] + 1
+        if tries > 1 and (message not in self.failed or request != f"{message}.{tries}"):
+            self.found(seq, f"record {seq} gives {message} out once more as {request}, and it may have left already")
+        self.failed.discard(message)
+        self.out[message] = seq
+
     def _ended(self, seq: int, event: Event) -> None:
         assert isinstance(event, RequestEnded)
-        self.out.pop(event.request, None)
+        if self.out.pop(message := message_of(event.request), None) and failed(event):
+            self.failed.add(message)
         if not (thread := self.of.pop(event.request, "")):
             return
         talk = self.talks[thread]
@@ -126,7 +146,7 @@ class Voices(Invariant):
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, VoiceSent)
         self.sent.add(event.request, seq)
-        self.out[event.request] = seq
+        self.out[event.request], self.tries[event.request] = seq, 0
         owed = self.talks[event.thread].owed.pop(event.n, None)
         if owed is None:
             self.found(seq, f"record {seq} sends line {event.n} of {event.thread}, which is nothing that may leave, or has left")

@@ -20,8 +20,8 @@ REGISTERING: Final = (  # the modules that add kinds to `events.KINDS`
     "mai.daemon.cancel", "mai.daemon.cases", "mai.daemon.cover", "mai.daemon.dispute_records", "mai.daemon.doubts",
     "mai.daemon.escalations", "mai.daemon.granting", "mai.daemon.held", "mai.daemon.keyed",
     "mai.daemon.pending", "mai.daemon.records", "mai.daemon.releasing", "mai.daemon.resting",
-    "mai.daemon.rostering", "mai.daemon.spooled", "mai.daemon.told", "mai.daemon.tooling", "mai.daemon.turned",
-    "mai.daemon.visits", "mai.daemon.voice_records",
+    "mai.daemon.rostering", "mai.daemon.spooled", "mai.daemon.told", "mai.daemon.tooling", "mai.daemon.transcript_records",
+    "mai.daemon.turned", "mai.daemon.visits", "mai.daemon.voice_records",
 )  # fmt: skip
 INFO, NOTICE, WARNING, ERROR = LEVELS = ("info", "notice", "warning", "error")
 _LEVELLED: Final = {
@@ -38,7 +38,7 @@ _LEVELLED: Final = {
         hop.refused message.refused memory.refused door.denied door.refused spool.refused reply.breached wording.dropped
         escalated escalation.raised escalation.ended approval.expired approval.closed case.expired
         fallback.switched breaker.noted department.held task.held target.left task.interrupted task.suspected
-        guard.stopped budget.stopped budget.nearly answer.returned tool.doubted effect.queried incident.opened
+        inbound.waits guard.stopped budget.stopped budget.nearly answer.returned tool.doubted effect.queried incident.opened
         """,
     ERROR: """
         incident given_up effect.unknown undo.unknown doubt.raised task.quarantined objective.breached

@@ -105,7 +105,7 @@ class MaiDecider:
         self.limits = mandate.organisation.limits
         self.state.pulse.promise(mandate.organisation)
         self.policing = policing.Policing(self)
-        self.carry_ms = 0  # when what could not leave is tried again
+        self.room_ms = 0  # when what waits for room in a department is looked at again
         self.overdue: set[str] = set()  # turns that have had their time, where nobody else could have the task then
 
     # -- decide

@@ -32,7 +32,7 @@ from mai.daemon import (
     visits,
     voice,
 )
-from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, Said, tasks
+from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, tasks
 from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
@@ -43,8 +43,8 @@ from mai.daemon.records import (
     RequestEnded,
     RequestPlanned,
 )
-from mai.daemon.threads import channel_of
-from mai.daemon.voice_records import InboundTaken, VoiceSaid, VoiceSent
+from mai.daemon.threads import Said, channel_of
+from mai.daemon.voice_records import InboundTaken, InboundWaits, VoiceSaid, VoiceSent
 
 
 def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
@@ -118,8 +118,8 @@ def _fold_aside(state: MaiState, event: Event) -> list[Input]:
     match event:
         case spooled.SpoolRefused() | spooled.SpoolMoved():
             spooled.fold(state, event)
-        case InboundTaken():
-            return inbound.fold(state, event)
+        case InboundTaken() | InboundWaits():
+            return inbound.fold(state, event) if isinstance(event, InboundTaken) else inbound.waits(state, event)
         case VoiceSaid() | VoiceSent():
             return voice.said(state, event) if isinstance(event, VoiceSaid) else voice.sent(state, event)
         case cancel.CancelAnswered():

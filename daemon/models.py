@@ -3,6 +3,7 @@
 python -P -m mai.daemon.models STATE RUN client/models
 """
 
+import contextlib
 import sys
 from random import random
 
@@ -11,11 +12,13 @@ from mai.agents.events import Event
 from mai.agents.linked import Linked
 from mai.agents.loop import Ready, run_process
 from mai.agents.shell import Shell, now_ms
-from mai.daemon.attempts import Question
+from mai.daemon import posting
+from mai.daemon.attempts import Failure, Post, Question
 from mai.daemon.calling import AttemptBegun, AttemptEnded, Call, CallEnded, CallTaken, Dispatch, Over, Resume
 from mai.daemon.calls import CallsDecider, restore
-from mai.daemon.credentials import Credentials, directory_of
+from mai.daemon.credentials import CredentialFault, Credentials, directory_of
 from mai.daemon.providing import Ended, Providing
+from mai.daemon.transcripts import Transcripts
 from mai.sandbox.place import Place
 
 NOTES_BYTES = 12 << 10  # reason and notes beside an answer
@@ -31,7 +34,10 @@ class ModelsProcess(Linked):
         self.decider = CallsDecider(self.mandate, lambda address: len(self.shell.texts.text(address).encode()))
         self.providing = Providing(self.mandate.client, place.local_model.parent, Credentials(directory_of(place.state)))
         self.room_bytes = room_bytes(self.limit_bytes) - min(NOTES_BYTES, self.limit_bytes // 4)
+        self.transcripts = Transcripts(self.ledger)
+        self.keys = Credentials(directory_of(place.state))  # of our own: the thread has its own
         self.begun: dict[str, int] = {}  # attempts that start after the commit: call -> which
+        self.posts: list[Post] = []  # their bytes
         self.turned = False
         self.dial()
         self.shell = Shell(
@@ -64,7 +70,7 @@ class ModelsProcess(Linked):
             case AttemptBegun():
                 self.begun[event.task] = event.n
             case AttemptEnded():
-                self.begun.pop(event.task, None)
+                self.posts = [post for post in self.posts if post.call != event.task]
                 self.providing.cancel(event.task, event.n)
             case CallEnded():
                 self.shell.texts.drop(f"in/{event.task}")
@@ -80,6 +86,9 @@ class ModelsProcess(Linked):
 
     def _over(self, ended: Ended) -> None:
         fault, key = ended.failure, f"out/{ended.call}"
+        call = self.decider.state.calls.get(ended.call)
+        if ended.status and call and call.attempt and call.attempt.n == ended.n:
+            self.shell.apply(self.transcripts.response(call, ended))
         if fault:
             over = Over(
                 ended.call, ended.n, tokens=fault.tokens, why=fault.why or "no answer", again=fault.again, counts=fault.counts,
@@ -96,30 +105,61 @@ class ModelsProcess(Linked):
         while self.decider.stirred or 0 < self.decider.wake_ms <= now_ms():
             self.decider.stirred = False
             self.shell.feed(Dispatch())
+            self._write_down()
         return False
+
+    def _write_down(self) -> None:
+        """What the attempts that have just begun will send goes on record, in the same commit."""
+        begun, self.begun = self.begun, {}
+        for id_, n in begun.items():
+            call = self.decider.state.calls[id_]
+            question = self._question(call)
+            try:
+                pieces = posting.pieces(question)
+            except Failure as fault:
+                self.shell.feed(Over(id_, n, why=fault.why, again=fault.again, sick=fault.sick, charged=fault.charged))
+                continue
+            self.transcripts.request(call, posting.url(question.provider), pieces, self._written)
+            self.posts.append(Post(id_, n, question.provider, b"".join(pieces), self.room_bytes))
+
+    def _written(self, event: Event) -> int:
+        self.shell.apply(event)
+        return self.ledger.seq
 
     def after(self) -> None:
         """Attempts that are on the disk start. The thread does with the second turn: the first says that we are ready."""
-        for call, n in self.begun.items():
-            self.providing.begin(self._question(self.decider.state.calls[call], n))
-        self.begun.clear()
+        for post in self.posts:
+            self.providing.begin(post)
+        self.posts.clear()
         if self.turned:
             self.providing.start()
         self.turned = True
 
-    def _question(self, call: Call, n: int) -> Question:
-        """One attempt as its provider needs it."""
-        models, inquiry, text = self.decider.models, call.inquiry, self.shell.texts.text
+    def _question(self, call: Call) -> Question:
+        """What one attempt asks, without any key that stands in it."""
+        models, inquiry = self.decider.models, call.inquiry
+        self._learn_keys()
+
+        def text(address: str) -> str:
+            return self.keys.scrub(self.shell.texts.text(address))
+
         model = models.model(call.model)
         assert model is not None and call.attempt is not None, "an attempt that the decider has begun"
         provider = models.provider(call.attempt.provider)
         assert provider is not None, "an attempt that the decider has begun"
         return Question(
-            call=call.id, n=n, provider=provider, model=call.attempt.model or provider.kind,
+            provider=provider, model=call.attempt.model or provider.kind,
             messages=tuple(text(address) for address in inquiry.messages),
             tools=text(inquiry.tools) if inquiry.tools else "", schema=text(inquiry.schema) if inquiry.schema else "",
-            output_tokens=call.output_tokens, temperature=model.temperature, seed=model.seed, room_bytes=self.room_bytes,
+            output_tokens=call.output_tokens, temperature=model.temperature, seed=model.seed,
         )  # fmt: skip
+
+    def _learn_keys(self) -> None:
+        """The keys as they are now; one that cannot be read is for the attempt to say."""
+        for provider in self.decider.models.providers:
+            with contextlib.suppress(CredentialFault):
+                if provider.key and self.keys.has(provider.key):
+                    self.keys.read(provider.key)
 
     def queue(self) -> int:
         """Open calls."""

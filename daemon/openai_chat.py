@@ -11,12 +11,20 @@ from typing import Any
 import httpx2
 import msgspec
 import openai
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from mai.agents.models import Provider
-from mai.daemon.attempts import Answer, Failure, Question, code_of, refusal
-from mai.daemon.chat import Draft, body
+from mai.daemon.attempts import Answer, Failure, Post, code_of, refusal
+from mai.daemon.chat import Draft
 from mai.daemon.credentials import Secret
 from mai.daemon.http import dropped, timeouts
+
+PATH = "/chat/completions"
+HEADERS = {
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "X-Stainless-Raw-Response": "stream",  # to the SDK: give the answer as it comes
+}
 
 
 class OpenAIChat:
@@ -29,28 +37,30 @@ class OpenAIChat:
         """Hang up."""
         await self._http.aclose()
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, post: Post) -> Answer:
         """One request. Raises Failure, CredentialFault."""
         key = self._key()
         try:
-            return await self._ask(question, key)
+            return await self._ask(post, key)
         except openai.APIStatusError as error:
-            raise self._refused(question, error, key) from None
+            raise self._refused(post, error, key) from None
         except openai.APIError as error:
-            raise _fault(question.provider, error) from None
+            raise _fault(post.provider, error) from None
         except httpx2.HTTPError as error:
-            raise dropped(question.provider, error) from None
+            raise dropped(post.provider, error) from None
 
-    async def _ask(self, question: Question, key: Secret | None) -> Answer:
-        provider = question.provider
-        asked = body(question, stream=provider.stream)
-        headers: dict[str, Any] = {"Accept-Encoding": "identity", **({} if key else {"Authorization": openai.Omit()})}
+    async def _ask(self, post: Post, key: Secret | None) -> Answer:
+        provider = post.provider
+        headers: dict[str, Any] = {**HEADERS, **({} if key else {"Authorization": openai.Omit()})}
         sdk = openai.AsyncOpenAI(
             api_key=key.reveal() if key else "none", base_url=self._url, http_client=self._http, max_retries=0,
             timeout=timeouts(provider),
         )  # fmt: skip
-        draft = Draft(question.room_bytes)
-        async with sdk.chat.completions.with_streaming_response.create(**asked, extra_headers=headers) as response:
+        draft = Draft(post.room_bytes)
+        given: Any = {"content": post.body, "options": {"headers": headers}, "cast_to": ChatCompletion}
+        given |= {"stream": True, "stream_cls": openai.AsyncStream[ChatCompletionChunk]} if provider.stream else {}
+        response: Any = await sdk.post(PATH, **given)  # the bytes that are on record, and none that the SDK would make of them
+        try:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if "html" in kind:
                 raise Failure("a page of HTML instead of an answer")
@@ -60,13 +70,15 @@ class OpenAIChat:
                 async with aclosing(_pieces(await response.parse())) as pieces:
                     async for piece in pieces:
                         draft.add(piece)
+        finally:
+            await response.close()
         return draft.answer()
 
-    def _refused(self, question: Question, error: openai.APIStatusError, key: Secret | None) -> Failure:
+    def _refused(self, post: Post, error: openai.APIStatusError, key: Secret | None) -> Failure:
         """What a status says; 401 also that the key may have been replaced since it was read."""
         now_ms = time.time_ns() // 1_000_000
         failure = refusal(error.status_code, code_of(error.body), error.response.headers, now_ms)
-        return failure.about_key(question.provider.key, self._key, key)
+        return failure.about_key(post.provider.key, self._key, key)
 
 
 async def _pieces(stream: Any) -> AsyncGenerator[Any]:

@@ -74,6 +74,8 @@ class Row(msgspec.Struct):
     tasks: dict[str, str] = {}
     votes: Any = ()
     until_ms: int = 0
+    last_ms: int = 0
+    waiting: tuple[str, ...] = ()
     wanted: str = ""
     parts: list[Any] = []
     answers: dict[str, Any] = {}
@@ -171,7 +173,15 @@ def remedy(process: str, key: str, row: Row) -> Iterator[Owed]:
 
 def letter(process: str, key: str, row: Row) -> Iterator[Owed]:
     """Something is to leave on a channel."""
-    yield Owed("channel message", row.message or key, process, process, row.thread, row.text, row.at_ms, row.at_ms + SOON_MS)
+    due_ms = (row.due_ms or row.at_ms) + SOON_MS
+    yield Owed("channel message", row.message or key, process, process, row.thread, row.text, row.at_ms, due_ms)
+
+
+def behind(process: str, key: str, row: Row) -> Iterator[Owed]:
+    """Messages of a conversation that wait for the end of the one before."""
+    due_ms = row.until_ms or row.last_ms + LOOK_MS
+    for number, message in enumerate(row.waiting, 1):
+        yield Owed("message", message, process, process, key, f"its turn, as number {number}", row.last_ms, due_ms)
 
 
 # -- in a department
@@ -214,6 +224,7 @@ TABLE: Final = (
     Kind("release", True, release),
     Kind("remedy", True, remedy),
     Kind("carry", True, letter),
+    Kind("thread", True, behind),
     Kind("task", False, task),
     Kind("parked", False, parked),
     Kind("quarantine", False, quarantined),

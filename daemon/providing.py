@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mai.agents.models import Provider
-from mai.daemon.attempts import Answer, Asker, Called, Failure, Question, Reply
+from mai.daemon import posting
+from mai.daemon.attempts import Answer, Asker, Called, Failure, Post, Reply
 from mai.daemon.credentials import Credentials, Secret
+from mai.daemon.overheard import OVERHEARD, Overheard
 from mai.sandbox.errors import MaiError
 
 STOP_S = 2.0  # for connections to be closed when the process ends
@@ -35,6 +37,10 @@ class Ended(NamedTuple):
     text: str
     tokens: tuple[int, int] | None
     failure: Failure | None
+    status: int = 0  # of HTTP; 0: no answer came
+    raw: bytes = b""  # what came, as far as it did, without keys
+    size: int = 0  # of what came
+    masked: bool = False  # a key stood in it
 
 
 class Providing:
@@ -55,9 +61,9 @@ class Providing:
         if not self._thread.ident:
             self._thread.start()
 
-    def begin(self, question: Question) -> None:
+    def begin(self, post: Post) -> None:
         """Ask a provider."""
-        self._loop.call_soon_threadsafe(self._begin, question)
+        self._loop.call_soon_threadsafe(self._begin, post)
 
     def cancel(self, call: str, n: int) -> None:
         """Stop asking; the attempt may have ended just before."""
@@ -98,20 +104,21 @@ class Providing:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), *(one.aclose() for one in self._askers.values()), return_exceptions=True)
 
-    def _begin(self, question: Question) -> None:
-        key = (question.call, question.n)
-        task = self._tasks[key] = self._loop.create_task(self._attempt(question))
+    def _begin(self, post: Post) -> None:
+        key = (post.call, post.n)
+        task = self._tasks[key] = self._loop.create_task(self._attempt(post))
         task.add_done_callback(lambda _: self._tasks.pop(key, None))
 
     def _cancel(self, key: tuple[str, int]) -> None:
         if task := self._tasks.get(key):
             task.cancel()
 
-    async def _attempt(self, question: Question) -> None:
-        text, tokens, failure = "", None, None
+    async def _attempt(self, post: Post) -> None:
+        text, tokens, failure, heard = "", None, None, Overheard(post.body)
+        OVERHEARD.set(heard)
         try:
-            answer = await self._asker(question.provider).ask(question)
-            text, tokens = self._text(answer, question.room_bytes), answer.tokens
+            answer = await self._asker(post.provider).ask(post)
+            text, tokens = self._text(answer, post.room_bytes), answer.tokens
         except Failure as fault:
             failure = fault
         except ImportError:
@@ -122,7 +129,9 @@ class Providing:
             failure = Failure(f"an answer that could not be understood ({type(fault).__name__})")
         if failure:
             failure.why = self._credentials.scrub(failure.why)
-        self._ended.append(Ended(question.call, question.n, text, tokens, failure))
+        whole = b"".join(heard.pieces)
+        raw = self._credentials.mask(whole)
+        self._ended.append(Ended(post.call, post.n, text, tokens, failure, heard.status, raw, len(whole), raw != whole))
         os.eventfd_write(self._wake, 1)
 
     def _text(self, answer: Answer, room_bytes: int) -> str:
@@ -160,7 +169,7 @@ class Providing:
         if provider.kind == "anthropic":
             from mai.daemon.anthropic_chat import AnthropicChat
 
-            return AnthropicChat(http, provider.url, key)
+            return AnthropicChat(http, posting.url(provider), key)
         return OpenAIChat(http, provider.url, key)
 
 
@@ -183,7 +192,7 @@ class Local:
         self._told, self._credentials, self._make = told, credentials, make
         self._asker: tuple[Address, Asker] | None = None
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, post: Post) -> Answer:
         """As the protocol says."""
         try:
             address = msgspec.json.decode(self._told.read_bytes(), type=Address)
@@ -193,7 +202,7 @@ class Local:
             secret = self._credentials.know(address.key)
             self._asker = (address, self._make(address.url, lambda: secret))
         try:
-            return await self._asker[1].ask(question)
+            return await self._asker[1].ask(post)
         except Failure as failure:
             if failure.why.startswith("not reached"):
                 raise self._away() from None

@@ -32,10 +32,16 @@ class Reading(NamedTuple):
 SHORT: Final = {"-f": "--follow", "-n": "--lines"}
 FOLLOW: Final = ("--follow",)
 READINGS: Final = {
-    "tail": Reading(("--follow", "--json"), ("--lines", "--kind", "--request", "--agent"), follows=FOLLOW),
+    "tail": Reading(
+        ("--follow", "--json"),
+        ("--lines", "--client", "--department", "--agent", "--kind", "--request", "--level"),
+        follows=FOLLOW,
+        files=("--cursor",),
+    ),
     "logs": Reading(("--follow",), ("--lines",), follows=FOLLOW),
     "incidents": Reading(("--follow", "--json"), ("--lines",), follows=FOLLOW),
     "trace": Reading(("--json",), told=0, here=("--svg", "--html")),
+    "why": Reading(("--json", "--all"), names=2, told=0),
     "budgets": Reading(("--json",)),
     "shift list": Reading(("--json",), ("--at",)),
     "sla": Reading(("--json",), ("--since",)),

@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from mai.agents.body import Fields
-from mai.agents.errand_messages import Usage
+from mai.agents.errand_messages import Transcript, Usage
 from mai.agents.events import Event, register
 from mai.agents.messages import Task
 from mai.agents.organisation import Service
@@ -146,6 +146,7 @@ class ErrandEnded(Event, frozen=True, kw_only=True):
     answer: str = ""  # address of the answer's text
     usage: Usage = Usage()
     notes: tuple[str, ...] = ()
+    transcript: Transcript | None = None  # of what a model was asked and has answered
 
 
 register(

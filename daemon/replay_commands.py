@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--all", "how", flag_value="all", help="Replay each of them, and say only what differs; without DECISION all that there are."
 )
+@click.option("--raw-request", "how", flag_value="request", help="Only write the exact bytes that a model was asked with for it.")
+@click.option("--raw-response", "how", flag_value="response", help="Only write the exact bytes that it has answered.")
 @click.option("--full", is_flag=True, help="Show long texts to their end.")
 @json_option
 @click.pass_context
@@ -47,6 +49,9 @@ def replay(context: click.Context, decision: str | None, how: str | None, full: 
             )
         else:
             click.echo(printable(replay_form.listed(found)))
+        return
+    if how:
+        click.echo(replaying.raw(place, decision, how), nl=False)
         return
     replayed = replaying.replay(place, decision)
     if json_:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mai.agents.sealing import Sealed
-from mai.daemon.replaying import Item, Replayed, Swept
+from mai.daemon.replaying import ADDRESS, Item, Replayed, Swept
 from mai.daemon.summary import clean, plain
+from mai.daemon.verbatim import Verbatim
 
 LONG: Final = 600  # characters of a text, unless all of it is wanted
 SHOWN: Final = 20  # decisions that differ
@@ -90,12 +91,28 @@ def _item(item: Item, full: bool) -> Iterator[str]:
     yield f"  {item.seq:>7}  {_time(item.at_ms)[11:-4]}  {item.kind:<17} {item.said}"
     for address, text in item.texts.items():
         yield from _text(address, text, full)
+    if item.verbatim:
+        yield from _verbatim(item.verbatim, full)
     if item.kind in ("step", "hop", "task.ended", "memory.read") and item.said.endswith("…") and full:
         yield from _text("whole", plain(item.body), full)
 
 
+def _verbatim(found: Verbatim, full: bool) -> Iterator[str]:
+    """What went over the wire for it."""
+    where, url = f"{found.process}:{found.asked}", found.url or "the local model"
+    yield f"             asked with exactly {found.request_bytes:,} bytes, sha256 {found.request_digest}, to {url} ({where})"
+    given = ", ".join(f"{name} {value}" for name, value in found.parameters.items())
+    yield from _text(f"request ({given})" if given else "request", found.request, full)
+    kept = " of which the beginning is kept," * found.cut + " in which a key is stars," * found.masked
+    yield (
+        f"             answered with status {found.status} and exactly {found.response_bytes:,} bytes,{kept}"
+        f" sha256 {found.response_digest} ({found.process}:{found.heard})"
+    )
+    yield from _text("response", found.response, full)
+
+
 def _text(name: str, text: str, full: bool) -> Iterator[str]:
     shown = text if full or len(text) <= LONG else f"{text[:LONG]}… ({len(text):,} characters; --full shows all)"
-    yield f"             {name[:12]}:"
+    yield f"             {name[:12] if ADDRESS.fullmatch(name) else name}:"
     for line in shown.splitlines() or [""]:
         yield f"               {line}"

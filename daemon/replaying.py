@@ -15,9 +15,10 @@ import msgspec
 
 from mai.agents.sealing import Bound, Sealed, Threads, of_runs
 from mai.daemon.decisions import decisions, name_of, one, sealed_in
-from mai.daemon.reader import Reader, opened
+from mai.daemon.reader import NotFound, Reader, opened
 from mai.daemon.seals import SEALED
 from mai.daemon.summary import summary
+from mai.daemon.verbatim import Lost, Verbatim, Verbatims, transcript_of
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
@@ -38,6 +39,7 @@ class Item(msgspec.Struct, frozen=True):
     said: str  # in one line
     body: dict[str, Any]
     texts: dict[str, str]  # by address: what the body names and the ledger keeps
+    verbatim: Verbatim | None = None  # what a model was asked for it and has answered, as it went over the wire
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -83,8 +85,9 @@ class Source(Protocol):
 class Replays:
     """One ledger, whose decisions are replayed. `source` stays the caller's."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, source: Source, verbatims: Verbatims | None = None) -> None:
+        """`verbatims`: of the place where the models process's ledger lies; without it only this ledger is looked at."""
+        self._source, self._verbatims = source, verbatims
         self._request = ""  # whose seals are at hand
         self._bounds: dict[int, Bound] = {}
 
@@ -148,8 +151,19 @@ class Replays:
             faults.append(f"record {seq} cannot be read: {getattr(error, 'sentence', error)}")
             return None
         texts = dict(self._texts(seq, body, faults)) if SEALED not in body else {}
-        said = summary(record.kind, body) if whole else ""
-        return Item(seq, record.at_ns // 1_000_000, record.kind, record.agent, record.task, said, body, texts if whole else {})
+        said, verbatim = (summary(record.kind, body) if whole else ""), self._verbatim(body, faults, whole=whole)
+        return Item(
+            seq, record.at_ns // 1_000_000, record.kind, record.agent, record.task, said, body, texts if whole else {}, verbatim
+        )
+
+    def _verbatim(self, body: dict[str, Any], faults: list[str], *, whole: bool) -> Verbatim | None:
+        transcript = transcript_of(body)
+        if transcript is None or self._verbatims is None:
+            return None
+        if whole:
+            return self._verbatims.rebuild(transcript, faults)
+        faults += self._verbatims.faults(transcript)
+        return None
 
     def _texts(self, seq: int, body: dict[str, Any], faults: list[str]) -> Iterator[tuple[str, str]]:
         for address in dict.fromkeys(addresses(body)):
@@ -194,8 +208,23 @@ def addresses(value: Any) -> Iterator[str]:
 def replay(place: Place, what: str) -> Replayed:
     """The one decision that is meant, with all that was known. Raises NotFound, LedgerFault."""
     process, sealed, seq = one(place, what)
-    with closing(Reader(place, process)) as reader:
-        return Replays(reader).replay(sealed, seq)
+    with closing(Reader(place, process)) as reader, closing(Verbatims(place)) as verbatims:
+        return Replays(reader, verbatims).replay(sealed, seq)
+
+
+def raw(place: Place, what: str, which: str) -> bytes:
+    """The exact bytes of the request or of the response on which a decision rests, its last one. Raises NotFound, LedgerFault."""
+    process, sealed, seq = one(place, what)
+    with closing(Reader(place, process)) as reader, closing(Verbatims(place)) as verbatims:
+        found = Replays(reader, verbatims).replay(sealed, seq)
+        items = (*found.context_items, *([found.decided] if found.decided else []))
+        transcripts = [transcript for item in items if (transcript := transcript_of(item.body))]
+        if not transcripts:
+            raise NotFound(f"{what} rests on no answer of a model", f"see what it rests on: mai replay {what}")
+        try:
+            return (verbatims.request if which == "request" else verbatims.response)(transcripts[-1])[1]
+        except Lost as lost:
+            raise LedgerFault(f"its {which} cannot be rebuilt: {lost}", "run `mai verify`") from None
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -216,13 +245,14 @@ def sweep(place: Place, what: str | None) -> Swept:
     verified = 0
     wrong: list[Replayed] = []
     processes = place.processes() if what is None else sorted({process for process, _, _ in decisions(place, what)})
-    for reader in opened(place, [process for process in processes if "/" in process]):
-        replays = Replays(reader)
-        for sealed, seq in _all_of(place, reader, what):
-            found = replays.replay(sealed, seq, whole=False)
-            verified += found.verdict == "verified"
-            if found.verdict == "differs":
-                wrong.append(found)
+    with closing(Verbatims(place)) as verbatims:
+        for reader in opened(place, [process for process in processes if "/" in process]):
+            replays = Replays(reader, verbatims)
+            for sealed, seq in _all_of(place, reader, what):
+                found = replays.replay(sealed, seq, whole=False)
+                verified += found.verdict == "verified"
+                if found.verdict == "differs":
+                    wrong.append(found)
     return Swept(verified, tuple(wrong), processes)
 
 

@@ -21,13 +21,15 @@ from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Step
 from mai.agents.link import Link
 from mai.agents.sealing import Sealed
 from mai.daemon.reader import Reader
+from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.verified import MOST_WAITING, Mark, Way
 from mai.daemon.witness import Ends, Finding, Strand
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS, Record, chain, digest_of
 from mai.sandbox.place import FORMAT, Place
 
-LOOKED_AT = frozenset({Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind})  # kinds whose bodies matter here
+TRANSCRIPTS = frozenset({ModelRequest.kind, ModelResponse.kind})  # kinds that name the bytes of what models were asked
+LOOKED_AT = TRANSCRIPTS | {Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind}  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
 THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
 BLOBS = "SELECT address, value FROM blob WHERE address > ? ORDER BY address LIMIT 100"
@@ -197,7 +199,11 @@ class Scrub:
                 if kind not in LOOKED_AT and kind not in THOUGHTS:
                     return
                 body = self.reader.body(Record(*row), trust=True)
-            if kind in THOUGHTS:
+            if kind in TRANSCRIPTS:
+                told = msgspec.json.decode(body)
+                for address in filter(None, (*told.get("pieces", ()), told.get("kept"))):
+                    self._refer(address, seq)
+            elif kind in THOUGHTS:
                 self._thought(seq, msgspec.json.decode(body))
             elif kind == ProcessStarted.kind:
                 self.owned(msgspec.json.decode(body)["process"], seq)

@@ -318,6 +318,8 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "call.taken": lambda b: f"{short(b['agent'])} asks {b['model']}, at most {b['input_tokens']} + {b['output_tokens']} tokens",
     "attempt.begun": lambda b: f"attempt {b['n']} at {b['provider']}/{b['model']}",
     "attempt.ended": _attempt,
+    "model.request": lambda b: f"{b['size']:,} bytes to {b['url'] or 'the local model'}, {b['digest'][:12]}",
+    "model.response": lambda b: f"status {b['status']}, {b['size']:,} bytes, {b['digest'][:12]}",
     "target.left": lambda b: b["why"],
     "budget.nearly": lambda b: b["text"],
     "tool.begun": lambda b: f"{short(b['agent'])}: {b['tool']}, attempt {b['attempt']} ({b['effect']}, key {b['key']})",
@@ -355,6 +357,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "inbound.taken": lambda b: f"{b['thread']} (delivered by {whoever(b)}): {b.get('subject', '')} {b['text']}".replace(
         ":  ", ": "
     ),
+    "inbound.waits": lambda b: f"{b['thread']}: {b['request']} has its turn, and waits for room: {b['why']}",
     "spool.refused": lambda b: f"{b['channel']}/{b['file']['name']} of {whoever(b)} goes to {b['to']}: {b['why']}",
     "spool.moved": lambda b: f"{b['channel']}/{b['file']['name']} lies in {b['to']}",
     "voice.said": lambda b: f"{b['thread']} {b['what']}: {b['text']}",

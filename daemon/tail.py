@@ -1,79 +1,56 @@
 """`mai tail`: the journals of some processes as one stream, in order of time, and further as they grow.
 
-Every record is shown once, whatever restarts its process: the place in a journal is the number of a record, which does
-not depend on who writes. Records of one process keep their order even when the clock was set back between them.
+Every record is shown once, whatever restarts its process, rotates its journal or puts its ledger back: the place in a journal
+is the number of a record, which does not depend on who writes. Records of one process keep their order even when the clock was
+set back between them. Each look is a few short SELECTs, read to their end: nobody who writes waits for a tail.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
-import msgspec
-
-from mai.daemon.reader import BATCH, Body, NotFound, Reader, chosen, clock
-from mai.daemon.status import painted
-from mai.daemon.summary import clean, summary
+from mai.daemon.awake import Awake
+from mai.daemon.reader import BATCH, NotFound, Reader, missing
+from mai.daemon.tail_form import Line
+from mai.daemon.wanted import Wanted
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
 
-POLL_S = 0.05  # a look at 30 idle ledgers takes less than 1 ms
 WINDOW_S = 0.1  # so long a record is held back for an earlier one of another process that is not committed yet
-APPEAR_S = 1.0  # between two looks for ledgers of new processes
+APPEAR_S = 1.0  # between two looks at all ledgers, and for those of new processes
+HOT_S = 1.0  # so long we look again at a ledger that is written: its bytes are told before they are committed
+HOT_POLL_S = 0.005  # between two looks at such
+POLL_S = 0.05  # between two looks at all, where the kernel does not tell; 30 idle ledgers take 0.1 ms of the processor
 SPAN = 50_000  # records that one backward look goes through
-COLOURS = {"hop": 36, "message": 90, "step": 34, "effect": 35, "request": 32, "part": 32, "contract": 33, "process": 33}
-BAD = (
-    "hop.refused",
-    "message.refused",
-    "effect.unknown",
-    "doubt.raised",
-    "escalated",
-    "task.interrupted",
-    "incident",
-    "given_up",
-)
-
-
-class Line(NamedTuple):
-    """One record, and what it says."""
-
-    process: str
-    record: Record
-    body: Body
-
-
-class Wanted(NamedTuple):
-    """Which records are shown. `agent` is a name or an address, or the end of one: `planner`, `sales/analyst`."""
-
-    kind: str = ""  # how the kind begins: `message`, `request.ended`
-    request: str = ""
-    agent: str = ""
-
-    def where(self, process: str) -> tuple[str, tuple[object, ...]]:
-        """The condition as SQL, with its values."""
-        terms: list[tuple[str, tuple[object, ...]]] = [("TRUE", ())]
-        if self.kind:
-            terms.append(("substr(kind, 1, ?) = ?", (len(self.kind), self.kind)))
-        if self.request:
-            terms.append(("request = ? AND request <> ''", (self.request,)))  # the second half makes the partial index fit
-        if self.agent:
-            end = f"/{self.agent}"
-            terms.append(("substr('/' || ? || '/' || agent, ?) = ?", (process, -len(end), end)))
-        return " AND ".join(term for term, _ in terms), tuple(value for _, values in terms for value in values)
 
 
 class _Source:
     """One ledger, and how far it has been read."""
 
-    def __init__(self, place: Place, process: str, wanted: Wanted) -> None:
+    def __init__(self, place: Place, process: str, wanted: Wanted, after: int = 0) -> None:
         self.reader = Reader(place, process)
+        self.ident = self._ident()
         self._where, self._given = wanted.where(process)
-        self._read = 0  # the number of the last record that was looked at
+        self.read = after  # the number of the last record that was looked at
+        self.behind = False  # there is more than was read
         self._newest_ns = 0
+
+    def _ident(self) -> tuple[int, int]:
+        found = self.reader.path.stat()
+        return found.st_dev, found.st_ino
+
+    def replaced(self) -> bool:
+        """Lies another file there now, or none? A copy was put back, or the client was erased."""
+        try:
+            return self._ident() != self.ident
+        except OSError:
+            return True
 
     def latest(self, count: int) -> list[tuple[int, Line]]:
         """The last records that are wanted, each with the time that it is put in order by."""
-        upto = self._read = self.reader.last()
+        upto = self.read = self.reader.last()
         found: list[Record] = []
         while upto > 0 and len(found) < count:
             within = f"seq > ? AND seq <= ? AND {self._where}"
@@ -84,11 +61,17 @@ class _Source:
     def more(self) -> list[tuple[int, Line]]:
         """What has come since, up to a bound; the rest is for the next call."""
         upto = self.reader.last()
-        if upto <= self._read:
+        if upto <= self.read:
             return []
-        records = self.reader.records(f"seq > ? AND seq <= ? AND {self._where}", self._read, upto, *self._given)
-        self._read = records[-1].seq if len(records) == BATCH else upto
+        records = self.reader.records(f"seq > ? AND seq <= ? AND {self._where}", self.read, upto, *self._given)
+        self.behind = len(records) == BATCH
+        self.read = records[-1].seq if self.behind else upto
         return [self._timed(record) for record in records]
+
+    @property
+    def front_ns(self) -> int:
+        """What has not been read yet is not earlier than this, if there is more to read."""
+        return self._newest_ns
 
     def _timed(self, record: Record) -> tuple[int, Line]:
         self._newest_ns = max(self._newest_ns, record.at_ns)
@@ -108,17 +91,49 @@ class _Held(NamedTuple):
 class Tail:
     """The stream over the processes that `what` names (as in reader.chosen). Raises NotFound, LedgerFault.
 
-    With `alone` it is over this one process, and the caller sees to it that nobody is shown what is not for them.
+    With `alone` it is over this one process, and the caller sees to it that nobody is shown what is not for them. With `places`,
+    the number of a record for each process, it begins behind these; `keep` is told of the places when all that was due is shown.
     """
 
-    def __init__(self, place: Place, what: str | None = None, wanted: Wanted | None = None, *, alone: str = "") -> None:
+    def __init__(
+        self,
+        place: Place,
+        what: str | None = None,
+        wanted: Wanted | None = None,
+        *,
+        alone: str = "",
+        places: Mapping[str, int] | None = None,
+        keep: Callable[[dict[str, int]], None] | None = None,
+    ) -> None:
         self._place, self._what, self._wanted = place, what, wanted or Wanted()
         self._held: list[_Held] = []
-        self._alone = bool(alone)
+        self._alone, self._keep = bool(alone), keep
         self._looked_s = -APPEAR_S
-        self._sources = {
-            process: _Source(place, process, self._wanted) for process in ([alone] if alone else chosen(place, what))
-        }
+        self._places = dict(places or {})  # of processes that have no ledger just now
+        self._awake: Awake | None = None
+        self._told = True  # the kernel has told of all that we have found
+        self._untold: set[str] = set()  # who was found to have more though nobody said so
+        self._ready: deque[Line] = deque()  # what may be shown; the first one is being shown
+        processes = [alone] if alone else self._chosen()
+        if not processes:
+            raise missing(place, what or self._wanted.about)
+        self._sources = {process: self._open(process) for process in processes}
+
+    def _chosen(self) -> list[str]:
+        all_ = self._place.processes()
+        return [one for one in all_ if self._what in (None, one, one.partition("/")[0]) and self._wanted.of(one)]
+
+    def _open(self, process: str) -> _Source:
+        return _Source(self._place, process, self._wanted, self._places.pop(process, 0))
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Up to which record of each process everything was given: with these another tail goes on."""
+        first: dict[str, int] = {}
+        for process, seq in [(line.process, line.record.seq) for line in self._ready] + [held[1:3] for held in self._held]:
+            first[process] = min(first.get(process, seq), seq)
+        read = {process: source.read for process, source in self._sources.items()}
+        return {**self._places, **read, **{process: seq - 1 for process, seq in first.items()}}
 
     def latest(self, count: int) -> list[Line]:
         """The last records of all, oldest first; what `more` gives then begins right behind them."""
@@ -126,46 +141,116 @@ class Tail:
         found.sort(key=lambda one: one[:3])
         return [line for *_, line in found[max(0, len(found) - count) :]]
 
-    def more(self, now_s: float, window_s: float = WINDOW_S) -> list[Line]:
+    def more(self, now_s: float, window_s: float = WINDOW_S, among: set[str] | None = None) -> list[Line]:
         """What has come since the last call and may be shown at `now_s` (monotonic), in order of time.
 
-        A record is shown when it, or one behind it, has been held for the window. What comes later than that is shown
-        late: nothing is left out.
+        A record is shown when it, or one behind it, has been held for the window, and nothing earlier is known to be unread. What
+        comes later than that is shown late: nothing is left out. `among`: only these processes are looked at, if it is not time
+        to look at all.
         """
-        self._appear(now_s)
+        told = among
+        if now_s >= self._looked_s + APPEAR_S:
+            self._looked_s, among = now_s, None
+            self._appear()
+        waiting = dict.fromkeys(self._sources, 0)
+        for held in self._held:
+            waiting[held.process] = waiting.get(held.process, 0) + 1
         for process, source in self._sources.items():
-            self._held += [_Held(at_ns, process, line.record.seq, now_s, line) for at_ns, line in source.more()]
+            if (among is None or process in among or source.behind) and waiting[process] < BATCH:
+                source.behind, before = False, source.read
+                self._held += [_Held(at_ns, process, line.record.seq, now_s, line) for at_ns, line in source.more()]
+                if told is not None and process not in told and source.read > before:
+                    self._untold.add(process)
+        return self._due(now_s, window_s if len(self._sources) > 1 else 0.0)  # alone there is no other to wait for
+
+    def _due(self, now_s: float, window_s: float) -> list[Line]:
         self._held.sort(key=lambda held: held[:3])
-        if len(self._sources) == 1:
-            window_s = 0.0  # there is no other process to wait for
-        due = [index for index, held in enumerate(self._held) if held.since_s <= now_s - window_s]
+        unread_ns = min((source.front_ns for source in self._sources.values() if source.behind), default=1 << 63)
+        due = [i for i, held in enumerate(self._held) if held.since_s <= now_s - window_s and held.at_ns <= unread_ns]
         count = due[-1] + 1 if due else 0
         shown, self._held = self._held[:count], self._held[count:]
         return [held.line for held in shown]
 
-    def _appear(self, now_s: float) -> None:
-        """Open the ledgers of processes that are new. One that is being made just now is tried again the next time."""
-        if self._alone or now_s < self._looked_s + APPEAR_S:
-            return
-        self._looked_s = now_s
-        for process in self._place.processes():
-            if process not in self._sources and self._what in (None, process, process.partition("/")[0]):
-                try:
-                    source = _Source(self._place, process, self._wanted)
-                    source.reader.last()
-                except (LedgerFault, NotFound):
-                    continue
-                self._sources[process] = source
+    def _appear(self) -> None:
+        """Open the ledgers of processes that are new, or that lie there anew; let go of those that are gone.
 
-    def follow(self, wait: Callable[[float], None] = time.sleep) -> Iterator[Line]:
-        """What comes, without an end."""
+        One that is being made just now is tried again the next time.
+        """
+        for process in [name for name, source in self._sources.items() if source.replaced()]:
+            source = self._sources.pop(process)
+            self._places[process] = source.read
+            source.reader.close()
+            if self._awake:
+                self._awake.forget(process)
+        for process in () if self._alone and self._sources else self._missing():
+            try:
+                source = _Source(self._place, process, self._wanted, self._places.get(process, 0))
+                source.read = min(source.read, source.reader.last())  # an older copy: what is new there has new numbers
+            except (LedgerFault, NotFound, OSError):
+                continue
+            self._places.pop(process, None)
+            self._sources[process] = source
+
+    def _missing(self) -> list[str]:
+        names = list(self._places) if self._alone else self._chosen()
+        return [process for process in names if process not in self._sources]
+
+    def follow(self, wait: Callable[[float], set[str] | None] | None = None) -> Iterator[Line]:
+        """What comes, without an end. `wait` is told how long at most, and says who was written to; None: it cannot tell."""
+        hot: dict[str, float] = {}  # who was written to -> until when we look again and again
+        told: set[str] | None = None
+        wait = wait or self._wait
         while True:
-            yield from self.more(time.monotonic())
-            wait(POLL_S)
+            now_s = time.monotonic()
+            hot = {name: until_s for name, until_s in hot.items() if until_s > now_s}
+            hot |= dict.fromkeys(told or (), now_s + HOT_S)
+            self._ready += self.more(now_s, among=set(hot) if told is not None and self._told else None)
+            if self._ready:
+                yield from self._given()
+            told = wait(self._pause(now_s, hot))
+            if told is not None and self._untold - told:
+                self._told = False  # from now on we look at all
+            self._untold.clear()
+
+    def _given(self) -> Iterator[Line]:
+        while self._ready:
+            yield self._ready[0]
+            self._ready.popleft()
+        if self._keep:
+            self._keep(self.places)
+
+    def rest(self) -> Iterator[Line]:
+        """What there is behind the places, to the end."""
+        while True:
+            self._ready += self.more(time.monotonic(), 0.0)
+            yield from self._given()
+            if not (self._held or any(source.behind for source in self._sources.values())):
+                return
+
+    def _pause(self, now_s: float, hot: Mapping[str, float]) -> float:
+        """How long nothing has to be done, if nobody writes."""
+        if any(source.behind for source in self._sources.values()):
+            return 0.0
+        pauses = [self._looked_s + APPEAR_S - now_s]
+        if hot:
+            pauses.append(HOT_POLL_S)
+        if self._held:
+            pauses.append(self._held[0].since_s + WINDOW_S - now_s)
+        if self._awake and not (self._awake.able and self._told):
+            pauses.append(POLL_S)
+        return max(0.001, min(pauses))
+
+    def _wait(self, seconds: float) -> set[str] | None:
+        if self._awake is None:
+            self._awake, seconds = Awake(), 0.0  # and then look once more: what came before it was watched, nobody tells
+        for process, source in self._sources.items():
+            self._awake.watch(process, source.reader.path.with_name(f"{source.reader.path.name}-wal"))
+        return self._awake.wait(seconds)
 
     def lines(self, count: int, *, follow: bool = False) -> Iterator[Line]:
         """The last records, and then what comes."""
-        yield from self.latest(count)
+        self._ready += self.latest(count)
+        yield from self._given()
         if follow:
             yield from self.follow()
 
@@ -173,27 +258,5 @@ class Tail:
         """Close all files."""
         for source in self._sources.values():
             source.reader.close()
-
-
-def text(line: Line, *, colour: bool = False) -> str:
-    """A record as one line for people."""
-    record = line.record
-    at = clock(record.at_ns).strftime("%m-%d %H:%M:%S.%f")[:-3]
-    shade = 31 if record.kind in BAD else COLOURS.get(record.kind.partition(".")[0], 0)
-    kind = painted(f"{clean(record.kind):<16}", shade, colour and bool(shade))
-    where = f"{clean(record.task or record.request):<18}  "
-    what = summary(record.kind, line.body)
-    return f"{painted(at, 90, colour)}  {line.process:<18}  {kind}  {painted(where, 90, colour)}{what}"
-
-
-def fields(line: Line) -> dict[str, Any]:
-    """A record as scripts read it, with its whole body."""
-    record = line.record
-    at = clock(record.at_ns).isoformat(timespec="milliseconds")
-    columns = {name: getattr(record, name) for name in ("seq", "at_ns", "term", "boot", "kind", "request", "task", "agent")}
-    return {"process": line.process, "at": at, **columns, "body": line.body, "digest": record.digest.hex()}
-
-
-def json_line(line: Line) -> str:
-    """The same as one line of JSON."""
-    return msgspec.json.encode(fields(line)).decode()
+        if self._awake:
+            self._awake.close()

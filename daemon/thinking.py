@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from mai.agents import check
 from mai.agents.organisation import Organisation
 from mai.daemon.asking import CODES, ask, new_id
-from mai.daemon.demo import REQUESTS, Demo, Say
+from mai.daemon.demo import REPLAYED, REQUESTS, Demo, Say
 from mai.daemon.door import Reply
 from mai.daemon.example import CLIENT, daemon
 from mai.daemon.reader import Reader
@@ -76,6 +76,8 @@ class Thinking(Demo):
             self._say(_total(list(thoughts(place))))
             self._heading("mai verify")
             self._verify(place)
+            self._heading(REPLAYED)
+            self._replay(place)
 
     def _ask(self, place: Place, text: str, *, kill: bool = False) -> str:
         """Ask, show the hops as they come, the answer, and who thought; returns the request's id."""

@@ -12,11 +12,11 @@ import msgspec
 from mai.agents.doors import Role
 from mai.agents.plain import readable
 from mai.daemon import threads
-from mai.daemon.desk import Answered, Request, Said
+from mai.daemon.desk import Answered, Request
 from mai.daemon.door import Caller, Reply
 from mai.daemon.intake import Bearer, Bringing
 from mai.daemon.request_form import shown
-from mai.daemon.threads import Lately, Line, Thread
+from mai.daemon.threads import Lately, Line, Said, Thread
 from mai.sandbox.errors import Refused, UsageFault
 
 if TYPE_CHECKING:

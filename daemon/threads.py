@@ -5,6 +5,7 @@ A thread is named CHANNEL:PERSON; at Mai's own door door:UID. The rows, all of t
     thread            THREAD            how many lines it has, what is open in it, what waits
     line/THREAD       000000001         one line
     told/THREAD       digest            what was last told of one contract with one input
+    stalled           THREAD            a conversation whose next message waits for room in its department
     lately            time/THREAD       the conversations in the order of their last lines, by the minute
     letter            MESSAGE           a message that came in on a channel: its repetition is known by it
     carry             MESSAGE           something that is on its way out on a channel
@@ -32,6 +33,7 @@ class Thread(msgspec.Struct, frozen=True, omit_defaults=True):
     thread: str
     lines: int = 0
     open: str = ""  # the request that a message on a channel has become; the next one waits for its end
+    until_ms: int = 0  # by when that has ended
     waiting: tuple[str, ...] = ()  # messages, in the order in which they came
     last_ms: int = 0
     listed_ms: int = 0  # of its row in `lately`
@@ -68,6 +70,22 @@ class Told(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class Stalled(msgspec.Struct, frozen=True):
+    """A conversation whose next message waits until its department takes one."""
+
+    thread: str
+    message: str
+    why: str
+    at_ms: int
+    until_ms: int
+
+
+class Said(msgspec.Struct):
+    """One line of the client's history: which request was answered."""
+
+    request: str
+
+
 class Letter(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message that came on a channel."""
 
@@ -96,7 +114,9 @@ class Carry(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str
     reply_to: str
     at_ms: int
-    asked: bool = False  # has its department been asked to carry it out?
+    asked: bool = False  # is its department asked to carry it out?
+    tries: int = 0  # how often it was asked
+    due_ms: int = 0  # not before this
 
 
 class Delivered(Input, frozen=True):

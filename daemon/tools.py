@@ -8,6 +8,7 @@ import sys
 
 import msgspec
 
+from mai.agents import channels
 from mai.agents.cells import ours
 from mai.agents.decider import room_bytes
 from mai.agents.events import Event
@@ -93,7 +94,8 @@ class ToolsProcess(Linked):
         tool = self.decider.tool(use)
         assert tool is not None, "a use that has begun is in its agent's scope"
         files = self.files / use.tool.partition(".")[0]
-        given = Given(self.organisation.base, str(files), tool, use.input, use.key, self.value_bytes, bool(use.doubt))
+        key = channels.key_of(use.key)
+        given = Given(self.organisation.base, str(files), tool, use.input, key, self.value_bytes, bool(use.doubt))
         certificates = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
         try:
             cell = Cell(

@@ -7,7 +7,10 @@ from mai.agents.effects import AGAIN
 from mai.daemon.tree import OPEN, Step, Try
 
 Body = dict[str, Any]
-KINDS: Final = ("errand.checked", "errand.ended", "call.taken", "attempt.begun", "attempt.ended", "tool.begun", "tool.ended")
+KINDS: Final = (
+    "errand.checked", "errand.ended", "call.taken", "attempt.begun", "attempt.ended", "model.request", "model.response",
+    "tool.begun", "tool.ended",
+)  # fmt: skip
 
 
 class Whose(NamedTuple):
@@ -37,6 +40,10 @@ class Errands:
                 self._ended(step, body, at_ms, record)
             case "attempt.begun" | "tool.begun":
                 self._begun(step, kind, body, at_ms)
+            case "model.request" if step.tries:
+                step.tries[-1].request, step.tries[-1].url = record, body["url"]
+            case "model.response" if step.tries:
+                step.tries[-1].status = body["status"]
             case "attempt.ended" | "tool.ended":
                 if step.tries:
                     _close(step.tries[-1], body, at_ms)

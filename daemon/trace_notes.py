@@ -51,6 +51,7 @@ NOTES: Final[dict[str, Told]] = {
     "tool.doubted": Told("doubt"),
     "tool.queried": Told("doubt"),
     "inbound.taken": Told("voice", of_request=True),
+    "inbound.waits": Told("voice", of_request=True),
     "voice.said": Told("voice", of_request=True),
     "voice.sent": Told("voice", of_request=True),
     "cancel.ended": Told("cancelled", of_request=True),

@@ -29,6 +29,9 @@ class Try(msgspec.Struct):
     why: str = ""  # it gave nothing
     tokens: int = 0
     cost_nano: int = 0
+    request: str = ""  # the record of the bytes that went out
+    url: str = ""
+    status: int = 0  # of HTTP
 
 
 class Step(msgspec.Struct):

@@ -7,24 +7,24 @@ voice.sent     a line leaves on its channel: a request of Mai's own to the chann
 
 import datetime
 import hashlib
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mai.agents.channels import CARRY
+from mai.agents.channels import message_of
 from mai.agents.decider import Input, Send
 from mai.agents.events import Event
-from mai.daemon import compose, threads
+from mai.daemon import compose, inbound, outgoing, threads
 from mai.daemon.desk import Asked, Holding, MaiState, Request, Returned, tasks
+from mai.daemon.outgoing import ROOM_MS
 from mai.daemon.records import PartAnswer, PartPlan, RequestAccepted, RequestEnded
-from mai.daemon.threads import Carry, Leave, Letter, Line, Outgoing, Thread, Told, channel_of, key, noun, person_of
+from mai.daemon.threads import Leave, Letter, Line, Outgoing, Thread, Told, channel_of, key, noun
 from mai.daemon.voice_records import VoiceSaid, VoiceSent
 
 if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
 
-CARRY_MS: Final = 24 * 3600 * 1000  # until when an answer is to have left
-AGAIN_MS: Final = 5000  # a department that takes nothing more is asked again
 FURTHER: Final = 4  # times as long after the request's beginning comes each further notice
 SAME: Final = ("answered", "refused")  # states that say something of the matter itself
 UNANSWERED: Final = {
@@ -57,7 +57,7 @@ def _noted(mai: "MaiDecider", ended: RequestEnded, found: list[Event | Send], no
     if request is None:
         new = next((one for one in found if isinstance(one, RequestAccepted) and one.request == ended.request), None)
     if not (thread := request.thread if request else new.thread if new else ""):
-        return ended
+        return msgspec.structs.replace(ended, at_ms=now_ms) if message_of(ended.request) in mai.state.carries else ended
     parts = request.parts if request else ()
     corrected = _corrects(mai.state, thread, parts, ended.parts)
     said = [f"Correction: this differs from what I told you {_when(corrected.at_ms)}."] if corrected else []
@@ -167,13 +167,16 @@ def follow_up(mai: "MaiDecider", found: Late, part: PartAnswer, now_ms: int, tas
 
 def tick(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
     """What time brings."""
-    return [*notices(mai, now_ms), *retry(mai, now_ms)]
+    if not 0 < _room_ms(mai) <= now_ms:
+        return notices(mai, now_ms)
+    mai.room_ms = now_ms + ROOM_MS
+    return [*notices(mai, now_ms), *outgoing.retry(mai, now_ms), *inbound.retry(mai, now_ms)]
 
 
 # -- out on a channel
 def out(mai: "MaiDecider", given: Leave | Outgoing, now_ms: int) -> list[Event | Send]:
     """A line leaves, or its department is asked to carry it out."""
-    return leave(mai, given, now_ms) if isinstance(given, Leave) else outgoing(mai, given.message, now_ms)
+    return leave(mai, given, now_ms) if isinstance(given, Leave) else outgoing.ask(mai, given.message, now_ms)
 
 
 def leave(mai: "MaiDecider", given: Leave, now_ms: int) -> list[Event | Send]:
@@ -193,57 +196,37 @@ def leave(mai: "MaiDecider", given: Leave, now_ms: int) -> list[Event | Send]:
     ]  # fmt: skip
 
 
-def outgoing(mai: "MaiDecider", message: str, now_ms: int) -> list[Event | Send]:
-    """Ask the department to carry it out; nothing yet, if it takes nothing more now."""
-    carry = mai.state.carries.get(message)
-    channel = mai.mandate.organisation.channel(channel_of(carry.thread)) if carry else None
-    if carry is None or carry.asked or channel is None or mai.closed(f"{mai.mandate.client}/{channel.department}"):
-        return []
-    given = {
-        "to": person_of(carry.thread), "subject": carry.subject, "text": carry.text, "message": message,
-        "reply_to": carry.reply_to, "what": carry.what, "thread": carry.thread,
-    }  # fmt: skip
-    contract = f"{channel.department}.{CARRY}{channel.name}"
-    part = PartPlan(channel.department, "", contract, given, "answers leave by the department of their channel")
-    own, text = f"{mai.mandate.client}/mai", f"carry {carry.what} {carry.n} to {carry.thread}"
-    return mai.asked(Asked(message, own, text, now_ms + CARRY_MS, False, (part,)), now_ms)
-
-
-def retry(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
-    """What could not be given to its department is tried again."""
-    if now_ms < mai.carry_ms:
-        return []
-    mai.carry_ms = now_ms + AGAIN_MS
-    due = [one.message for one in mai.state.carries.values() if not one.asked]
-    return [event for message in due for event in outgoing(mai, message, now_ms)]
-
-
 def due_ms(mai: "MaiDecider") -> list[int]:
     """When something of this is due."""
-    noticed = [one.notice_ms for one in mai.state.requests.values() if one.notice_ms]
-    waits = [one.at_ms + AGAIN_MS for one in mai.state.carries.values() if not one.asked]
-    return noticed + ([max(mai.carry_ms, min(waits))] if waits else [])
+    found = [one.notice_ms for one in mai.state.requests.values() if one.notice_ms]
+    return [*found, due] if (due := _room_ms(mai)) else found
+
+
+def _room_ms(mai: "MaiDecider") -> int:
+    """When what waits for room, or for its next try, is looked at again; 0: there is nothing."""
+    waits = outgoing.due_ms(mai.state) + [one.at_ms + ROOM_MS for one in mai.state.stalled.values()]
+    return max(mai.room_ms, min(waits)) if waits else 0
 
 
 # -- evolve
 def accepted(state: MaiState, event: RequestAccepted) -> None:
     """What a person asks at the door is a line; a message on a channel is open; an answer that leaves is at its department."""
-    if carry := state.carries.get(event.request):
-        _carry(state, msgspec.structs.replace(carry, asked=True))
+    outgoing.accepted(state, event.request)
     if not event.thread:
         return
     thread = state.rows.get("thread", event.thread, Thread) or Thread(event.thread)
     if channel_of(event.thread):
         waiting = tuple(one for one in thread.waiting if one != event.request)
-        state.changed("thread", event.thread, msgspec.structs.replace(thread, open=event.request, waiting=waiting))
+        thread = msgspec.structs.replace(thread, open=event.request, until_ms=event.deadline_ms, waiting=waiting)
+        state.changed("thread", event.thread, thread)
+        inbound.moves(state, event.thread)
     else:
         _line(state, event.thread, Line(0, threads.PERSON, "message", event.text, event.request, event.accepted_ms))
 
 
 def ended(state: MaiState, event: RequestEnded, request: Request) -> list[Input]:
     """The answer is a line of its conversation; on a channel it leaves, and the next message has its turn."""
-    if carry := state.carries.pop(event.request, None):
-        _carried(state, carry, event)
+    outgoing.ended(state, event)
     name = request.thread
     if not name:
         return []
@@ -256,7 +239,8 @@ def ended(state: MaiState, event: RequestEnded, request: Request) -> list[Input]
     thread = state.rows.get("thread", name, Thread)
     assert thread is not None, "a conversation with an open request has a row"
     state.changed("thread", name, msgspec.structs.replace(thread, open=""))
-    return [Leave(name, n), threads.Next(name)]
+    room = [threads.Next(one) for one in islice(state.stalled, 1)]  # its department may have some now
+    return [Leave(name, n), threads.Next(name), *room]
 
 
 def _tell(state: MaiState, request: Request, event: RequestEnded, n: int) -> None:
@@ -290,37 +274,11 @@ def said(state: MaiState, event: VoiceSaid) -> list[Input]:
 
 def sent(state: MaiState, event: VoiceSent) -> list[Input]:
     """It is on its way."""
-    carry = Carry(
-        event.request, event.thread, event.n, event.what, event.text, event.subject, event.reply_to, event.at_ms
-    )  # fmt: skip
-    _carry(state, carry)
-    _mark(state, event.thread, event.n, "on its way")
-    return [Outgoing(event.request)]
-
-
-def _carry(state: MaiState, carry: Carry) -> None:
-    state.carries[carry.message] = carry
-    state.changed("carry", carry.message, carry)
-
-
-def _carried(state: MaiState, carry: Carry, event: RequestEnded) -> None:
-    state.changed("carry", carry.message, None)
-    reason = next((part.reason for part in event.parts if part.reason), event.state)
-    _mark(state, carry.thread, carry.n, "carried" if event.state == "answered" else reason)
-
-
-def _mark(state: MaiState, thread: str, n: int, carried: str) -> None:
-    if line := state.rows.get(noun(thread), key(n), Line):
-        state.changed(noun(thread), key(n), msgspec.structs.replace(line, carried=carried))
+    return [outgoing.sent(state, event)]
 
 
 def _line(state: MaiState, name: str, line: Line) -> int:
     return threads.add(state, state.rows, name, line)
-
-
-def load(state: MaiState, rows: dict[str, bytes]) -> None:
-    """From the rows of her state."""
-    state.carries.update({name: msgspec.json.decode(data, type=Carry) for name, data in rows.items()})
 
 
 # -- words

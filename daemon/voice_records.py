@@ -36,6 +36,17 @@ class InboundTaken(Event, frozen=True, kw_only=True):
     file: Filed | None = None  # None: at the door
 
 
+class InboundWaits(Event, frozen=True, kw_only=True):
+    """It is this message's turn in its conversation, and its department takes nothing more now: it waits for that."""
+
+    kind: ClassVar[str] = "inbound.waits"
+    request: str
+    thread: str
+    why: str
+    at_ms: int
+    until_ms: int  # then it is given out all the same, and refused if that is still so
+
+
 class VoiceSaid(Event, frozen=True, kw_only=True):
     """Mai tells a person something beside the answers to his requests."""
 
@@ -67,4 +78,4 @@ class VoiceSent(Event, frozen=True, kw_only=True):
     at_ms: int
 
 
-register(InboundTaken, VoiceSaid, VoiceSent)
+register(InboundTaken, InboundWaits, VoiceSaid, VoiceSent)

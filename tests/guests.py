@@ -32,6 +32,8 @@ LATE = (
     "trace_commands",
     "timeline_svg",
     "timeline_html",
+    "why",
+    "why_form",
     "tree",
     "budgets",
     "ordering",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mai.agents import events
+from mai.agents.channels import key_of
 from mai.agents.decider import Decider
 from mai.agents.department import DepartmentDecider
 from mai.agents.sealing import Sealed
@@ -279,7 +280,7 @@ def effects(world: "World", facts: Facts) -> Iterator[str]:
         elif outcomes[key] == "not done" and kinds[key] != "idempotent":
             yield f"{key} is on record as not done, and moved money {times} times"
     for key, how in outcomes.items():
-        if how == "done" and not bank.moved[key]:
+        if how == "done" and not bank.moved[key_of(key)]:
             yield f"{key} is on record as done, and nothing was moved"
         if not how:
             yield f"the effect {key} has no outcome"

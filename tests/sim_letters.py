@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from mai.agents.channels import message_of
 from mai.daemon import spool
 from mai.daemon.rights import administrator
 from mai.sandbox.ledger import Record
@@ -139,7 +140,8 @@ def check(world: "World", mai: list[tuple[Record, dict[str, Any]]]) -> Iterator[
         yield f"messages {dict(order)} were answered {dict(answered)}"
     if posted := [message for message, keys in world.bank.posted.items() if len(keys) > 1]:
         yield f"{posted[0]} has left under {len(world.bank.posted[posted[0]])} keys"
-    carried = {r.request for r, b in mai if r.kind == "request.ended" and "!" in r.request and b["state"] == "answered"}
+    ended = [(r.request, b["state"]) for r, b in mai if r.kind == "request.ended" and "!" in r.request]
+    carried = {message_of(request) for request, state in ended if state == "answered"}
     if missing := carried - world.bank.posted.keys():
         yield f"{sorted(missing)} are on record as carried out, and nothing has left"
     sent = {r.request.partition("!")[0] for r, b in mai if r.kind == "voice.sent" and b["what"] == "answer"}

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from mai.daemon import inbound, spool, spooled, thread_orders, threads, voice
+from mai.agents import channels
+from mai.daemon import inbound, outgoing, spool, spooled, thread_orders, threads, voice
 from mai.daemon.threads import Thread
 from tests.sim_mutation import Put, mutant
 
@@ -87,14 +88,14 @@ def begin_all_at_once(put: Put) -> None:
 @mutant
 def carry_out_under_new_ids(put: Put) -> None:
     """What is on its way out is asked for once more after each start, under another id."""
-    load = voice.load
+    load = outgoing.load
 
     def again(state: Any, rows: dict[str, bytes]) -> None:
         load(state, rows)
         for name, one in list(state.carries.items()):
             state.carries[f"{name}b"] = msgspec.structs.replace(one, message=f"{name}b", asked=False)
 
-    put(voice, "load", again)
+    put(outgoing, "load", again)
 
 
 @mutant
@@ -102,3 +103,9 @@ def lose_answers_outwards(put: Put) -> None:
     """Now and then an answer does not leave."""
     leave = voice.leave
     put(voice, "leave", lambda mai, given, now_ms: [] if given.n % 4 == 0 else leave(mai, given, now_ms))
+
+
+@mutant
+def leave_under_a_key_for_each_try(put: Put) -> None:
+    """An answer that failed to leave goes again, and its tool is told another key."""
+    put(channels, "key_of", lambda key: key)

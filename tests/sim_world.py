@@ -348,5 +348,5 @@ TOLD = {
 WHICH = {"resolved": "body->>'key'", "voted": "body->>'approval'", "solved": "body->>'id'"}
 NOUNS = (
     "requests", "passages", "errands", "work", "doubts", "cancellations", "cancels", "undos", "waiting", "held", "approving",
-    "carries", "spooled",
+    "carries", "spooled", "stalled",
 )  # fmt: skip

@@ -149,6 +149,27 @@ def test_a_conversation_through_a_pipe(daemon: Daemon) -> None:
     assert "5000 bytes" in ran.stderr and "Traceback" not in ran.stderr
 
 
+def test_a_conversation_on_a_terminal(daemon: Daemon) -> None:
+    """An answer that comes while the person types is shown at once, above his line, which stays; what he typed is asked."""
+    shell = Foreground(daemon, "chat", "acme", "--last", "0")
+    shell.until_shown("acme> ")
+    path, begun = gate(daemon), len(daemon.journal("acme/support", "task.begun"))
+    os.write(shell.terminal, b"open the gate\n")
+    until(lambda: len(daemon.journal("acme/support", "task.begun")) > begun, "the porter")
+    os.write(shell.terminal, b"\x03")
+    shell.until_shown("--id")
+    os.write(shell.terminal, b"refund ord")
+    shell.until_shown("refund ord")
+    path.write_text("later\n")
+    shell.until_shown("The gate is open: later.")
+    shell.until_shown("acme> refund ord")
+    os.write(shell.terminal, b"er 5010\n")
+    shell.until_shown("Order 5010 was refunded")
+    os.write(shell.terminal, b"\x04")
+    assert shell.end() == 0 and shell.shown.count("The gate is open: later.") == 1
+    assert shell.shown.count("Order 5010 was refunded") == 1
+
+
 def test_who_stops_waiting_can_ask_again(daemon: Daemon, beside: ThreadPoolExecutor) -> None:
     """Ctrl-C in `mai ask`: it says under which id the request goes on, and there its answer is."""
     asking = subprocess.Popen(
@@ -374,12 +395,13 @@ def test_nothing_is_written_outside_the_state_directory(fresh: Daemon, tmp_path:
 
 # -- ends
 class Foreground:
-    """`mai up` on a terminal of its own."""
+    """A command, `mai up` if none is named, on a terminal of its own."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, *command: str) -> None:
         self.terminal, other = pty.openpty()
         self.process = subprocess.Popen(
-            daemon.command("up", str(daemon.file)), env=environment(TERM="xterm"), stdin=other, stdout=other, stderr=other,
+            daemon.command(*(command or ("up", str(daemon.file)))), env=environment(TERM="xterm"),
+            stdin=other, stdout=other, stderr=other,
             preexec_fn=own_terminal,  # noqa: PLW1509  two system calls
         )  # fmt: skip
         os.close(other)

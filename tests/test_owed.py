@@ -18,7 +18,7 @@ from mai.daemon.owed import LOOK_MS, SOON_MS, TABLE, Owed, late, owed, ownerless
 from mai.daemon.parking import Row
 from mai.daemon.pending import Pending
 from mai.daemon.records import PartAnswer, PartPlan
-from mai.daemon.threads import Carry
+from mai.daemon.threads import Carry, Thread
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
 from tests.test_escalations import escalate
@@ -85,6 +85,10 @@ ROWS: list[tuple[str, str, str, Any, list[Owed]]] = [
     (
         MAI, "carry", "c", Carry("m", "mail/ann", 1, "answer", "Yes.", "", "", 5),
         [Owed("channel message", "m", MAI, MAI, "mail/ann", "Yes.", 5, 5 + SOON_MS)],
+    ),
+    (
+        MAI, "thread", "mail/ann", Thread("mail/ann", 3, "m1", 60, ("m2", "m3"), 5),
+        [Owed("message", name, MAI, MAI, "mail/ann", f"its turn, as number {n}", 5, 60) for n, name in ((1, "m2"), (2, "m3"))],
     ),
     (
         ME, "task", "R/1.1", WORK,

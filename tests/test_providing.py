@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from mai.agents.models import Provider
-from mai.daemon.attempts import Question, retry_after_ms
+from mai.daemon import posting
+from mai.daemon.attempts import Post, Question, retry_after_ms
 from mai.daemon.chat import bound_of
 from mai.daemon.credentials import Credentials
 from mai.daemon.providing import Ended, Providing
@@ -34,6 +35,7 @@ class Room:
         self.credentials = Credentials(path)
         self.providing = Providing("acme", path, self.credentials)
         self.providing.start()
+        self.body = b""  # what was posted last
 
     def put(self, name: str, key: str) -> None:
         """Write a credential."""
@@ -44,9 +46,11 @@ class Room:
         """One attempt."""
         told = {name: more.pop(name) for name in list(more) if name in Provider.__struct_fields__}
         fields = {"silence_s": 20.0, "key": "main", **told}
-        given = {"messages": HI, "tools": "", "schema": "", "temperature": None, "seed": None, "room_bytes": 100_000, **more}
+        room_bytes = more.pop("room_bytes", 100_000)
+        given = {"messages": HI, "tools": "", "schema": "", "temperature": None, "seed": None, **more}
         provider = Provider(name="main", url=url, **fields)
-        self.providing.begin(Question(call="c", n=n, provider=provider, model="m", output_tokens=50, **given))
+        self.body = b"".join(posting.pieces(Question(provider=provider, model="m", output_tokens=50, **given)))
+        self.providing.begin(Post("c", n, provider, self.body, room_bytes))
 
     def ended(self) -> Ended:
         """The next attempt that is over."""
@@ -442,7 +446,7 @@ def test_recorded_and_played(room: Room, monkeypatch: pytest.MonkeyPatch) -> Non
         with running('[[rules]]\ntext = "One two three"', key=KEY) if do == "record" else contextlib.nullcontext() as server:
             told.append(one.ask(server.url if server else "http://127.0.0.1:1/v1"))
         one.providing.close()
-    assert told[0] == told[1] and told[0].failure is None
+    assert told[0] == told[1] and told[0].failure is None and told[0].raw.count(b"[DONE]") == 1
     assert not [file for file in room.path.iterdir() if file.name != "main" and KEY.encode() in file.read_bytes()]
 
 
@@ -467,3 +471,38 @@ def test_descriptors_are_given_back(tmp_path: Path) -> None:
 
     Room(tmp_path).providing.close()  # what the first one opens for all
     assert not left_open(work)
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_what_leaves_and_what_comes_is_known_to_the_byte(room: Room, kind: str) -> None:
+    """The body of the request is the one that was posted, whatever an SDK would make of it; the answer's bytes are the wire's."""
+    heard: list[bytes] = []
+    raw = page(
+        json.dumps({"choices": [{"message": {"content": f"the key is {KEY}"}, "finish_reason": "stop"}], "x": "\u00e9 <&>"})
+    )
+    with serving(lambda request: heard.append(request) or raw) as url:  # type: ignore[func-returns-value]
+        ended = room.ask(url, kind=kind, messages=('{"content":"\u00fc  \\u0007","role":"user","x":1.50}',), temperature=0.5)
+    assert heard[0].partition(b"\r\n\r\n")[2] == room.body and "\u00fc".encode() in room.body
+    came = raw.partition(b"\r\n\r\n")[2]
+    assert ended.raw == came.replace(KEY.encode(), b"*" * len(KEY)) and ended.masked and ended.size == len(came)
+    assert ended.status == 200
+
+
+def test_nothing_else_leaves_than_what_is_on_record(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If an SDK makes other bytes of it, they stay here."""
+    import openai
+
+    post = openai.AsyncOpenAI.post
+    other = lambda self, path, *, content, **more: post(self, path, content=content + b" ", **more)  # noqa: E731
+    monkeypatch.setattr(openai.AsyncOpenAI, "post", other)
+    with running("", key=KEY) as server:
+        ended = room.ask(server.url)
+        assert server.book()["requests"] == 0
+    assert ended.failure is not None and "not what is on record" in ended.failure.why and not ended.failure.charged
+
+
+def test_a_failure_has_its_page(room: Room) -> None:
+    """What a provider says instead of an answer is known as well, a long page from its beginning."""
+    with serving(lambda _: page("x" * 200_000, "text/plain", "500 Oops")) as url:
+        ended = room.ask(url)
+    assert ended.status == 500 and ended.raw and set(ended.raw) == set(b"x") and ended.failure is not None

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from mai.agents.sealing import DECISIONS, Sealed, of_runs, runs
+from mai.daemon.bare import bare
 from mai.daemon.decisions import decisions, name_of
 from mai.daemon.reader import NotFound
 from mai.daemon.replaying import replay, sweep
@@ -46,18 +47,7 @@ def daemon(module_state: Path) -> Iterator[Daemon]:
 @pytest.fixture
 def carried(daemon: Daemon, tmp_path: Path) -> Place:
     """On another machine: copies of the ledgers, without their state, and nothing else."""
-    place = Place(tmp_path / "elsewhere")
-    for process in PROCESSES:
-        place.home(process).mkdir(parents=True)
-        with (
-            closing(sqlite3.connect(daemon.place.ledger(process))) as source,
-            closing(sqlite3.connect(place.ledger(process))) as to,
-        ):
-            source.backup(to)
-            for (view,) in to.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall():
-                to.execute(f'DROP VIEW "{view}"')
-            to.executescript("DROP TABLE state; PRAGMA journal_mode = WAL")
-    return place
+    return bare(daemon.place, tmp_path / "elsewhere")
 
 
 def seals(place: Place, process: str) -> list[tuple[Sealed, int]]:

@@ -21,7 +21,9 @@ from mai.daemon.book import Book
 from mai.daemon.logs import Log, log_of
 from mai.daemon.reader import BATCH, NotFound, Reader, clock
 from mai.daemon.summary import SUMMARIES, clean, summary
-from mai.daemon.tail import Line, Tail, Wanted, json_line, text
+from mai.daemon.tail import Tail
+from mai.daemon.tail_form import Line, json_line, text
+from mai.daemon.wanted import Wanted
 from mai.sandbox.ledger import Ledger, Record, connect, digest_of
 from mai.sandbox.place import Place
 from tests.wired import Wired, waited
@@ -38,7 +40,8 @@ while True:
 TAIL = """
 import sys
 from mai.daemon.output import stream
-from mai.daemon.tail import Tail, json_line
+from mai.daemon.tail import Tail
+from mai.daemon.tail_form import json_line
 from mai.sandbox.place import Place
 stream(json_line(line) for line in Tail(Place(sys.argv[1])).lines(int(sys.argv[2]), follow=True))
 """

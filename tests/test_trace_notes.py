@@ -27,6 +27,7 @@ from mai.daemon.pending import ApprovalVoted
 from mai.daemon.records import ErrandChecked, ErrandEnded, RequestAccepted, RequestEnded
 from mai.daemon.trace import trace
 from mai.daemon.trace_folding import FOLDED
+from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.tree import Node, Trace, render
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
@@ -151,6 +152,8 @@ def test_what_models_took_stands_with_who_asked(place: Place) -> None:
             **call, peer=SALES, model="small", inquiry=Inquiry(("0" * 64,), 9), input_tokens=9, output_tokens=9, deadline_ms=9
         ),
         AttemptBegun(**call, n=1, provider="a", model="one", bound=usage, at_ms=1),
+        ModelRequest(**call, n=1, url="http://a/v1", digest="0" * 64, size=9),
+        ModelResponse(**call, n=1, record=4, status=503, digest="0" * 64, size=9),
         AttemptEnded(**call, n=1, why="status 503", at_ms=2), TargetLeft(**call, why="a/one is given up"),
         AttemptBegun(**call, n=2, provider="b", model="two", bound=usage, at_ms=3),
         AttemptEnded(**call, n=2, answer="0" * 64, usage=usage, at_ms=4),
@@ -159,6 +162,7 @@ def test_what_models_took_stands_with_who_asked(place: Place) -> None:
     (step,) = board(found).steps
     assert (step.by, step.input_tokens, step.output_tokens, step.cost_nano) == ("b/two", 7, 5, 1_500_000)
     assert [(one.who, one.why, one.tokens) for one in step.tries] == [("a/one", "status 503", 0), ("b/two", "", 12)]
+    assert (step.tries[0].request, step.tries[0].url, step.tries[0].status) == ("acme/models:3", "http://a/v1", 503)
     assert (board(found).tokens, found.tokens, found.cost_nano) == (12, 12, 1_500_000)
     assert [note.text for note in board(found).notes] == ["a/one is given up"]
     assert "(tried: a/one: status 503)" in render(found) and "12 tokens of models for 0.0015" in render(found)

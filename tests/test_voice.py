@@ -23,7 +23,7 @@ from mai.daemon.mai import MaiDecider
 from mai.daemon.records import PartPlan, RequestAccepted, RequestEnded
 from mai.daemon.threads import Delivered, Line, Thread
 from mai.daemon.voice import UNANSWERED
-from mai.daemon.voice_records import InboundTaken, VoiceSaid, VoiceSent
+from mai.daemon.voice_records import InboundTaken, InboundWaits, VoiceSaid, VoiceSent
 
 NOW_MS = 1_000_000
 ANNA, BERT, DOOR = "mail:anna@example.org", "mail:bert@example.org", "door:1000"
@@ -175,12 +175,80 @@ def test_an_answer_leaves_once_by_the_tool_of_its_channel(mai: Mai) -> None:
     assert mai.lines()[1].carried == "carried" and not mai.decider.state.carries and not mai.findings()
 
 
-def test_an_answer_that_could_not_leave_says_so(mai: Mai) -> None:
-    """The line has the reason, and nothing is sent again by itself."""
+def test_an_answer_that_failed_to_leave_goes_again_later_until_it_has_left(mai: Mai) -> None:
+    """After a minute, five, thirty …, each time the same message; its line says how that stands."""
     mai.deliver("m1")
     mai.answer("m1", "yes")
-    mai.answer("m1!answer2", state="failed")
-    assert mai.lines()[1].carried == "the internal reason" and len(mai.out()) == 1
+    at_ms, waited = NOW_MS, []
+    for request in ("m1!answer2", "m1!answer2.2", "m1!answer2.3"):
+        mai.answer(request, state="failed", now_ms=at_ms)
+        assert mai.lines()[1].carried == "on its way; it has failed so far: the internal reason"
+        ended_ms, tries = at_ms, len(mai.out())
+        while len(mai.out()) == tries:
+            mai.feed(Tick(), now_ms=(at_ms := mai.decider.next_deadline_ms()))
+        waited.append(at_ms - ended_ms)
+    assert waited == [60_000, 300_000, 1_800_000]
+    assert [(one.request, one.input["message"]) for one in mai.out()] == [
+        (f"m1!answer2{mark}", "m1!answer2") for mark in ("", ".2", ".3", ".4")
+    ]
+    mai.answer("m1!answer2.4", carried="m1!answer2", now_ms=at_ms)
+    assert mai.lines()[1].carried == "carried" and not mai.decider.state.carries and not mai.findings()
+
+
+def test_an_answer_that_cannot_leave_in_a_day_says_so(mai: Mai) -> None:
+    """Its tries come to an end, and its line has the reason."""
+    mai.deliver("m1")
+    mai.answer("m1", "yes")
+    at_ms = NOW_MS
+    while mai.decider.state.carries:
+        mai.answer(mai.out()[-1].request, state="failed", now_ms=at_ms)
+        mai.feed(Tick(), now_ms=(at_ms := max(at_ms, mai.decider.next_deadline_ms())))
+    assert mai.lines()[1].carried == "the internal reason" and 10 < len(mai.out()) < 20 and not mai.findings()
+
+
+def test_an_answer_that_may_have_left_does_not_go_again(mai: Mai) -> None:
+    """What the department has not answered in time, or Mai herself has refused, is told in the line."""
+    mai.deliver("m1")
+    mai.answer("m1", "yes")
+    mai.feed(Tick(), now_ms=NOW_MS + 25 * 3600 * 1000)
+    assert len(mai.out()) == 1 and "deadline" in mai.lines()[1].carried and not mai.decider.state.carries
+    assert not mai.findings()
+
+
+def full(mai: Mai) -> None:
+    """The department takes nothing more."""
+    transit = mai.decider.state.transit("acme/support")
+    transit.waiting.extend(list(transit.waiting) * 20)
+
+
+def test_a_message_waits_for_room_in_its_department(mai: Mai) -> None:
+    """When its turn comes and there is none it is kept, on record, and given out when there is; then comes the next."""
+    for message in ("m1", "m2", "m3"):
+        mai.deliver(message)
+    full(mai)
+    mai.answer("m1", "yes")
+    accepted = [one.request for one in mai.journal if isinstance(one, RequestAccepted) and one.thread]
+    assert accepted == ["m1"] and mai.decider.state.stalled[ANNA].message == "m2" and not mai.findings()
+    mai.feed(Tick(), now_ms=NOW_MS + 6000)
+    assert sum(isinstance(one, InboundWaits) for one in mai.journal) == 1
+    mai.decider.state.transit("acme/support").waiting.clear()
+    mai.feed(Tick(), now_ms=mai.decider.next_deadline_ms())
+    mai.answer("m2", "yes", now_ms=NOW_MS + 20_000)
+    accepted = [one.request for one in mai.journal if isinstance(one, RequestAccepted) and one.thread]
+    assert accepted == ["m1", "m2", "m3"] and not mai.decider.state.stalled and not mai.findings()
+
+
+def test_a_message_does_not_wait_for_room_for_ever(mai: Mai) -> None:
+    """After its channel's time it is refused, and its sender is told; the next one's turn comes."""
+    mai.deliver("m1")
+    mai.deliver("m2")
+    full(mai)
+    mai.answer("m1", "yes")
+    assert mai.decider.state.stalled[ANNA].until_ms == NOW_MS + 100_000
+    for at_s in range(5, 120, 5):
+        mai.feed(Tick(), now_ms=NOW_MS + at_s * 1000)
+    assert [(one.request, one.state) for one in mai.lines() if one.what == "answer"] == [("m1", "answered"), ("m2", "refused")]
+    assert not mai.decider.state.stalled and not mai.findings()
 
 
 def test_a_person_outside_is_told_no_reason_of_the_house(mai: Mai) -> None:
