@@ -7,6 +7,7 @@ and compared with what was sealed when the decision was made (agents/sealing.py)
 
 import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final, Literal, Protocol
@@ -25,6 +26,8 @@ from mai.sandbox.place import Place
 from mai.sandbox.record import digest_of
 
 ADDRESS: Final = re.compile(r"[0-9a-f]{64}")
+REQUESTS: Final = 256  # whose seals are at hand
+RECORDS: Final = 100_000  # of which is known what is wrong with them
 Found = Literal["verified", "differs"]
 
 
@@ -88,8 +91,8 @@ class Replays:
     def __init__(self, source: Source, verbatims: Verbatims | None = None) -> None:
         """`verbatims`: of the place where the models process's ledger lies; without it only this ledger is looked at."""
         self._source, self._verbatims = source, verbatims
-        self._request = ""  # whose seals are at hand
-        self._bounds: dict[int, Bound] = {}
+        self._bounds: OrderedDict[str, dict[int, Bound]] = OrderedDict()  # by request: what each of its seals has to say
+        self._judged: OrderedDict[int, tuple[str, ...]] = OrderedDict()  # what is wrong with a record, for who asks for no more
 
     def replay(self, sealed: Sealed, seq: int, *, whole: bool = True) -> Replayed:
         """One decision; `whole` with all that was known, else only what is wrong with it."""
@@ -97,25 +100,48 @@ class Replays:
         context, numbers = self._context(sealed, seq, faults)
         if context != sealed.context:
             faults.append(f"the context's digest is {context[:16]}…, and {sealed.context[:16]}… was sealed")
-        items = tuple(item for number in numbers if (item := self._item(number, faults, whole=whole)))
-        decided = self._item(sealed.record, faults, whole=whole)
+        if not whole:
+            return self._judge(sealed, seq, numbers, faults)
+        items = tuple(item for number in numbers if (item := self._item(number, faults)))
+        decided = self._item(sealed.record, faults)
         if decided and (record := self._source.record(sealed.record)) and record.digest.hex() != sealed.digest:
             faults.append(f"record {sealed.record}, the decision, is not the one that was sealed")
-        led = tuple(item for number in of_runs(sealed.led) if (item := self._item(number, faults, whole=whole)))
-        life, scope = self._item(sealed.life, faults, whole=whole), self._scope(sealed.scope, faults)
+        led = tuple(item for number in of_runs(sealed.led) if (item := self._item(number, faults)))
+        life, scope = self._item(sealed.life, faults), self._scope(sealed.scope, faults)
         own = self._source.record(seq)
+        return msgspec.structs.replace(
+            self._replayed(sealed, seq, faults), term=own.term if own else 0, context_items=items, decided=decided, led=led,
+            life=life, scope=scope,
+        )  # fmt: skip
+
+    def _judge(self, sealed: Sealed, seq: int, numbers: tuple[int, ...], faults: list[str]) -> Replayed:
+        """What is wrong with a decision; each record is looked at once, however many rest on it."""
+        for number in (*numbers, sealed.record, *of_runs(sealed.led), sealed.life):
+            if number not in self._judged:
+                found: list[str] = []
+                self._item(number, found, whole=False)
+                self._judged[number] = tuple(found)
+                if len(self._judged) > RECORDS:
+                    self._judged.popitem(last=False)
+            faults += self._judged[number]
+        if (record := self._source.record(sealed.record)) and record.digest.hex() != sealed.digest:
+            faults.append(f"record {sealed.record}, the decision, is not the one that was sealed")
+        self._scope(sealed.scope, faults)
+        return self._replayed(sealed, seq, faults)
+
+    def _replayed(self, sealed: Sealed, seq: int, faults: list[str]) -> Replayed:
         return Replayed(
-            name_of(self._source.process, seq), sealed.what, "differs" if faults else "verified",
-            sealed.request, sealed.task, sealed.agent, sealed.at_ms, own.term if own else 0, sealed.context, sealed.code,
-            items if whole else (), decided, led if whole else (), life, scope,
-            tuple(dict.fromkeys(faults)),
+            name_of(self._source.process, seq), sealed.what, "differs" if faults else "verified", sealed.request, sealed.task,
+            sealed.agent, sealed.at_ms, 0, sealed.context, sealed.code, (), None, (), None, {}, tuple(dict.fromkeys(faults)),
         )  # fmt: skip
 
     def _context(self, sealed: Sealed, seq: int, faults: list[str]) -> tuple[str, tuple[int, ...]]:
         """The digest of a context as the journal gives it now, and its records; from the first seal on."""
-        if sealed.request != self._request:
-            self._request, self._bounds = sealed.request, dict(self._folded(sealed.request))
-        bound = self._bounds.get(seq, Bound("", (), 0))
+        bounds = self._bounds.pop(sealed.request, None) or dict(self._folded(sealed.request))
+        self._bounds[sealed.request] = bounds
+        if len(self._bounds) > REQUESTS:
+            self._bounds.popitem(last=False)
+        bound = bounds.get(seq, Bound("", (), 0))
         if bound.records != sealed.records:
             faults.append(
                 f"since the seal before, its records are {named(bound.records)}, and {named(sealed.records)} were sealed"
@@ -123,9 +149,9 @@ class Replays:
         if bound.before != sealed.before:
             faults.append(f"the seal before is record {bound.before}, and {sealed.before} was sealed")
         numbers, at = [bound.records], bound.before
-        while at in self._bounds:
-            numbers.append(self._bounds[at].records)
-            at = self._bounds[at].before
+        while at in bounds:
+            numbers.append(bounds[at].records)
+            at = bounds[at].before
         return bound.context, tuple(number for records in reversed(numbers) for number in of_runs(records))
 
     def _folded(self, request: str) -> Iterator[tuple[int, Bound]]:
@@ -138,7 +164,7 @@ class Replays:
             except (LedgerFault, msgspec.MsgspecError):
                 threads.add(record.task, "", record.seq, record.digest)  # it was changed, and its reader says so
 
-    def _item(self, seq: int, faults: list[str], *, whole: bool) -> Item | None:
+    def _item(self, seq: int, faults: list[str], *, whole: bool = True) -> Item | None:
         record = self._source.record(seq)
         if record is None:
             faults.append(f"record {seq} is missing")

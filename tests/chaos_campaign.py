@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mai.daemon import deep
+from mai.daemon.bare import swept_bare
 from mai.daemon.scripted import running
 from mai.sandbox import traps
 from mai.sandbox.errors import MaiError
@@ -51,6 +52,7 @@ class Round:
     restarts: int = 0  # of the whole daemon
     repeats: int = 0  # of requests whose answer did not come
     turned: int = 0  # changes of keys
+    decisions: int = 0  # that replay verified, from the journals alone
     seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)  # by kind
     struck: Counter[str] = field(default_factory=Counter)  # by what they struck, or where
@@ -137,6 +139,9 @@ def examine(done: Round, company: Company, askers: Askers) -> None:
     audit = Audit(company.place, company.bank, askers)
     report = deep.check(company.place, at_rest=True)
     wrong = [f"mai verify --rest: {one.process}: {one.what}" for one in report.findings]
+    replayed = swept_bare(company.place)
+    wrong += [f"mai replay --all: {one.decision}: {fault}" for one in replayed.wrong for fault in one.faults]
+    done.decisions = replayed.verified
     done.violations = [*company.faults, *askers.faults, *audit.faults, *wrong]
     done.notes = company.noted
     done.requests, done.states = len(askers.transfers), audit.states

@@ -73,5 +73,6 @@ def _foot(done: Sequence[Round], seed: str, seconds: float) -> str:
         f"{total('restarts')} starts of the whole daemon, {total('resets')} resets by the operator\n"
         f"{total('cancelled')} requests cancelled, {total('resolved')} effects in doubt resolved by the person, "
         f"{total('repeats')} requests asked again, {total('turned')} changes of keys\n"
+        f"{total('decisions')} decisions replay verified, without state, organisation file and the agents' code\n"
         f"{len(done)} rounds, seed {seed}, {seconds / 60:.1f} minutes, {datetime.now(UTC):%Y-%m-%d}: {bad} violations"
     )

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mai.daemon import deep
+from mai.daemon.bare import swept_bare
 from mai.daemon.scripted import running
 from tests.chaos_campaign import rest
 from tests.chaos_company import Company
@@ -48,6 +49,7 @@ class Told:
     by_sla: tuple[int, int] = (0, 0)  # as `mai sla` counts them
     remedies: Counter[str] = field(default_factory=Counter)
     pages: int = 0
+    decisions: int = 0  # that replay verified, from the journals alone
     faults: list[str] = field(default_factory=list)
 
 
@@ -85,6 +87,9 @@ def examine(told: Told, company: Company, storm: Storm, day: Day) -> None:
     told.counts, told.skipped = day.counts, day.skipped
     told.faults += [f"late or lost: {one}" for one in day.askers.late()]
     told.faults += [f"mai verify --deep: {one.process}: {one.what}" for one in deep.check(company.place, at_rest=True).findings]
+    replayed = swept_bare(company.place)
+    told.decisions = replayed.verified
+    told.faults += [f"mai replay --all: {one.decision}: {fault}" for one in replayed.wrong for fault in one.faults]
     told.pages = len(storm.pages.read_text().splitlines())
     if told.pages != day.counts.get("paged", 0):
         told.faults.append(f"{told.pages} pages, and the script demands {day.counts.get('paged', 0)}: {storm.pages.read_text()}")
@@ -120,6 +125,7 @@ def table(told: Told) -> str:
         *(f"left out: {what}: {why}" for what, why in told.skipped.items()),
         f"availability: {share(told.by_log):.3%} by the clients' log, {share(told.by_sla):.3%} by mai sla",
         "remedies: " + (", ".join(f"{n} {what}" for what, n in told.remedies.most_common()) or "none") + f"; {told.pages} pages",
+        f"{told.decisions:,} decisions replay verified, without state, organisation file and the agents' code",
         *(f"FAULT  {fault}" for fault in told.faults),
     ]
     return "\n".join(lines)

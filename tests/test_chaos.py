@@ -26,6 +26,7 @@ def played() -> Iterator[Played]:
 def test_killed_stopped_and_failing_processes_lose_nothing_and_repeat_nothing(played: Played) -> None:
     """Some dozens of deaths at points, system calls, in pairs, in recovery: each request answered once, each effect done once."""
     assert played.round.violations == []
+    assert played.round.decisions > played.round.requests
     assert played.round.kills >= KILLS and sum(played.round.states.values()) == played.round.requests > 0
 
 

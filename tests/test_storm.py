@@ -13,4 +13,5 @@ def test_a_day_of_misfortunes() -> None:
         told = play(room / "d", 20, "3")
     assert not told.faults, table(told)
     assert told.states["answered"] > 30 and told.pages == 1, table(told)
+    assert told.decisions > 4 * told.states["answered"], table(told)
     assert any(what.startswith("reset") for what in told.remedies), table(told)
