@@ -111,6 +111,7 @@ class Context(MemoryCalls, ClaimCalls):
         self.due: deque[Callable[[], None]] = deque()  # steps whose number is taken and which have not begun
         self.tools = ToolSteps(runner, work)
         self._concluding: set[int] = set()
+        self._asking: ModelSteps | None = None
 
     # -- asking others
     def ask(self, to: str, /, text: Any = "", **values: Any) -> Waiting:
@@ -148,14 +149,13 @@ class Context(MemoryCalls, ClaimCalls):
         `messages` and `tools` as chat completions have them; `schema` is {"name", "schema"}, which the answer has to fit;
         `output_tokens` is the most of it, by default the model's own bound.
         """
-        models = self._models()
-        model = models.scope()
+        models, before = self._models(), self.recorded(self._n + 1)
         try:
-            given = models.given(messages, tools, schema, model, output_tokens)
+            given = models.given(messages, tools, schema, output_tokens, before and before.given)
         except NotPlain as fault:
             raise Refusal(f"a model cannot be asked with {fault}", "failed") from None
         n, step = self._next("model", given)
-        if step is None and not model:
+        if step is None and not given["model"]:
             self._record(n, "model", given, refused=f"{self._work.agent} has no model in its scope")
         elif step is None:
             self._runner.shell.feed(Call(self._work.task, n, "model", given))
@@ -164,7 +164,8 @@ class Context(MemoryCalls, ClaimCalls):
     def _models(self) -> "ModelSteps":
         from mai.agents.model_steps import ModelSteps  # with the first question: most departments ask none
 
-        return ModelSteps(self._runner, self._work)
+        self._asking = self._asking or ModelSteps(self._runner, self._work)
+        return self._asking
 
     @lets_in
     async def all(self, *asked: Any) -> list[Any]:

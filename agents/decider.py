@@ -17,6 +17,7 @@ from mai.agents.state import State
 VIA_MAI = ".m"  # marks the id of what a task asks through Mai; behind it the step's number, 0 for none
 ENVELOPE_BYTES = 4096  # what stands around a body or a value: names, ids, a reason
 TEXT_BYTES = 80  # around each text that goes with a message
+LIST_BYTES = 250  # for each message, at the most, in the lists that a question refers to
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -127,6 +128,9 @@ def room_bytes(message_bytes: int) -> int:
 
 def too_large(body: Numbered, message_bytes: int) -> str:
     """Why this must not be sent, "" if it may: the receiver would refuse it, and all that comes after it on the link."""
-    texts = body.inquiry.size + TEXT_BYTES * len(body.inquiry.messages) if isinstance(body, Think) else 0
+    texts = 0
+    if isinstance(body, Think):
+        around = TEXT_BYTES + (LIST_BYTES if body.inquiry.talk else 0)
+        texts = body.inquiry.size + around * body.inquiry.total
     size, most = len(msgspec.msgpack.encode(body)) + texts, message_bytes - ENVELOPE_BYTES // 2
     return f"it has {size} bytes, the limit of a message is {message_bytes}" if size > most else ""

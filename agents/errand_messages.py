@@ -11,11 +11,18 @@ from mai.agents.body import Body, Fields, Outcome
 class Inquiry(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model is asked, by the addresses of its pieces: a long talk shares most of them with its last turn."""
 
-    messages: tuple[str, ...]  # blobs, each one message as chat completions have it
+    messages: tuple[str, ...]  # blobs, each one message as chat completions have it; those behind the ones of `talk`
     size: int  # bytes of all its pieces, each counted as often as it is named
     tools: str = ""  # a blob: the list of tools that it may call
     schema: str = ""  # a blob: {"name", "schema"} that the answer has to fit
     output_tokens: int = 0  # most of the answer; 0: as the model's own bound
+    talk: str = ""  # a blob: the list of the messages before (talks.py)
+    count: int = 0  # of all messages, where there is such a list
+
+    @property
+    def total(self) -> int:
+        """How many messages it has."""
+        return self.count or len(self.messages)
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):

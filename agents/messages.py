@@ -4,9 +4,11 @@ The decoder is typed and made once. Bytes that are no message raise `Malformed`,
 """
 
 import hashlib
+from collections.abc import Callable
 
 import msgspec
 
+from mai.agents import talks
 from mai.agents.amounts import Amounts
 from mai.agents.approval_messages import Approval, Decided, Word
 from mai.agents.body import Body, Fields, Outcome
@@ -119,11 +121,14 @@ Numbered = (  # over the link, journaled on both sides
 Any_Body = Numbered | Hello | Ack | Hop | Complaint
 
 
-def addresses(body: Any_Body) -> tuple[str, ...]:
-    """The blobs that a body names and its envelope carries: SHA-256 of each in hexadecimal digits, without repetition."""
+def addresses(body: Any_Body, text_of: Callable[[str], str]) -> tuple[str, ...]:
+    """The blobs that a body names and its envelope carries: SHA-256 of each in hexadecimal digits, without repetition.
+
+    `text_of` gives the lists that a question refers to. Raises MsgspecError if one is none, and what `text_of` raises.
+    """
     match body:
         case Think(inquiry=inquiry):
-            return tuple(dict.fromkeys(one for one in (*inquiry.messages, inquiry.tools, inquiry.schema) if one))
+            return talks.named(inquiry, text_of)
         case Thought(answer=answer) if answer:
             return (answer,)
     return ()

@@ -9,6 +9,7 @@ from mai.agents.errand_messages import Inquiry, Usage
 from mai.agents.plain import NotPlain, plain
 from mai.agents.replies import ModelReply, Said
 from mai.agents.state import Step, Work
+from mai.agents.talks import Talk, written
 
 if TYPE_CHECKING:
     from mai.agents.runner import Runner
@@ -24,6 +25,8 @@ class ModelSteps:
 
     def __init__(self, runner: "Runner", work: Work) -> None:
         self._runner, self._work = runner, work
+        self._told: tuple[str, ...] = ()  # the messages of the last question
+        self._talk = ""  # the list of them
 
     def scope(self) -> str:
         """The model that this task's agent may ask; "" if it has none."""
@@ -33,15 +36,27 @@ class ModelSteps:
         model = self._runner.decider.mandate.organisation.models.model(agent.model)
         return model.name if model else ""
 
-    def given(self, messages: Sequence[Any], tools: Sequence[Any], schema: Any, model: str, output_tokens: int) -> dict[str, Any]:
-        """What goes on record: the model, and the addresses of what it is asked. Raises NotPlain."""
+    def given(
+        self, messages: Sequence[Any], tools: Sequence[Any], schema: Any, output_tokens: int, before: Any
+    ) -> dict[str, Any]:
+        """What goes on record: the model, and the addresses of what it is asked. Raises NotPlain.
+
+        `before`: what is on record of this step already, None if nothing is.
+        """
         _question(messages, tools, schema, output_tokens)
         texts = [self._text(message) for message in messages]
         offered, form = self._text(list(tools)) if tools else "", self._text(schema) if schema else ""
         size = sum(len(text.encode()) for text in (*texts, offered, form))
         addresses = tuple(self._kept(text) for text in texts)
-        inquiry = Inquiry(addresses, size, self._kept(offered), self._kept(form), output_tokens)
-        return {"model": model, "inquiry": msgspec.json.decode(_encoder.encode(inquiry))}
+        alone = isinstance(before, dict) and "talk" not in before.get("inquiry", {})  # so it was before there were lists
+        last, self._told = self._told, addresses
+        if not last or alone or addresses[: len(last)] != last:
+            inquiry = Inquiry(addresses, size, self._kept(offered), self._kept(form), output_tokens)
+        else:
+            new, count = addresses[len(last) :], len(addresses)
+            inquiry = Inquiry(new, size, self._kept(offered), self._kept(form), output_tokens, self._talk, count)
+        self._talk = self._kept(written(Talk(inquiry.messages, inquiry.talk)))
+        return {"model": self.scope(), "inquiry": msgspec.json.decode(_encoder.encode(inquiry))}
 
     def _text(self, value: Any) -> str:
         fitting = plain(value, self._runner.value_bytes)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from mai.agents import talks
 from mai.agents.body import Fields
 from mai.agents.errand_messages import Inquiry
 from mai.agents.organisation import Agent
@@ -331,7 +332,7 @@ def _move(value: Fields) -> Move:
 # -- what was asked, months later
 def request_of(inquiry: Inquiry, text_of: Callable[[str], str]) -> Fields:
     """What a model was asked, byte for byte, out of its pieces; `text_of` gives the text of an address."""
-    pieces: Fields = {"messages": [text_of(address) for address in inquiry.messages]}
+    pieces: Fields = {"messages": [text_of(address) for address in talks.messages(inquiry, text_of)]}
     if inquiry.tools:
         pieces["tools"] = text_of(inquiry.tools)
     if inquiry.schema:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from mai.agents import talks
 from mai.agents.errand_messages import Think
 from mai.agents.messages import Any_Body, address_of, addresses
 from mai.agents.state import State
@@ -25,16 +26,20 @@ class Parcel(msgspec.Struct):
 
 def misfit(body: Any_Body, texts: dict[str, str]) -> str:
     """What is wrong with the texts that came with a body; "" if they are the ones that it names."""
-    named = addresses(body)
+    try:
+        named = addresses(body, texts.__getitem__)
+    except (KeyError, msgspec.MsgspecError):
+        return "it refers to a list of messages that did not come with it, or is none"
     if set(named) != texts.keys():
         return f"it names {len(named)} texts, and {len(texts)} came with it, which are not the same"
     if wrong := next((address for address in named if address_of(texts[address]) != address), ""):
         return f"the text {wrong[:12]} is not what its address says"
     if isinstance(body, Think):
         inquiry = body.inquiry
-        pieces = [one for one in (*inquiry.messages, inquiry.tools, inquiry.schema) if one]
-        if (size := sum(len(texts[one].encode()) for one in pieces)) != inquiry.size:
+        if (size := sum(len(texts[one].encode()) for one in talks.pieces(inquiry, texts.__getitem__))) != inquiry.size:
             return f"its texts have {size} bytes, and it says {inquiry.size}"
+        if (count := len(talks.messages(inquiry, texts.__getitem__))) != inquiry.total:
+            return f"it has {count} messages, and says {inquiry.total}"
     return ""
 
 
@@ -96,7 +101,7 @@ class Texts:
 
     def attached(self, body: Any_Body, peer: str, lseq: int) -> dict[str, str]:
         """What goes with a message of this number; held from now on, as far as it is not kept. Raises LedgerFault."""
-        named, key = addresses(body), f"{peer}#{lseq}"
+        named, key = addresses(body, self.text), f"{peer}#{lseq}"
         if key not in self._held and any(self._ledger.blob(one) is None for one in named):
             self.hold(key, named)
         return {address: self.text(address) for address in named}

@@ -102,7 +102,7 @@ class CallsDecider:
         twice = sum(self.size_of(address) for address in (inquiry.tools, inquiry.schema) if address)
         taken = CallTaken(
             request=body.request, task=body.id, agent=body.agent, peer=asked.peer, model=model.name, inquiry=inquiry,
-            input_tokens=spending.input_bound(len(inquiry.messages), inquiry.size, twice),
+            input_tokens=spending.input_bound(inquiry.total, inquiry.size, twice),
             output_tokens=min(inquiry.output_tokens or model.output_tokens, model.output_tokens), deadline_ms=until_ms,
             until_ms=body.until_ms,
         )  # fmt: skip

@@ -7,6 +7,7 @@ import contextlib
 import sys
 from random import random
 
+from mai.agents import talks
 from mai.agents.decider import room_bytes
 from mai.agents.events import Event
 from mai.agents.linked import Linked
@@ -64,9 +65,7 @@ class ModelsProcess(Linked):
     def _seen(self, event: Event) -> None:
         match event:
             case CallTaken():
-                inquiry = event.inquiry
-                named = (*inquiry.messages, inquiry.tools, inquiry.schema)
-                self.shell.texts.hold(f"in/{event.task}", dict.fromkeys(one for one in named if one))
+                self.shell.texts.hold(f"in/{event.task}", talks.named(event.inquiry, self.shell.texts.text))
             case AttemptBegun():
                 self.begun[event.task] = event.n
             case AttemptEnded():
@@ -149,7 +148,7 @@ class ModelsProcess(Linked):
         assert provider is not None, "an attempt that the decider has begun"
         return Question(
             provider=provider, model=call.attempt.model or provider.kind,
-            messages=tuple(text(address) for address in inquiry.messages),
+            messages=tuple(text(address) for address in talks.messages(inquiry, self.shell.texts.text)),
             tools=text(inquiry.tools) if inquiry.tools else "", schema=text(inquiry.schema) if inquiry.schema else "",
             output_tokens=call.output_tokens, temperature=model.temperature, seed=model.seed,
         )  # fmt: skip

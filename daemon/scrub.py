@@ -221,6 +221,7 @@ class Scrub:
         inquiry = (body.get("given") or {}).get("inquiry") or {}
         named = [
             *inquiry.get("messages", ()),
+            inquiry.get("talk"),
             inquiry.get("tools"),
             inquiry.get("schema"),
             (body.get("value") or {}).get("answer"),

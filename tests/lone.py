@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from mai.agents import events, messages
+from mai.agents import events, messages, talks
 from mai.agents.contracts import Contracts
 from mai.agents.decider import Tick
 from mai.agents.department import DepartmentDecider
@@ -233,7 +233,7 @@ class Lone:
 
     def messages(self, asked: Think) -> list[Any]:
         """What a model is asked."""
-        return [msgspec.json.decode(self.texts[address]) for address in asked.inquiry.messages]
+        return [msgspec.json.decode(self.texts[address]) for address in talks.messages(asked.inquiry, self.texts.__getitem__)]
 
     def schema(self, asked: Think) -> Any:
         """What its answer has to fit."""

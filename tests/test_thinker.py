@@ -14,6 +14,7 @@ import msgspec
 import pysqlite3 as sqlite3
 import pytest
 
+from mai.agents import talks
 from mai.agents.check import load
 from mai.agents.claims import Claimed
 from mai.agents.errand_messages import Think, Usage
@@ -636,7 +637,7 @@ def test_what_was_asked_can_be_rebuilt(started: Callable[..., Lone]) -> None:
     asked = [one for one in lone.sent.values() if isinstance(one, Think)]
     for one in asked:
         rebuilt = request_of(one.inquiry, text_of)
-        assert rebuilt["messages"] == [lone.texts[address] for address in one.inquiry.messages]
+        assert rebuilt["messages"] == [lone.texts[address] for address in talks.messages(one.inquiry, text_of)]
         assert rebuilt["schema"] == lone.texts[one.inquiry.schema]
         assert sum(len(text.encode()) for text in (*rebuilt["messages"], rebuilt["schema"])) == one.inquiry.size
     step = next(event for event in lone.of_kind(Stepped) if event.call == "model")
