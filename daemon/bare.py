@@ -3,6 +3,7 @@
 What can be shown of them there can be shown of any copy, on any machine, without the organisation and the code that made them.
 """
 
+import shutil
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pysqlite3 as sqlite3
 
+from mai.sandbox import segment_files
 from mai.sandbox.place import Place
 
 if TYPE_CHECKING:
     from mai.daemon.replaying import Swept
 
-JOURNAL = frozenset({"journal", "blob", "meta", "rotated"})  # tables that stay
+JOURNAL = frozenset({"journal", "blob", "meta", "rotated", "segment"})  # tables that stay
 KINDS = (  # of what goes, in this order: an index of words brings tables of its own
     ("VIEW", "type = 'view'"),
     ("TABLE", "type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"),
@@ -32,6 +34,8 @@ def bare(place: Place, to: Path) -> Place:
         with closing(sqlite3.connect(paths[0])) as source, closing(sqlite3.connect(paths[1])) as copy:
             source.backup(copy)
             _strip(copy)
+        for name in segment_files.found(place.home(process)):
+            shutil.copyfile(place.home(process) / name, there.home(process) / name)
     return there
 
 
