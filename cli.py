@@ -58,6 +58,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "incidents": "mai.daemon.incidents_commands",
     "memory": "mai.daemon.memory_commands",
     "metrics": "mai.daemon.metrics_commands",
+    "otlp": "mai.daemon.otlp_commands",
     "owed": "mai.daemon.owed_commands",
     "pause": "mai.daemon.holding_commands",
     "policy": "mai.daemon.policy_commands",

@@ -40,7 +40,7 @@ READINGS: Final = {
     ),
     "logs": Reading(("--follow",), ("--lines",), follows=FOLLOW),
     "incidents": Reading(("--follow", "--json"), ("--lines",), follows=FOLLOW),
-    "trace": Reading(("--json",), told=0, here=("--svg", "--html")),
+    "trace": Reading(("--json",), told=0, here=("--svg", "--html", "--otlp", "--contents")),
     "why": Reading(("--json", "--all"), names=2, told=0),
     "budgets": Reading(("--json",)),
     "shift list": Reading(("--json",), ("--at",)),

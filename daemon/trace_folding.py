@@ -154,7 +154,7 @@ class Fold:
     def _request(self, event: RequestAccepted | RequestPlanned | RequestEnded, at_ms: float) -> None:
         match event:
             case RequestAccepted():
-                self.trace.asker, self.trace.text = event.asker, event.text
+                self.trace.asker, self.trace.text, self.trace.thread = event.asker, event.text, event.thread
             case RequestPlanned():
                 for number, part in enumerate(event.parts, 1):
                     self._node(f"{event.request}/{number}", at_ms).rule = part.why

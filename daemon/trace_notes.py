@@ -71,6 +71,7 @@ PASSED: Final[dict[str, str]] = {
     "approval.closed": "its department says why",
     "approval.passed": "its step says it",
     "approval.announced": "a command has told persons of it",
+    "escalation.announced": "a command has told persons of it",
     "incident.noted": "what died stands with its task",
     "doubt.raised": "its step says it",
     "doubt.resolved": "its department says it",

@@ -112,6 +112,7 @@ class Trace(msgspec.Struct):
     ended: str = ""  # of its end
     decisions: int = 0  # that are sealed
     restarts: int = 0  # of Mai, while it was open
+    thread: str = ""  # the conversation that it belongs to
 
 
 class Row(NamedTuple):

@@ -34,6 +34,8 @@ LATE = (
     "timeline_html",
     "why",
     "why_form",
+    "otlp",
+    "otlp_sending",
     "tree",
     "budgets",
     "ordering",
