@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mai.agents.body import Body
+from mai.agents.body import Body, Fields, Outcome
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,6 +40,36 @@ class Approval(Body, frozen=True, tag="approval"):
     requester: str = ""  # for whom the task is done
     why: str = ""  # what the policy says, and what the board said
     over: str = ""  # why nobody has to say anything any more
+
+
+class Consult(Body, frozen=True, tag="consult"):
+    """Mai asks a board about a call that waits for it: of its department's contract, by the client."""
+
+    task: str  # the id of the question
+    request: str
+    id: str  # the digest that binds what is said to this one call
+    agent: str  # who asks for it: an address
+    name: str  # the contract
+    input: Fields
+    text: str
+    requester: str
+    subject: str
+    policy: str  # the clause that wants it
+    why: str
+    at_ms: int  # when it was asked for
+    expires_ms: int
+
+
+class Opinion(Body, frozen=True, tag="opinion"):
+    """What a board says to that: approve, deny, person; "" if it is undecided, with the reason."""
+
+    task: str
+    request: str
+    id: str
+    state: Outcome
+    word: str
+    note: str
+    by: str  # an address
 
 
 class Decided(Body, frozen=True, tag="decided"):

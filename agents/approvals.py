@@ -146,10 +146,16 @@ def heard(done: Done) -> tuple[str, str]:
 
 def by_rule(decider: "DepartmentDecider", work: Work) -> Done:
     """What a board without code says: as its department's rules say; where there are none, that a person has to decide."""
+    from mai.agents import consulting  # which asks us
+
     plea, board = waiting(decider.state, work.parent, work.step), decider.address(work.agent)
-    if plea is None:
+    if plea is None and work.parent:
         return Done("refused", "", {}, "nothing waits for it any more", board, ())
-    said = rules.decide(decider.own, decider.mandate.organisation.offsets, judging.act_of(decider, plea, plea.one.at_ms))
+    if plea is None:
+        said = consulting.ruled(decider, work)
+    else:
+        act = judging.act_of(decider, plea, plea.one.at_ms)
+        said = rules.decide(decider.own, decider.mandate.organisation.offsets, act)
     if not said.word:
         return Done("refused", "", {}, said.note, board, ())
     return Done("answered", said.note, {"decision": said.word, "note": said.note}, "", board, (decider.own.name,))

@@ -15,6 +15,7 @@ from mai.agents import (
     approvals,
     behaviour,
     claims,
+    consulting,
     duty,
     effects,
     escalating,
@@ -312,8 +313,8 @@ class DepartmentDecider:
         stays = work.parent or work.released
         breached, done = ([], done) if stays else leaving.outward(self, work, done)
         back = None if stays else self._result(work.task, work.request, done, work)
-        if back and work.case:
-            back = weighing.vote(self, work, done)
+        if back and (work.case or work.approves):
+            back = weighing.vote(self, work, done) if work.case else consulting.opinion(self, work, done)
         if back and (why := too_large(back.body, self.limits.message_bytes)):
             changed = done.changed
             done = self._not_done(work.agent, f"the answer cannot be sent: {why}", "failed")

@@ -1,6 +1,6 @@
 """What a department decides about: the inputs of its decider. Pure."""
 
-from mai.agents.approval_messages import Decided
+from mai.agents.approval_messages import Consult, Decided
 from mai.agents.body import Fields
 from mai.agents.claim_messages import CaseTold, Weigh
 from mai.agents.decider import Input
@@ -99,6 +99,13 @@ class Asks(Order, frozen=True):
     """Mai asks the board about claims that contradict each other, or tells what was ruled."""
 
     body: Weigh | CaseTold
+
+
+class Consulted(Order, frozen=True):
+    """Mai asks the board about what the client asks of its department."""
+
+    body: Consult
+    deadline_ms: int
 
 
 class Settled(Order, frozen=True):

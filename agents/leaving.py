@@ -47,8 +47,8 @@ def _seen(department: "DepartmentDecider", work: Work) -> set[str]:
 # -- replies
 def reported(department: "DepartmentDecider", work: Work, done: Done) -> tuple[list[Event], Done]:
     """How a worker's code has ended; what may not leave ends here, with the rule."""
-    if work.case:
-        return [], done  # what a board says of a case goes to Mai alone
+    if work.case or (work.approves and not work.parent):
+        return [], done  # what a board says of a case, or of what the client asks for, goes to Mai alone
     inside = is_inside(department, work) and not work.plea  # why it could not do what was escalated a person may read
     seen, way = set() if inside else _seen(department, work), way_of(department, work)
     if done.state != "answered":
@@ -83,8 +83,8 @@ def reply_fault(department: "DepartmentDecider", work: Work, value: Fields, text
 
 def outward(department: "DepartmentDecider", work: Work, done: Done) -> tuple[list[Event], Done]:
     """What of a task's end is told to Mai: the board's last look."""
-    if work.case:
-        return [], done  # what a board says of a case goes to Mai alone
+    if work.case or work.approves:
+        return [], done  # what a board says of a case, or of what the client asks for, goes to Mai alone
     way = way_of(department, work)
     if done.breach:
         return [], _kept(done, neutral(way), done.breach)

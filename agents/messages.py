@@ -10,7 +10,7 @@ import msgspec
 
 from mai.agents import talks
 from mai.agents.amounts import Amounts
-from mai.agents.approval_messages import Approval, Decided, Word
+from mai.agents.approval_messages import Approval, Consult, Decided, Opinion, Word
 from mai.agents.body import Body, Fields, Outcome
 from mai.agents.claim_messages import CaseTold, Claim, Vote, Weigh
 from mai.agents.errand_messages import Think, Thought, Use, Used
@@ -109,6 +109,8 @@ Numbered = (  # over the link, journaled on both sides
     | ShiftOrder
     | Approval
     | Decided
+    | Consult
+    | Opinion
     | Escalate
     | Parked
     | Ruled

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from mai.agents import cancelling, duty, effects, escalating, noticed, quarantine, weighing
-from mai.agents.approval_messages import Decided
+from mai.agents import cancelling, consulting, duty, effects, escalating, noticed, quarantine, weighing
+from mai.agents.approval_messages import Consult, Decided
 from mai.agents.claim_messages import CaseTold, Weigh
 from mai.agents.decider import Input, Send
 from mai.agents.errand_messages import Thought, Used
@@ -15,6 +15,7 @@ from mai.agents.inputs import (
     Arrived,
     Asks,
     Considered,
+    Consulted,
     Free,
     Order,
     Poisoned,
@@ -53,6 +54,8 @@ def taken(received: Received) -> list[Input]:
             found = [Applied(body)]
         case Thought():
             found = [Considered(body)]
+        case Consult():
+            found = [Consulted(body, received.deadline_ms)]
         case _:
             found = _ordered(body)
     return found
@@ -91,6 +94,8 @@ def decide(decider: "DepartmentDecider", given: Order, now_ms: int) -> list[Even
             found = cancelling.unwound(decider, request)
         case Settled(body=resolve):
             found = effects.settle(decider, resolve, now_ms)
+        case Consulted():
+            found = consulting.decide(decider, given, now_ms)
         case Asks():
             found = weighing.decide(decider, given, now_ms)
         case Warned(body=notice):

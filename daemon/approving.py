@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from mai.agents.approval_messages import Approval, Decided
 from mai.agents.decider import Send
 from mai.agents.events import Event, MessageRefused
+from mai.daemon import asks
 from mai.daemon.desk import MaiState, origin
 from mai.daemon.pending import (
     GIVEN,
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
 EXPIRED = "nobody has decided in time"
 
 
-def decide(mai: "MaiDecider", given: Pleaded | Voting | Announced, now_ms: int) -> list[Event | Send]:
-    """What follows from a department's word, a person's, or the command's end."""
+def decide(
+    mai: "MaiDecider", given: Pleaded | Voting | Announced | asks.Opined | asks.Outdated, now_ms: int
+) -> list[Event | Send]:
+    """What follows from a department's word, a person's, the command's end, and of what the client asks for."""
     match given:
         case Pleaded():
             return _pleaded(mai, given, now_ms)
@@ -49,6 +52,8 @@ def decide(mai: "MaiDecider", given: Pleaded | Voting | Announced, now_ms: int) 
             return _voted(mai, given, now_ms)
         case Announced():
             return _announced(mai, given)
+        case asks.Opined() | asks.Outdated():
+            return asks.decide(mai, given, now_ms)
 
 
 # -- the department
@@ -124,6 +129,8 @@ def _voted(mai: "MaiDecider", given: Voting, now_ms: int) -> list[Event | Send]:
         return [voted]
     by = tuple(one.who for one in (*one.votes, vote) if one.approved == vote.approved)
     note = "; ".join(filter(None, (one.note for one in (*one.votes, vote))))
+    if one.process == asks.own(mai):
+        return [voted, *asks.said(mai, one, vote.approved, by, note, now_ms)]
     return [voted, _answer(one.process, one.message, _decided(body, vote.approved, by, note, now_ms))]
 
 

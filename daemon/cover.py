@@ -22,7 +22,7 @@ from mai.agents.fallback import FallbackSwitched
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Contract, Organisation
 from mai.agents.plain import readable
-from mai.daemon import held, referring, subjects
+from mai.daemon import held, policing, referring, subjects
 from mai.daemon.desk import BACKUP, MaiState, Turn
 from mai.daemon.dispute_folding import detach
 
@@ -112,7 +112,7 @@ def gives_up(organisation: Organisation, left: str, to: str) -> str:
 # -- a turn
 def give(mai: "MaiDecider", body: Task, asking: str, deadline_ms: int, now_ms: int) -> list[Event | Send]:
     """The first turn at a task whose contract has backups: to who may be asked now; else to whom it was asked of."""
-    organisation, spoken = mai.mandate.organisation, list[str]()
+    organisation, spoken, judged = mai.mandate.organisation, list[str](), list[Event | Send]()
     for name in (body.contract, *chain(organisation, body.contract)):
         if name != body.contract and not _may(mai, name, asking, body):
             continue
@@ -120,9 +120,12 @@ def give(mai: "MaiDecider", body: Task, asking: str, deadline_ms: int, now_ms: i
             spoken.append(f"{name}: {why}")
             continue
         turn = _turn(mai, body, asking, name, 1 if spoken else 0, deadline_ms, now_ms)
+        if name != body.contract and (barred := policing.backup(mai, turn, now_ms)):
+            judged.append(barred)
+            continue
         switched = [_receipt(mai, turn, body.contract, name, spoken[0].partition(": ")[2], now_ms)] if spoken else []
-        return [*switched, *_given(mai, turn, body, now_ms)]
-    return _given(mai, _turn(mai, body, asking, body.contract, 0, deadline_ms, now_ms), body, now_ms)
+        return [*judged, *switched, *_given(mai, turn, body, now_ms)]
+    return [*judged, *_given(mai, _turn(mai, body, asking, body.contract, 0, deadline_ms, now_ms), body, now_ms)]
 
 
 def _turn(mai: "MaiDecider", body: Task, asking: str, name: str, n: int, deadline_ms: int, now_ms: int) -> Turn:  # noqa: PLR0917
@@ -181,7 +184,7 @@ def came(mai: "MaiDecider", turn: Turn, body: Result, now_ms: int) -> Verdict:
     result = msgspec.structs.replace(body, task=turn.task)
     if result.state not in FAILED:
         return Verdict(list(noted), result)
-    if result.changed and _next(mai, turn, now_ms):
+    if result.changed and _next(mai, turn, now_ms)[1]:
         return Verdict(list(noted), msgspec.structs.replace(result, reason=readable(KEPT.format(result.reason or result.state))))
     if result.changed:
         return Verdict(list(noted), result)
@@ -191,30 +194,40 @@ def came(mai: "MaiDecider", turn: Turn, body: Result, now_ms: int) -> Verdict:
 def _on(mai: "MaiDecider", turn: Turn, result: Result, noted: list[Event], now_ms: int) -> Verdict:
     """The next one's turn; or nobody is left, and those above are told so."""
     reason = result.reason or result.state
-    if name := _next(mai, turn, now_ms):
-        after = msgspec.structs.replace(turn, tried=(*turn.tried, turn.now), now=name, n=turn.n + 1, ident=_ident(turn))
+    judged, name = _next(mai, turn, now_ms)
+    if name:
+        after = _after(turn, name)
         receipt = _receipt(mai, turn, turn.now, name, reason, now_ms, tried=True)
-        return Verdict([*noted, receipt, *_given(mai, after, turn.body, now_ms)], None)
+        return Verdict([*noted, *judged, receipt, *_given(mai, after, turn.body, now_ms)], None)
     if not turn.switched:
-        return Verdict(list(noted), result)
+        return Verdict([*noted, *judged], result)
     said = readable(USED_UP.format("; ".join((*turn.switched, f"{turn.now}: {reason}"))))
     escalated = Escalated(request=turn.request, task=turn.task, agent="mai", reason=said)
-    return Verdict([*noted, escalated], msgspec.structs.replace(result, state="escalated", reason=said))
+    return Verdict([*noted, *judged, escalated], msgspec.structs.replace(result, state="escalated", reason=said))
 
 
-def _ident(turn: Turn) -> str:
-    return f"{turn.task}{BACKUP}{turn.n + 1}"
+def _after(turn: Turn, name: str) -> Turn:
+    """The turn of the next one."""
+    ident = f"{turn.task}{BACKUP}{turn.n + 1}"
+    return msgspec.structs.replace(turn, tried=(*turn.tried, turn.now), now=name, n=turn.n + 1, ident=ident)
 
 
-def _next(mai: "MaiDecider", turn: Turn, now_ms: int) -> str:
-    """The first backup that has not had the task and may have it now; "" if there is none, or no time."""
+def _next(mai: "MaiDecider", turn: Turn, now_ms: int) -> tuple[list[Event], str]:
+    """The first backup that has not had the task and may have it now, by the policies too; "" if there is none, or no time.
+
+    What the policies bar goes on record: a backup is judged under its own name, and what was approved is the first one's.
+    """
+    judged: list[Event] = []
     if turn.deadline_ms <= now_ms or turn.request in mai.state.cancellations or turn.request not in mai.state.requests:
-        return ""
+        return judged, ""
     for name in chain(mai.mandate.organisation, turn.contract):
         fresh = name not in (*turn.tried, turn.now) and _may(mai, name, turn.asking, turn.body)
-        if fresh and not _shut(mai, name, now_ms):
-            return name
-    return ""
+        if not fresh or _shut(mai, name, now_ms):
+            continue
+        if (barred := policing.backup(mai, _after(turn, name), now_ms)) is None:
+            return judged, name
+        judged.append(barred)
+    return judged, ""
 
 
 def _noted(mai: "MaiDecider", turn: Turn, body: Result, now_ms: int) -> list[Event]:

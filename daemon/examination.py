@@ -14,6 +14,7 @@ import msgspec
 
 from mai.agents.events import Event, ProcessStarted, Sent
 from mai.daemon.invariant_approvals import Pleas, Votes
+from mai.daemon.invariant_asks import AskedFirst
 from mai.daemon.invariant_budgets import Budgeted
 from mai.daemon.invariant_conflicts import Disputes
 from mai.daemon.invariant_decisions import Decisions
@@ -52,6 +53,7 @@ ROLES: Final[dict[str, tuple[type[Invariant], ...]]] = {
         Budgeted,
         Voices,
         Votes,
+        AskedFirst,
         JudgedAtMai,
         Decisions,
         Disputes,

@@ -21,6 +21,7 @@ from mai.agents.shell import Shell, now_ms
 from mai.agents.table import Table
 from mai.daemon import (
     approval_orders,
+    asks,
     breach,
     cancel,
     cover,
@@ -51,7 +52,7 @@ from mai.daemon.keykeeper import Keykeeper
 from mai.daemon.mai import MaiDecider
 from mai.daemon.onlookers import Onlookers
 from mai.daemon.operating import Operating
-from mai.daemon.pending import GIVEN, NOUN, WORD, ApprovalRaised
+from mai.daemon.pending import ApprovalRaised
 from mai.daemon.planning import Planning
 from mai.daemon.reception import Reception
 from mai.daemon.records import RequestEnded
@@ -136,7 +137,7 @@ class Gateway(Loop):
         cancel.load(state, self.ledger.load("cancel"))
         for key, data in self.ledger.load("doubt").items():
             state.doubts[key] = msgspec.json.decode(data, type=Doubtful)
-        state.approving.load(self.ledger.load(NOUN), self.ledger.load(GIVEN), self.ledger.load(WORD))
+        state.approving.load(self.ledger.load)
         state.parking.load(self.ledger.load("escalation"))
         releasing.load(state, self.ledger.load("release"))
         told.load(state, self.ledger.load("watched"))
@@ -155,6 +156,7 @@ class Gateway(Loop):
         for request in [one for one in state.requests.values() if not one.parts]:  # accepted, and not planned before we died
             if plan := self.planning.begin(request.request, request.text):
                 self.shell.feed(Planned(request.request, *plan))
+        self.shell.feed(*(asks.Outdated(task) for task in state.approving.asks))
 
     def look(self) -> None:
         """Once in each heartbeat: have keys changed?"""

@@ -82,7 +82,7 @@ class Pleas(Invariant):
     # -- who decides
     def _hopped(self, seq: int, event: Event) -> None:
         assert isinstance(event, Hopped)
-        if event.approves:
+        if event.approves and event.parent:  # else Mai asks
             self.boards[event.task] = event.approves
             if event.approves not in self.asked or self.asked[event.approves].event.agent == event.agent:
                 self.found(
@@ -225,6 +225,7 @@ class Votes(Invariant):
             ApprovalVoted.kind: self._voted,
             ApprovalClosed.kind: self._closed,
             ApprovalPassed.kind: self._passed,
+            ApprovalDecided.kind: self._settled,
             "request.ended": self._request_ended,
             Sent.kind: self._sent,
         }
@@ -266,7 +267,7 @@ class Votes(Invariant):
     def _raised(self, seq: int, event: Event) -> None:
         assert isinstance(event, ApprovalRaised)
         ident = event.approval.id
-        if not self.dues.settle(("raised", ident, event.process)):
+        if event.process != self.process and not self.dues.settle(("raised", ident, event.process)):
             self.found(seq, f"record {seq} notes the approval {ident[:16]}, and nobody has just asked for it")
         self.open[ident] = seq, event, []
 
@@ -290,6 +291,12 @@ class Votes(Invariant):
         if event.last:
             del self.open[event.approval]
             self.dues.owe(("Decided", event.approval), seq, f"{event.approval[:16]} is decided, and {raised.process} is not told")
+
+    def _settled(self, seq: int, event: Event) -> None:
+        """What the client asks for is Mai's own to decide about."""
+        assert isinstance(event, ApprovalDecided)
+        if event.who == "person" and not self.dues.settle(("Decided", event.id)):
+            self.found(seq, f"record {seq} decides {event.id[:16]} in the name of persons, and nobody has just said so")
 
     def _closed(self, seq: int, event: Event) -> None:
         assert isinstance(event, ApprovalClosed)

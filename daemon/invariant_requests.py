@@ -4,6 +4,7 @@ The answer's parts are what the departments have answered, or say why there is n
 whose contract has backups is given out in turns, each on record before it is sent; only who has its turn may answer it.
 """
 
+from mai.agents.approval_records import ApprovalAsked
 from mai.agents.events import Event, MessageRefused, Received, ReplyBreached, Sent
 from mai.agents.messages import Result, Task
 from mai.daemon.compose import state_of
@@ -20,7 +21,7 @@ from mai.daemon.resting import AnswerHeld, AnswerReturned
 class OpenRequest:
     """A request between its acceptance and its answer."""
 
-    __slots__ = ("answers", "cancelled", "deadline_ms", "held", "ident", "planned", "sent", "seq", "to", "waiting")
+    __slots__ = ("answers", "cancelled", "deadline_ms", "held", "ident", "planned", "pleads", "sent", "seq", "to", "waiting")
 
     def __init__(self, seq: int, deadline_ms: int) -> None:
         self.seq, self.deadline_ms = seq, deadline_ms
@@ -29,6 +30,7 @@ class OpenRequest:
         self.ident: dict[str, str] = {}  # part -> its id there
         self.sent: set[str] = set()
         self.held: set[str] = set()  # parts that wait for their department
+        self.pleads: set[str] = set()  # parts that wait for an approval
         self.answers: dict[str, tuple[int, PartAnswer]] = {}
         self.waiting: set[str] = set()  # parts whose answer waited for a case, or did not go on for one
 
@@ -58,6 +60,7 @@ class Requests(Invariant):
             Received.kind: self._received,
             MessageRefused.kind: self._refused,
             TaskHeld.kind: self._held,
+            ApprovalAsked.kind: self._waits_for_a_word,
             DepartmentHeld.kind: self._given_up,
             CoverGiven.kind: self._turn,
             ReplyBreached.kind: self._breached,
@@ -110,13 +113,14 @@ class Requests(Invariant):
         if not isinstance(body, Task) or origin(body.task):
             return
         request, part = self.open.get(body.request), first(body.task)
-        waited = request is not None and part in request.held
+        waited = request is not None and part in (request.held | request.pleads)
         if not (self.dues.settle(("part", body.task)) or waited) or request is None:
             self.found(
                 seq, f"record {seq} sends {body.task} to {event.to}, and no plan has just said so", self._plan(body.request)
             )
             return
         request.held.discard(part)
+        request.pleads.discard(part)
         request.sent.add(part)
         if (event.to, body.task) != (request.to[part], request.ident[part]):
             self.found(seq, f"record {seq} sends {body.task} to {event.to}, and it was planned otherwise", request.planned)
@@ -124,8 +128,17 @@ class Requests(Invariant):
     def _held(self, seq: int, event: Event) -> None:
         """A part waits for its department instead of being sent to it."""
         assert isinstance(event, TaskHeld)
-        if (request := self.open.get(event.request)) and self.dues.settle(("part", event.task)):
+        request = self.open.get(event.request)
+        if request and (self.dues.settle(("part", event.task)) or event.task in request.pleads):
             request.held.add(first(event.task))
+            request.pleads.discard(event.task)
+
+    def _waits_for_a_word(self, seq: int, event: Event) -> None:
+        """A part waits for its approval instead of being sent."""
+        assert isinstance(event, ApprovalAsked)
+        if (request := self.open.get(event.request)) and event.task in request.to:
+            self.dues.settle(("part", event.task))
+            request.pleads.add(event.task)
 
     def _turn(self, seq: int, event: Event) -> None:
         """A part is given to the contract that was asked for, or to one behind it."""
@@ -136,6 +149,7 @@ class Requests(Invariant):
         self.dues.settle(("part", request.ident[event.task]))
         self.dues.settle(("answer", event.task))
         request.held.discard(event.task)
+        request.pleads.discard(event.task)
         request.to[event.task], request.ident[event.task] = f"{self.client}/{event.contract.partition('.')[0]}", event.ident
         self.dues.owe(("part", event.ident), seq, f"{event.ident} is given to {event.contract}, and was not sent")
 
@@ -226,7 +240,7 @@ class Requests(Invariant):
             self.found(seq, f"record {seq} ends {event.task}, which has ended in record {before}", before)
         elif event.task not in request.to:
             self.found(seq, f"record {seq} ends {event.task}, which is no part of {event.request}", request.planned)
-        elif due is None and not request.cancelled and event.task not in request.waiting:
+        elif due is None and not request.cancelled and event.task not in (request.waiting | request.pleads):
             self.found(seq, f"record {seq} ends {event.task}, and no answer to it has just come", request.planned)
         request.answers.setdefault(event.task, (seq, event.answer))
 

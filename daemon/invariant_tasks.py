@@ -4,6 +4,7 @@ A task from Mai is taken up by one hop or refused by one result; each hop has on
 Mai is told to her in one result, in the same commit. Nothing is done for a task that has ended.
 """
 
+from mai.agents.approval_messages import Consult, Opinion
 from mai.agents.approval_records import ApprovalAsked
 from mai.agents.claim_messages import Vote, Weigh
 from mai.agents.decider import VIA_MAI
@@ -79,7 +80,7 @@ class Tasks(Invariant):
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
         match event.body:
-            case Task(task=task) | Weigh(task=task) if task not in self.open:
+            case Task(task=task) | Weigh(task=task) | Consult(task=task) if task not in self.open:
                 self.dues.owe(("taken", task), seq, f"the task {task} was received, and neither taken up nor refused")
             case Result(task=ident):
                 self._reply(seq, ident, ("ask",))
@@ -104,7 +105,7 @@ class Tasks(Invariant):
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
         match event.body:
-            case Result(task=task, state=state) | Vote(task=task, state=state):
+            case Result(task=task, state=state) | Vote(task=task, state=state) | Opinion(task=task, state=state):
                 self._result(seq, task, state)
             case Task(task=ident) | Think(id=ident) | Use(id=ident):
                 self._asks(seq, ident)

@@ -19,6 +19,7 @@ from mai.agents.organisation import Mandate
 from mai.agents.table import Table
 from mai.daemon import (
     approving,
+    asks,
     breach,
     cancel,
     client_memory,
@@ -111,7 +112,8 @@ class MaiDecider:
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends; tasks for a department that takes none now are held."""
-        found = voice.speak(self, self._decide(granting.unburdened(given), now_ms), now_ms)
+        found = asks.ending(self, self._decide(granting.unburdened(given), now_ms), now_ms)
+        found = voice.speak(self, found, now_ms)
         found = granting.account(self, given, found)
         return found if isinstance(given, held.Heed) else held.divert(self, found)
 
@@ -148,7 +150,7 @@ class MaiDecider:
                 found = conflicts.decide(self, given, now_ms)
             case Raised() | Resolving():
                 found = doubts.raised(self, given, now_ms) if isinstance(given, Raised) else doubts.resolved(self, given, now_ms)
-            case Pleaded() | Voting() | Announced():
+            case Pleaded() | Voting() | Announced() | asks.Opined() | asks.Outdated():
                 found = approving.decide(self, given, now_ms)
             case escalations.Pled() | escalations.TakenBack() | escalations.Answering() | escalations.Announced():
                 found = escalations.decide(self, given, now_ms)
@@ -211,20 +213,22 @@ class MaiDecider:
         if not plan.parts:
             asked = referring.unclear(self, of, plan.why, plan.question, now_ms)
             return asked or self.unplanned(of, plan.why, plan.question, now_ms)
-        until_ms = sooner_ms(now_ms, of.deadline_ms)
         given: list[Event | Send] = []
         for part, task in zip(plan.parts, tasks(plan.request, plan.parts), strict=True):
             body = self.task(of, part, task)
-            judged, why = policing.part(self, body, now_ms)
-            if why:
-                return [planned, *judged, self._not_taken(of, why, now_ms - accepted_ms)]
-            if cover.backed(self, part.contract):
-                given += cover.give(self, body, "client", of.deadline_ms, now_ms)
-            else:
-                given.append(Send(f"{self.mandate.client}/{part.department}", task, until_ms, body))
-        if why := next((why for one in given if isinstance(one, Send) and (why := self._unsendable(one))), ""):
+            gate = asks.at(self, of, body, now_ms)
+            if gate.why:
+                return [planned, *gate.events, self._not_taken(of, gate.why, now_ms - accepted_ms)]
+            given += [*gate.events, *(self.hand_out(of, body, part.department, now_ms) if gate.goes else ())]
+        if why := self.unsendable(given):
             return [planned, self._not_taken(of, why, now_ms - accepted_ms)]
         return [planned, *given]
+
+    def hand_out(self, of: Asked | Request, body: Task, department: str, now_ms: int) -> list[Event | Send]:
+        """A part of a request goes to who serves it, or stands in."""
+        if cover.backed(self, body.contract):
+            return cover.give(self, body, "client", of.deadline_ms, now_ms)
+        return [Send(f"{self.mandate.client}/{department}", body.task, sooner_ms(now_ms, of.deadline_ms), body)]
 
     def _later(self, plan: Planned, now_ms: int) -> list[Event | Send]:
         """The plan of a request that has waited for it, unless it has ended or was planned meanwhile."""
@@ -251,8 +255,10 @@ class MaiDecider:
         """Why nothing new may go to a department; "" if it may."""
         return crowded(self.state, process, self.limits.queue) or held.shut(self.state, process, self.limits.queue)
 
-    def _unsendable(self, send: Send) -> str:
-        return too_large(send.body, self.limits.message_bytes) or self.closed(send.to)
+    def unsendable(self, given: list[Event | Send]) -> str:
+        """Why one of these cannot be sent; "" if all can."""
+        tasks = (one for one in given if isinstance(one, Send) and isinstance(one.body, Task))
+        return next((why for one in tasks if (why := too_large(one.body, self.limits.message_bytes) or self.closed(one.to))), "")
 
     def holding(self, task: str) -> Holding | None:
         """Who has an open task of Mai's."""
@@ -266,13 +272,13 @@ class MaiDecider:
             return Holding(self.server(passage.contract), passage.request, passage.deadline_ms)
         request = self.state.requests.get(task.rpartition("/")[0])
         part = self.part(request, task) if request else None
-        if request is None or part is None or task in request.answers:
+        if request is None or part is None or task in request.answers or task in self.state.approving.asks:
             return None
         return Holding(f"{self.mandate.client}/{part.department}", request.request, request.deadline_ms)
 
     def having(self, task: str) -> Holding | None:
         """The same, and who is asked about a case: such a board may ask models, too."""
-        return self.holding(task) or conflicts.holding(self, task)
+        return self.holding(task) or conflicts.holding(self, task) or asks.holding(self, task)
 
     def part(self, request: Request, task: str) -> PartPlan | None:
         """The part of a request that has this id; None if there is none."""
@@ -311,7 +317,7 @@ class MaiDecider:
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
         events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms), *healing.expire(self, now_ms)]
-        events += [*approving.expire(self, now_ms), *escalations.expire(self, now_ms)]
+        events += [*approving.expire(self, now_ms), *asks.expire(self, now_ms), *escalations.expire(self, now_ms)]
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
                 waits = held.reason(self.state, passage.task) or resting.late(self, passage.task)
@@ -365,7 +371,7 @@ class MaiDecider:
         turns = (one.until_ms for one in self.state.turns.values() if one.ident not in self.overdue)
         deadlines = (one.deadline_ms for ones in open_ for one in ones.values())
         state = self.state
-        persons = (state.approving.deadlines.soonest_ms(), state.parking.soonest_ms(), state.conflicts.soonest_ms())
+        persons = (state.approving.soonest_ms(), state.parking.soonest_ms(), state.conflicts.soonest_ms())
         soonest = filter(None, (state.fading.soonest_ms(), *persons))
         others = (*breach.due_ms(state.pulse), *voice.due_ms(self), *soonest)
         return min((*deadlines, *turns, *others), default=0)

@@ -8,6 +8,7 @@ from mai.agents.decider import Input, fold_link
 from mai.agents.events import Event, ReplyBreached
 from mai.daemon import (
     approving,
+    asks,
     breach,
     cancel,
     cases,
@@ -105,6 +106,9 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
 
 def _fold_more(state: MaiState, event: Event, seq: int) -> list[Input]:
     """What may bring something further, beside a request's way."""
+    if isinstance(event, asks.FACTS):
+        asks.fold(state, event)
+        return []
     if isinstance(event, dispute_records.EVENTS):
         return dispute_folding.fold(state, event, seq)
     if isinstance(event, resting.AnswerHeld | resting.AnswerReturned):
@@ -160,6 +164,7 @@ def _heard(state: MaiState, event: told.WatchdogTold | told.WatchdogStands | can
 
 def _end(state: MaiState, task: str) -> None:
     """A task of Mai's has ended: nobody has it, nor waits for it."""
+    asks.ended(state, task)
     cover.end(state, task)
     returning.end(state, task)
     resting.end(state, task)

@@ -81,6 +81,8 @@ class Row(msgspec.Struct):
     answers: dict[str, Any] = {}
     doubt: Any = None
     approval: Any = None
+    name: str = ""
+    one: Any = None
     body: Any = None
     work: Any = None
 
@@ -134,6 +136,14 @@ def approval(process: str, key: str, row: Row) -> Iterator[Owed]:
     of = row.approval
     owner = f"{PERSON} ({of['approvers']})"
     yield Owed("approval", key, process, owner, of["agent"], f"{of['call']} {of['name']}", of["at_ms"], of["expires_ms"])
+
+
+def ask(process: str, key: str, row: Row) -> Iterator[Owed]:
+    """What the client asks for waits for the board of who serves it; what waits for persons is an approval, too."""
+    if (of := row.one).get("at", "board") == "board":
+        client, until_ms = process.partition("/")[0], of["at_ms"] + (of["expires_ms"] - of["at_ms"]) // 2
+        owner = f"{client}/{row.name.partition('.')[0]}"
+        yield Owed("approval", of["id"], process, owner, f"{client}/client", f"ask {row.name}", of["at_ms"], until_ms)
 
 
 def escalation(process: str, key: str, row: Row) -> Iterator[Owed]:
@@ -218,6 +228,7 @@ TABLE: Final = (
     Kind("waiting", True, held),
     Kind("doubt", True, doubt),
     Kind("approval", True, approval),
+    Kind("ask", True, ask),
     Kind("escalation", True, escalation),
     Kind("conflict", True, conflict),
     Kind("cancel", True, cancellation),

@@ -1,17 +1,19 @@
 """Approvals as Mai keeps them: a row for each that waits for persons, and one for what became of it. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import msgspec
 
 from mai.agents.approval_messages import Approval
+from mai.agents.body import Fields
 from mai.agents.deadlines import Deadlines
 from mai.agents.decider import Input
 from mai.agents.events import Event, register
+from mai.agents.state import Approving
 
 TRIES = 5  # of the command that announces
-NOUN, SETTLED, GIVEN, WORD = "approval", "settled", "given", "word"  # of the rows
+NOUN, SETTLED, GIVEN, WORD, ASK = "approval", "settled", "given", "word", "ask"  # of the rows
 
 
 class Vote(msgspec.Struct, frozen=True):
@@ -69,6 +71,24 @@ class Passed(msgspec.Struct, frozen=True):
 
     request: str
     task: str  # the id under which it came
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A part of a request that waits for an approval."""
+
+    task: str
+    request: str
+    name: str  # the contract
+    given: Fields  # {"to", "text", "input"}
+    by: str  # the user who made the request; "" if none did
+    uid: int
+    one: Approving
+
+    @property
+    def until_ms(self) -> int:
+        """When something has to be done about it: a board has half of the time, whoever it leaves it to the rest."""
+        one = self.one
+        return one.at_ms + max(1, (one.expires_ms - one.at_ms) // 2) if one.at == "board" else one.expires_ms
 
 
 class ApprovalRaised(Event, frozen=True, kw_only=True):
@@ -173,6 +193,8 @@ class Approvals:
         self.deadlines = Deadlines()
         self.given: dict[str, dict[str, Given]] = {}  # request -> id -> what persons have approved
         self.words: dict[str, dict[str, str]] = {}  # request -> id of what a board has approved -> as what it has passed
+        self.asks: dict[str, Ask] = {}  # by task: parts of requests that wait
+        self.asked = Deadlines()  # of these
 
     def put(self, one: Pending) -> None:
         """This waits."""
@@ -197,8 +219,25 @@ class Approvals:
         """This may pass."""
         self.given.setdefault(one.approval.request, {})[one.approval.id] = one
 
-    def load(self, rows: dict[str, bytes], given: dict[str, bytes], words: dict[str, bytes]) -> None:
+    def ask(self, one: Ask) -> None:
+        """A part waits, or waits for another."""
+        self.asks[one.task] = one
+        self.asked.put(one.task, one.until_ms)
+
+    def unask(self, task: str) -> None:
+        """It waits no more."""
+        del self.asks[task]
+        self.asked.drop(task)
+
+    def soonest_ms(self) -> int:
+        """When the next of them is over; 0 for never."""
+        return min(filter(None, (self.deadlines.soonest_ms(), self.asked.soonest_ms())), default=0)
+
+    def load(self, noun: Callable[[str], dict[str, bytes]]) -> None:
         """Take up what is kept."""
+        rows, given, words = noun(NOUN), noun(GIVEN), noun(WORD)
+        for data in noun(ASK).values():
+            self.ask(msgspec.json.decode(data, type=Ask))
         for ident, data in words.items():
             passed = msgspec.json.decode(data, type=Passed)
             self.words.setdefault(passed.request, {})[ident] = passed.task

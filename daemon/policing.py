@@ -18,7 +18,7 @@ from mai.agents.leaves import subject
 from mai.agents.messages import Task
 from mai.agents.policies import Act, Code, Ruling, code_of, judge, matches
 from mai.daemon import vouching
-from mai.daemon.desk import first, origin, root_of
+from mai.daemon.desk import Turn, first, origin, root_of
 
 if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
@@ -84,15 +84,24 @@ def claim(mai: "MaiDecider", body: Claim) -> tuple[list[Event], str]:
     return _judged(mai, body, body.id, act)
 
 
-def part(mai: "MaiDecider", body: Task, now_ms: int) -> tuple[list[Event], str]:
-    """The same of a contract that the client asks for: of a part of the request."""
-    if not body.contract:
-        return [], ""
-    act = Act(
+def part(mai: "MaiDecider", body: Task, now_ms: int) -> Act:
+    """A contract that the client asks for, in a part of a request; what becomes of it is said in asks.py."""
+    return Act(
         what="contract", name=body.contract, department=CLIENT, agent=CLIENT, rank=CLIENT, requester=requester(body.asker),
         subject=_subject(mai, body.contract, body.input), arguments=body.input, at_ms=now_ms,
     )  # fmt: skip
-    return _judged(mai, body, body.task, act)
+
+
+def backup(mai: "MaiDecider", turn: Turn, now_ms: int) -> PolicyJudged | None:
+    """The verdict on a contract that stands in for another, if it does not allow that: nobody waits for its approval."""
+    body = replace(turn.body, task=turn.ident, contract=turn.now)
+    if turn.asking == CLIENT:
+        act = part(mai, body, now_ms)
+    else:
+        by = _by(mai, body.asker, body.task, now_ms)
+        act = Act(what="contract", name=body.contract, arguments=body.input, **by)
+    ruling = mai.policing.rule(act)
+    return None if ruling.allowed else judged(mai, turn.request, turn.ident, act, ruling)
 
 
 def _by(mai: "MaiDecider", agent: str, ident: str, now_ms: int, *, of: str = "") -> dict[str, Any]:
@@ -128,13 +137,17 @@ def _judged(mai: "MaiDecider", body: Task | Use | Claim, task: str, act: Act) ->
     ruling = mai.policing.rule(act)
     if ruling.allowed:
         return [], ""
-    if act.department != CLIENT and ruling.verdict in WAITS:  # what has to be approved a department sends when it is
+    if ruling.verdict in WAITS:  # what has to be approved a department sends when it is
         passed, why = vouching.covered(mai, vouching.passing(body), act, ruling)
         if not why:
             return passed, ""
         ruling = replace(ruling, why=why)
-    judged = PolicyJudged(
-        request=body.request, task=task, agent=f"{mai.mandate.client}/{act.department}/{act.agent}", what=act.what, name=act.name,
+    return [judged(mai, body.request, task, act, ruling)], ruling.why
+
+
+def judged(mai: "MaiDecider", request: str, task: str, act: Act, ruling: Ruling) -> PolicyJudged:
+    """The record of a verdict that does not allow."""
+    return PolicyJudged(
+        request=request, task=task, agent=f"{mai.mandate.client}/{act.department}/{act.agent}", what=act.what, name=act.name,
         effect=act.effect, verdict=ruling.verdict, clause=ruling.clause, policies=ruling.digest, why=ruling.why,
     )  # fmt: skip
-    return [judged], ruling.why

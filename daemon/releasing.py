@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
-from mai.agents.approval_messages import Approval
+from mai.agents.approval_messages import Approval, Opinion
 from mai.agents.claim_messages import Claim, Vote
 from mai.agents.decider import Input, Send
 from mai.agents.escalation_messages import Escalate, Withdrawn
 from mai.agents.events import Event, MessageRefused, Received, register
 from mai.agents.order_messages import Cancelled, Doubt, Release, Released
+from mai.daemon.asks import Opined
 from mai.daemon.desk import Freed, MaiState, Raised, ReleaseOrder, Releases, Stopped
 from mai.daemon.dispute_records import Asserted, Voted
 from mai.daemon.escalations import Pled, TakenBack
@@ -95,6 +96,8 @@ def taken(received: Received) -> list[Input]:
             found = [Raised(peer, received.id, body)]
         case Approval():
             found = [Pleaded(peer, received.id, body)]
+        case Opinion():
+            found = [Opined(peer, body)]
         case Claim():
             found = [Asserted(peer, body)]
         case Vote():

@@ -81,9 +81,9 @@ def gate(mai: "MaiDecider", body: Result, holding: Holding | None, now_ms: int) 
         return _returned(mai, body, holding, lost, now_ms)
     if not open_:
         return Gate([], body)
-    if body.task in mai.state.conflicts.withheld:
+    held, cases = mai.state.conflicts.withheld.get(body.task), tuple(dict.fromkeys(one.case for one in open_))
+    if held is not None and set(cases) <= set(held.cases):
         return Gate([], None)  # it waits for another case yet
-    cases = tuple(dict.fromkeys(one.case for one in open_))
     return Gate([AnswerHeld(request=body.request, task=body.task, cases=cases, body=body)], None)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from zmq.utils import z85
@@ -28,6 +29,7 @@ from tests.opened import OPEN
 
 OFFICERS = (2001, 2002, 2003)  # users who may approve; all else is done by root
 BY_PERSON, BY_TWO, BY_BOARD = (101, 104), (102,), (103, 105)  # cents that wait for somebody
+ASK_PERSON, ASK_TWO, ASK_BOARD = (101,), (102,), (104, 105)  # cents that the client's own asks for charges wait for
 NEVER, CLOSED = (100, 106), (107,)  # cents that no tool takes, and that nobody may ask for
 HOWS = ("opaque", "keyed", "asked", "look", "hand")
 CODE = "sim_work.py"
@@ -88,7 +90,11 @@ def company() -> Organisation:
         Policy(name="board", verdict="board", tools=takes, when={"cents": {"in": BY_BOARD}}),
         Policy(name="rest", verdict="allow", tools=takes),
     )
+    asked: dict[str, Any] = {"contracts": ("finance.charge",), "departments": ("client",)}
     general = (
+        Policy(name="ask", verdict="person", when={"cents": {"in": ASK_PERSON}}, **asked),
+        Policy(name="ask_two", verdict="board", when={"cents": {"in": ASK_TWO}}, four_eyes=True, **asked),
+        Policy(name="ask_board", verdict="board", when={"cents": {"in": ASK_BOARD}}, **asked),
         Policy(name="never", verdict="deny", tools=tuple(f"finance.{name}" for name in takes), when={"cents": {"in": NEVER}}),
         Policy(name="closed", verdict="deny", contracts=("finance.charge",), when={"cents": {"in": CLOSED}}),
     )

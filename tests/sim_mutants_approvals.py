@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from mai.agents import approvals, gates, pleas
-from mai.daemon import approval_orders, approving, pending
+from mai.daemon import approval_orders, approving, asks, pending
 from tests.sim_mutation import Put, mutant
 
 
@@ -70,7 +70,7 @@ def _forgetful(step: Any) -> bool:
 @mutant
 def lose_approvals_on_restart(put: Put) -> None:
     """Mai comes back without what waits for persons."""
-    put(pending.Approvals, "load", lambda self, rows, given: None)
+    put(pending.Approvals, "load", lambda self, noun: None)
 
 
 @mutant
@@ -113,3 +113,21 @@ def decide_without_a_word(put: Put) -> None:
 def keep_what_is_over(put: Put) -> None:
     """A task ends, and Mai is not told that nobody waits for its approval any more."""
     put(approvals, "_over", lambda *given: [])
+
+
+@mutant
+def give_out_what_the_client_asks_for(put: Put) -> None:
+    """What a policy wants approved of the client's asks goes out at once."""
+    put(asks, "at", lambda mai, of, body, now_ms: asks.Gate([], goes=True))
+
+
+@mutant
+def take_a_boards_denial_for_an_approval(put: Put) -> None:
+    """Whatever is said of what the client asks for, it goes out."""
+    put(asks, "_denied", asks._approved)
+
+
+@mutant
+def end_a_request_over_what_waits(put: Put) -> None:
+    """A request ends, and what waited for it is not over."""
+    put(asks, "ending", lambda mai, found, now_ms: found)

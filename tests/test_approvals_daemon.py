@@ -31,6 +31,13 @@ tools = ["finance.pay"]
 when = {{ order = {{ at_least = 100 }} }}
 four_eyes = true
 
+[[policies]]
+name = "asked"
+verdict = "board"
+contracts = ["support.refund"]
+departments = ["client"]
+when = {{ order = {{ at_least = 900 }} }}
+
 [[doors]]
 role = "operator"
 users = ["{OPERATOR.uid}", "{OTHER.uid}"]
@@ -116,7 +123,25 @@ def test_who_asks_may_deny_and_not_approve(daemon: Careful) -> None:
     ran = daemon.mai("deny", ident, "--reason", "once more")
     assert ran.returncode == REFUSED and "was first: finance.pay is denied already" in ran.stderr
     until(lambda: any("who asks" in body["why"] for _, body in daemon.journal("acme/mai", "door.denied")), "it is on record")
+    client_asks(daemon)
     daemon.settled()
+
+
+def client_asks(daemon: Careful) -> None:
+    """What the client asks for waits at Mai over her death: for a board without code, which leaves it to a person, who denies."""
+    thread, answers = daemon.asking(900)
+    one = daemon.waiting(900)
+    assert (one["process"], one["agent"], one["name"]) == ("acme/mai", "acme/client/client", "support.refund")
+    (pid,) = daemon.pids()["acme/mai"]
+    os.kill(pid, signal.SIGKILL)
+    until(partial(daemon.again, "acme/mai", pid), "Mai is back")
+    assert daemon.waiting(900)["id"] == one["id"] and not daemon.journal("acme/finance", "approval.asked")[1:]
+    assert daemon.mai("approve", one["id"]).returncode == REFUSED
+    assert daemon.mai("deny", one["id"], "--reason", "too much").returncode == 0
+    thread.join(60)
+    assert answers[0]["state"] == "refused" and "too much" in answers[0]["answer"] and daemon.refunds() == []
+    (referred,) = [body for _, body in daemon.journal("acme/mai", "approval.referred")]
+    assert (referred["how"], referred["by"]) == ("left", "acme/support/board")
 
 
 @only_root

@@ -9,12 +9,15 @@ import pytest
 from msgspec.structs import replace
 
 from mai.agents import check, events
+from mai.agents.approval_messages import Consult, Opinion
 from mai.agents.approval_records import ApprovalDecided, ApprovalReferred
 from mai.agents.approval_scope import Approvals
 from mai.agents.board_scope import Rule
 from mai.agents.errand_messages import Think
+from mai.agents.events import Hopped
 from mai.agents.faults import Faulty
 from mai.agents.organisation import Agent
+from mai.agents.shell import now_ms
 from mai.daemon.explaining import Call, explain, render
 from tests.lone import Lone
 from tests.test_approvals import acts, place, pleas, say
@@ -221,3 +224,50 @@ def test_explain_says_what_the_board_says(tmp_path: Path) -> None:
     organisation = check.load(tmp_path / "company.toml")
     for cents, said in ((100, "the board says approve: by the rule small"), (101, "the board says undecided: no rule")):
         assert said in render(explain(organisation, Call(agent="acme/support/desk", name="pay", given={"cents": cents})))
+
+
+# -- what the client asks for
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("rule", "approve"), ("rule", "deny"), ("rule", ""), ("model", "approve"), ("code", "deny"), ("code", "escalate"),
+        ("code", "raise"), ("", "person"),
+    ],
+)  # fmt: skip
+def test_a_board_is_asked_about_what_the_client_asks_for(tmp_path: Path, kind: str, word: str) -> None:
+    """By Mai, as about a call of its department's: it has a task of its own, and says one word, or why none."""
+    by_rule = Rule(
+        name="some", decision=word or "approve", contracts=("support.refund",), why="it is small",  # type: ignore[arg-type]
+        when={"order": {"is": 5 if word else 6}, "requester": {"is": "client"}},
+    )  # fmt: skip
+    made = {
+        "rule": lambda: ruled(tmp_path, by_rule), "model": lambda: thinking(tmp_path), "": lambda: ruled(tmp_path),
+        "code": lambda: place(tmp_path, "board", word=word),
+    }[kind]()  # fmt: skip
+    if kind == "code":
+        (tmp_path / "w.py").write_text((tmp_path / "w.py").read_text().replace("['cents']", "['order']"))
+    lone, now = Lone(tmp_path, made), now_ms()
+    asked = Consult(
+        "r/1a1", "r", "i" * 64, "acme/client/client", "support.refund", {"order": 5}, "please", "client", "", "large", "", now,
+        now + 60_000,
+    )  # fmt: skip
+    lone.say(asked, now + 30_000)
+    lone.think(lambda question: minded(word)(lone, question))
+    (opinion,) = [body for body in lone.sent.values() if isinstance(body, Opinion)]
+    said = {"escalate": "person", "raise": ""}.get(word, word)
+    assert (opinion.task, opinion.id, opinion.word, opinion.by) == ("r/1a1", "i" * 64, said, "acme/support/board")
+    assert opinion.note and (opinion.state == "answered") == (word in ("approve", "deny", "person"))
+    (hop,) = [event for event in lone.of_kind(Hopped) if event.approves]
+    assert hop.agent == "board" and hop.input["approval"]["name"] == "support.refund" and not hop.parent
+    lone.check()
+
+
+def test_a_question_that_comes_too_late_is_answered_so(tmp_path: Path) -> None:
+    """No task is begun."""
+    lone, now = Lone(tmp_path, ruled(tmp_path, ACCEPTS)), now_ms()
+    asked = Consult("r/1a1", "r", "i" * 64, "acme/client/client", "support.refund", {}, "", "client", "", "p", "", now, now)
+    lone.say(asked, now - 1)
+    lone.settle()
+    (opinion,) = [body for body in lone.sent.values() if isinstance(body, Opinion)]
+    assert (opinion.state, opinion.word) == ("expired", "") and not lone.of_kind(Hopped)
+    lone.check()

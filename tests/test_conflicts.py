@@ -17,7 +17,7 @@ from mai.agents.organisation import Agent, Contract, Department, Organisation, m
 from mai.agents.precedence import choose
 from mai.agents.table import Table
 from mai.daemon.desk import Asked, Returned
-from mai.daemon.dispute import LOST, OPEN, PERSON, RULED, STANDING, WON, Case
+from mai.daemon.dispute import LOST, OPEN, PERSON, RULED, STANDING, WON, Case, case_id
 from mai.daemon.dispute_records import (
     Asserted,
     CaseAppealed,
@@ -457,3 +457,20 @@ def test_the_first_criterion_that_leaves_one_side_decides() -> None:
     assert choose(("person", "sales"), newer, {}, 2) == (0, "")
     assert choose(("votes",), newer, {"sales": 1, "finance": 0}, 2)[0] == 0
     assert choose(("legal", "newest"), newer, {}, 2) == (2, "newest")
+
+
+def test_an_answer_waits_for_a_case_that_opens_while_it_waits() -> None:
+    """It is told when the last of them is ruled, and not forgotten with the first."""
+    mai = Mai(organisation(precedence=()))
+    mai.ask("sales", "finance")
+    mai.claim("sales", "good", "R/1")
+    mai.claim("sales", "high", "R/1", 2, attribute="risk")
+    mai.claim("finance", "poor", "R/2")
+    mai.answer("sales", "R/1")
+    mai.claim("legal", "low", "S/1", 2, attribute="risk", request="S")
+    cases = mai.state.conflicts.cases
+    assert len(cases) == 2 and all(case.state == "open" for case in cases.values())
+    for ident in (case_id("customer/1", "standing"), case_id("customer/1", "risk")):
+        mai.feed(Ordered(ident, "R/1/1" if "standing" in cases[ident].attribute else "R/1/2", "I know", "ann", 1, "operator"))
+    assert [one.answer.state for one in mai.facts if isinstance(one, PartEnded) and one.task == "R/1"] == ["answered"]
+    assert not mai.state.conflicts.withheld

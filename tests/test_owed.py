@@ -6,17 +6,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from mai.agents.approval_messages import Approval
 from mai.agents.messages import Task
 from mai.agents.order_messages import Cancelled, Doubt
-from mai.agents.state import Parked, Quarantined, Work
+from mai.agents.state import Approving, Parked, Quarantined, Work
 from mai.daemon.cases import RemedyOrder
 from mai.daemon.desk import Cancellation, Doubtful, Errand, Held, Passage, ReleaseOrder, Request
 from mai.daemon.dispute import Case
 from mai.daemon.owed import LOOK_MS, SOON_MS, TABLE, Owed, late, owed, ownerless
 from mai.daemon.parking import Row
-from mai.daemon.pending import Pending
+from mai.daemon.pending import Ask, Pending
 from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.threads import Carry, Thread
 from mai.sandbox.ledger import Ledger
@@ -31,6 +32,7 @@ DOUBT = Doubt("R/1.1/1", "R", "R/1.1", "acme/support/desk", "pay", "opaque", {},
 APPROVAL = Approval(
     "A", "R", "R/1.1", 1, "acme/support/desk", "tool", "support.pay", {}, "d", "o", "large", "p", at_ms=5, expires_ms=99
 )
+ASKED = Approving("B", "support.refund", "d", "o", "large", "p", "", 5, 99)
 WORK = Work("R/1.1", "R", "R/1", 0, "board", "coordinator", "acme/client", "", "do it", {}, 70, 3, since_ms=5)
 ROWS: list[tuple[str, str, str, Any, list[Owed]]] = [
     (
@@ -57,6 +59,11 @@ ROWS: list[tuple[str, str, str, Any, list[Owed]]] = [
         MAI, "approval", "A", Pending(ME, "i", 1, "", -1, APPROVAL),
         [Owed("approval", "A", MAI, "person (operator)", "acme/support/desk", "tool support.pay", 5, 99)],
     ),
+    (
+        MAI, "ask", "R/1", Ask("R/1", "R", "support.refund", {}, "ann", 7, ASKED),
+        [Owed("approval", "B", MAI, ME, "acme/client", "ask support.refund", 5, 52)],
+    ),
+    (MAI, "ask", "R/2", Ask("R/2", "R", "support.refund", {}, "ann", 7, replace(ASKED, at="person")), []),
     (
         MAI, "escalation", "E", Row(ME, 5, 80, escalate()),
         [Owed("escalation", "E", MAI, "person", "acme/support/clerk", "too hard", 5, 80)],
