@@ -1,6 +1,6 @@
 """The command line: one function for each command, thin over `mai.daemon`, and nothing imported before it is needed.
 
-Exit status: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 refused, 5 deadline passed.
+Exit status: 0 done, 1 failed, 2 usage or configuration, 3 not running, 4 refused, 5 deadline passed, 6 erased (`mai replay`).
 Errors go to standard error: one sentence and a hint. Colour and progress only on a terminal.
 """
 
@@ -48,6 +48,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "doctor": "mai.daemon.doctor_commands",
     "drain": "mai.daemon.holding_commands",
     "effects": "mai.daemon.effects_commands",
+    "erase": "mai.daemon.person_commands",
     "escalations": "mai.daemon.escalation_commands",
     "verify": "mai.daemon.verify_commands",
     "cancel": "mai.daemon.cancel_commands",

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from mai.agents import erased
 from mai.agents.errand_messages import Think
 from mai.agents.events import Acked, Event, Received, Sent, counted
 from mai.agents.link import Flight, settle
@@ -58,7 +59,7 @@ class Decider(Protocol):
 
 
 def fold_link(state: State, event: Event, seq: int) -> bool:
-    """Fold what concerns a link; False if the event is of another kind."""
+    """Fold what all processes have, of a link or of an erasure; False if the event is of another kind."""
     match event:
         case Sent():
             _sent(state, event.to, event.lseq, seq)
@@ -66,6 +67,8 @@ def fold_link(state: State, event: Event, seq: int) -> bool:
             _received(state, event.sender, event.lseq)
         case Acked():
             _acked(state, event.peer, event.received)
+        case erased.Values():
+            erased.fold(state, event)
         case _:
             return False
     return True

@@ -14,6 +14,7 @@ import msgspec
 import zmq
 
 from mai.agents.decider import Decider, Tick
+from mai.agents.eraser import obey as obey_order
 from mai.agents.events import ProcessStarted, ProcessStopped
 from mai.agents.organisation import Mandate
 from mai.agents.shell import Shell, now_ms
@@ -50,6 +51,7 @@ class Loop:
 
     decider: Decider
     shell: Shell
+    folds_messages = False  # does its decider fold what messages say?
 
     def __init__(self, place: Place, name: str) -> None:
         self.place, self.name, self.home = place, name, place.home(name)
@@ -63,6 +65,7 @@ class Loop:
         self.ledger = Ledger(place.ledger(name), name)
         reach("start.opened")
         self.notifier.beat("replaying")
+        obey_order(self.home, self.ledger, self.blank, lambda: self.notifier.beat("replaying"), whole=self.folds_messages)
         self.poller = zmq.Poller()
         self.done, self.progress_ms = 0, now_ms()
         self._beat_s = 0.0  # when the next heartbeat is due, on the monotonic clock: the other one may be set back
@@ -72,6 +75,10 @@ class Loop:
         self.halted = ""  # why this process cannot go on
 
     # -- what a subclass says
+    def blank(self) -> Decider:
+        """Its decider, knowing nothing: to fold the journal anew. Called before anything but the mandate is there."""
+        raise NotImplementedError
+
     def take(self, ready: Ready) -> None:
         """Take in what the poll found."""
 

@@ -87,6 +87,10 @@ class DepartmentProcess(Linked):
         self.runner.shell = self.shell
         self._restore()
 
+    def blank(self) -> DepartmentDecider:
+        """A decider that knows nothing."""
+        return self._decider()
+
     def _decider(self) -> DepartmentDecider:
         contracts = Contracts(self.organisation)
         own = self.organisation.department(self.mandate.department)

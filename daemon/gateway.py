@@ -79,10 +79,7 @@ class Gateway(Loop):
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
         self.client = self.mandate.client
-        self.decider = MaiDecider(
-            self.mandate, Table(self.organisation), Contracts(self.organisation).fault,
-            keep=self._keep, read=self._read,
-        )  # fmt: skip
+        self.decider = self.blank()
         limit_bytes = self.organisation.limits.message_bytes
         hand = self.read_keys()
         self.router = Router(place.link(self.client), hand.own, hand.known, limit_bytes)
@@ -121,6 +118,12 @@ class Gateway(Loop):
         self.courier = Courier(place.door, self.client)
         for polled in (self.router.socket, self.router.zap, self.reception, self.planning, self.bridge):
             self.poller.register(polled, zmq.POLLIN)
+
+    def blank(self) -> MaiDecider:
+        """A decider that knows nothing."""
+        return MaiDecider(
+            self.mandate, Table(self.organisation), Contracts(self.organisation).fault, keep=self._keep, read=self._read
+        )
 
     def _restore(self) -> None:
         state = self.decider.state

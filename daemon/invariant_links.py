@@ -9,6 +9,7 @@ from collections import defaultdict
 import msgspec
 
 from mai.agents.events import Acked, Event, Received, Sent
+from mai.agents.markers import LEFT
 from mai.agents.messages import Result
 from mai.daemon.invariants import CAUSE, Handler, Notes
 from mai.daemon.witness import Strand
@@ -40,14 +41,14 @@ class Ends:
 
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
-        says = hash((event.id, event.deadline_ms, _encoder.encode(event.body)))
+        says = _says(event)
         if not self.sent[event.to].add(event.lseq, seq, hash(seq), says):
             self._gap(seq, f"message {event.lseq} to {event.to}", len(self.sent[event.to]))
 
     def _received(self, seq: int, event: Event) -> None:
         assert isinstance(event, Received)
         cut = isinstance(event.body, Result) and event.body.breach  # its sender alone has the whole of it
-        says = 0 if cut else hash((event.id, event.deadline_ms, _encoder.encode(event.body)))
+        says = 0 if cut else _says(event)
         if not self.received[event.sender].add(event.lseq, seq, hash(event.head_seq), says):
             self._gap(seq, f"message {event.lseq} from {event.sender}", len(self.received[event.sender]))
 
@@ -67,6 +68,12 @@ class Ends:
     def peers(self) -> set[str]:
         """All that it has written to or heard from."""
         return {*self.sent, *self.received, *self.acked}
+
+
+def _says(event: Sent | Received) -> int:
+    """What the message says, as one number; 0 if it was erased, which its other end may not have been yet."""
+    body = _encoder.encode(event.body)
+    return 0 if LEFT.search(body) else hash((event.id, event.deadline_ms, body))
 
 
 def compare(sender: Ends, receiver: Ends, notes: Notes, *, at_rest: bool) -> int:

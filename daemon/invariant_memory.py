@@ -12,6 +12,7 @@ import msgspec
 
 from mai.agents.events import Event, Received, Remembered, Sent, Stepped
 from mai.agents.kept import Shelf
+from mai.agents.markers import marked
 from mai.agents.memory import MemoryExpired, MemoryForgotten, MemoryRead, MemoryRefused, shelf_of
 from mai.agents.memory_messages import Browse, Recall, Recalled
 from mai.agents.remembering import CALLS, PAGES, WRITES, unscored
@@ -20,6 +21,7 @@ from mai.daemon.invariants import Handler, Invariant, Notes
 
 SHOWN: Final = 3  # keys that a finding names
 OLD: Final = -1  # instead of a digest: written before there were versions
+ERASED: Final = -3  # of a value that an erasure has taken
 
 Versions = dict[int, int]  # number -> digest of the value
 
@@ -93,7 +95,7 @@ class Memory(Invariant):
     def _stepped(self, seq: int, event: Event) -> None:
         assert isinstance(event, Stepped)
         if told := self.told.pop((event.task, event.n), None):
-            if not event.refused and told[1:] != (digest(event.value), event.version):
+            if not event.refused and not same(told[1:], (digest(event.value), event.version)):
                 self.found(seq, f"record {seq} is the outcome of step {event.n}, and not what Mai has told", told[0])
         elif event.call in CALLS and not event.refused and event.given and event.given.get("level") in ("agent", "department"):
             level = event.given["level"]
@@ -117,6 +119,8 @@ class Memory(Invariant):
         self.dues.settle(("read", event.id))
 
     def _hold(self, seq: int, shelf: dict[str, Versions], read: Read) -> None:
+        if marked(read.given) or marked(read.value):
+            return  # what it was is erased
         held = shelf.get(read.given.get("key", ""), {})
         if read.call == "recall":
             self._one(seq, held, read)
@@ -134,7 +138,7 @@ class Memory(Invariant):
         newest, key = max(held, default=0), given["key"]
         if OLD in held.values() or (value is not None and not n):
             return  # of a version that did not number them
-        if n and held.get(n) != digest(value):
+        if n and held.get(n) not in (digest(value), ERASED):
             self.found(seq, f"record {seq} reads version {n} of {key!r}, and not what was written as that")
         elif n and "version" not in given and n != newest:
             self.found(seq, f"record {seq} reads version {n} of {key!r}, and {newest} was the newest")
@@ -153,14 +157,14 @@ class Memory(Invariant):
 
     def _fits(self, shelf: dict[str, Versions], call: str, one: dict[str, Any]) -> bool:
         held = shelf.get(one["key"], {})
-        right = held.get(one["version"]) in (digest(one["value"]), OLD)
+        right = held.get(one["version"]) in (digest(one["value"]), OLD, ERASED)
         return right and (call == "versions" or one["version"] == max(held))
 
     # -- between Mai and the asker
     def _sent(self, seq: int, event: Event) -> None:
         assert isinstance(event, Sent)
         read = self.read.pop(event.body.id, None) if isinstance(event.body, Recalled) else None
-        if read and isinstance(event.body, Recalled) and read[1:] != (digest(event.body.value), event.body.n):
+        if read and isinstance(event.body, Recalled) and not same(read[1:], (digest(event.body.value), event.body.n)):
             self.found(seq, f"record {seq} tells {event.to} other than what was read", read[0])
 
     def _received(self, seq: int, event: Event) -> None:
@@ -175,5 +179,12 @@ class Memory(Invariant):
 
 
 def digest(value: Any) -> int:
-    """Of a value: equal ones have the same."""
-    return hash(msgspec.json.encode(value, order="deterministic")) & ~1  # even: never OLD
+    """Of a value: equal ones have the same; ERASED, which equals all, of one that was."""
+    if marked(value):
+        return ERASED
+    return hash(msgspec.json.encode(value, order="deterministic")) & ~1  # even: never OLD or ERASED
+
+
+def same(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Are these the same, each a digest and a version?"""
+    return one[1] == other[1] and (one[0] == other[0] or ERASED in (one[0], other[0]))

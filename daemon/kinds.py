@@ -14,6 +14,7 @@ from mai.agents.events import KINDS
 
 REGISTERING: Final = (  # the modules that add kinds to `events.KINDS`
     "mai.agents.allowance", "mai.agents.approval_records", "mai.agents.cancelling", "mai.agents.claims", "mai.agents.duty",
+    "mai.agents.erased",
     "mai.agents.escalating", "mai.agents.fallback", "mai.agents.guards", "mai.agents.judging", "mai.agents.memory",
     "mai.agents.noticed", "mai.agents.quarantine", "mai.agents.rotation_events", "mai.agents.sealing", "mai.daemon.breach",
     "mai.daemon.calling",
@@ -27,7 +28,8 @@ INFO, NOTICE, WARNING, ERROR = LEVELS = ("info", "notice", "warning", "error")
 _LEVELLED: Final = {
     NOTICE: """
         process.started process.stopped state.rebuilt rotated started start wanted revived raised term reload reloaded exported
-        erased erasing turnover keys.known watchdog.stands department.freed fallback.returned breaker.probed objective.kept
+        erased person values.erased erasing
+        turnover keys.known watchdog.stands department.freed fallback.returned breaker.probed objective.kept
         request.cancelled request.pending task.cancelled task.released release.ordered release.answered
         cancel.taken cancel.ended cancel.answered undo.planned undo.done undo.intent
         approval.asked approval.raised approval.voted approval.referred approval.decided doubt.resolved effect.resolved

@@ -32,7 +32,7 @@ class ModelsProcess(Linked):
 
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
-        self.decider = CallsDecider(self.mandate, lambda address: len(self.shell.texts.text(address).encode()))
+        self.decider = self.blank()
         self.providing = Providing(self.mandate.client, place.local_model.parent, Credentials(directory_of(place.state)))
         self.room_bytes = room_bytes(self.limit_bytes) - min(NOTES_BYTES, self.limit_bytes // 4)
         self.transcripts = Transcripts(self.ledger)
@@ -52,6 +52,10 @@ class ModelsProcess(Linked):
         )
         self.poller.register(self.providing, 1)
         self._restore()
+
+    def blank(self) -> CallsDecider:
+        """A decider that knows nothing."""
+        return CallsDecider(self.mandate, lambda address: len(self.shell.texts.text(address).encode()))
 
     def _restore(self) -> None:
         """Load the state, and let open calls begin again."""

@@ -19,6 +19,7 @@ from mai.daemon.client_orders import ClientOrders, changing, named
 from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.gate import Gate
 from mai.daemon.key_form import shown_keys
+from mai.daemon.person_orders import PersonOrders
 from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG, is_mai
 from mai.daemon.rights import client_of
 from mai.daemon.stream import Follower
@@ -49,6 +50,10 @@ class Order(msgspec.Struct):
     then: Literal["stop", "run"] = "stop"  # what follows when it is drained
     dry: bool = False  # only say what a reload would do
     command: list[str] = []  # that reads
+    subject: str = ""  # whose values are to be erased
+    also: list[str] = []  # words that are looked for
+    requests: list[str] = []  # that are about him too
+    reference: str = ""
     terminal: bool = False  # what it prints is for a terminal, which likes colours
 
 
@@ -72,6 +77,7 @@ class Orders:
             "remedies": self._remedies,
             "reload": self._reload,
             **ClientOrders(watchdog, self._wait).table,
+            "person_erase": PersonOrders(watchdog, self._wait).erase,
             "keys": self._keys,
             "rotate": self._rotate,
             "read": self._read,

@@ -1,22 +1,16 @@
-"""The state of a process is what its journal gives when the process's own decider folds it anew: verified, or rebuilt.
+"""The state of a process is what its journal gives when the process's own decider folds it anew: verified, or rebuilt."""
 
-A million records pass here. So what messages say is left undecoded where the decider folds only that they came, and
-Python's search for circles of garbage, of which a fold makes none, waits until the end.
-"""
-
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from mai.agents import events
-from mai.agents.decider import Decider, fold_counted
+from mai.agents import anew
+from mai.agents.anew import Folded, Unfolded
+from mai.agents.decider import Decider
 from mai.agents.department import DepartmentDecider
 from mai.agents.loop import read_mandate
 from mai.agents.messages import address_of
-from mai.agents.state import Change
 from mai.agents.table import Table
 from mai.agents.texts import PARCEL, Parcel
 from mai.daemon.calls import CallsDecider
@@ -28,18 +22,8 @@ from mai.sandbox.place import Place
 
 NAMED = 10  # differences that are told one by one
 SHOWN = 100  # characters of a value
-GONE = 10_000  # changes that are noted before those that removed a row are forgotten
-BLOB = '{"blob":'  # how a body begins that lies elsewhere
 
-Folded = dict[Change, Any]
-
-
-class Unfolded(Exception):
-    """A record that this version cannot fold: its number and why."""
-
-    def __init__(self, seq: int, why: str) -> None:
-        super().__init__(why)
-        self.seq = seq
+__all__ = ("Folded", "Unfolded", "differences", "fold", "fresh", "sound")
 
 
 def fresh(place: Place, process: str) -> Decider:
@@ -60,44 +44,8 @@ def fresh(place: Place, process: str) -> Decider:
 
 def fold(decider: Decider, reader: Reader, upto: int, progress: Callable[[int], None] = lambda _: None) -> Folded:
     """All rows of state that the journal gives up to this record. Raises Unfolded."""
-    state, changes, after, most = decider.state, decider.state.changes, 0, GONE
-    evolve, decode, body_of = decider.evolve, events.decode, reader.body_of
-    looks_inside = isinstance(decider, ToolsDecider)  # it folds what messages say
-    seq = 0
-    with _no_search():
-        while rows := reader.bodies(after, upto):
-            try:
-                for seq, kind, found in rows:
-                    body = body_of(seq, found) if found.startswith(BLOB) else found
-                    if looks_inside or not fold_counted(state, kind, body, seq):
-                        evolve(decode(kind, body), seq)
-            except msgspec.MsgspecError as error:
-                raise Unfolded(seq, str(error)) from error
-            after = rows[-1][0]
-            progress(after)
-            if len(changes) > most:
-                _forget(changes)  # else the memory would grow with the journal
-                most = 2 * len(changes) + GONE
-    _forget(changes)
-    return dict(changes)
-
-
-def _forget(changes: Folded) -> None:
-    """Rows that are gone again."""
-    for gone in [change for change, value in changes.items() if value is None]:
-        del changes[gone]
-
-
-@contextmanager
-def _no_search() -> Iterator[None]:
-    """Without the garbage collector, which would look at every row of the state again and again."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
+    whole = isinstance(decider, ToolsDecider)  # it folds what messages say
+    return anew.fold(decider, lambda after: reader.bodies(after, upto), reader.body_of, whole=whole, progress=progress)
 
 
 def differences(stored: dict[tuple[str, str], str], folded: Folded) -> Iterator[str]:

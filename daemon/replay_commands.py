@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from mai.daemon.terminal import as_json, examples, json_option, on_terminal, place_of, printable
-from mai.sandbox.errors import FAILED, UsageFault
+from mai.sandbox.errors import FAILED, REDACTED, UsageFault
 
 if TYPE_CHECKING:
     from mai.daemon.replaying import Swept
@@ -31,7 +31,7 @@ def replay(context: click.Context, decision: str | None, how: str | None, full: 
 
     DECISION is PROCESS:NUMBER, as --list names them, or a request or a task with one decision. Only the ledgers are read: a copy
     of them is enough, without the daemon, the organisation file and the agents' code. Nothing is asked or called.
-    Exit status 1 if anything differs from what was sealed.
+    Exit status 1 if anything differs from what was sealed, 6 if nothing does but values of it were erased (mai erase).
     """
     from mai.daemon import decisions, replay_form, replaying
 
@@ -58,7 +58,7 @@ def replay(context: click.Context, decision: str | None, how: str | None, full: 
         as_json(msgspec.to_builtins(replayed))
     else:
         click.echo(printable(replay_form.render(replayed, full=full, colour=on_terminal())))
-    sys.exit(FAILED if replayed.verdict == "differs" else 0)
+    sys.exit({"differs": FAILED, "redacted": REDACTED}.get(replayed.verdict, 0))
 
 
 def _all(found: "Swept", json_: bool) -> None:
@@ -68,4 +68,4 @@ def _all(found: "Swept", json_: bool) -> None:
         as_json({"decisions": found.count, **msgspec.to_builtins(found)})
     else:
         click.echo(printable(replay_form.swept(found, colour=on_terminal())))
-    sys.exit(FAILED if found.wrong else 0)
+    sys.exit(FAILED if found.wrong else REDACTED if found.redacted else 0)

@@ -11,7 +11,7 @@ from mai.daemon.verbatim import Verbatim
 
 LONG: Final = 600  # characters of a text, unless all of it is wanted
 SHOWN: Final = 20  # decisions that differ
-TINTS: Final = {"verified": 32, "differs": 31}
+TINTS: Final = {"verified": 32, "redacted": 33, "differs": 31}
 
 
 def _tinted(word: str, colour: bool) -> str:
@@ -42,6 +42,7 @@ def render(found: Replayed, *, full: bool = False, colour: bool = False) -> str:
         [
             f"{found.decision}: {_tinted(found.verdict, colour)}",
             *(f"  differs: {fault}" for fault in found.faults),
+            *(f"  redacted: {words}; all else is as it was sealed" for words in found.erased),
             f"  {found.what} by {found.agent or 'mai'}, {_time(found.at_ms)}, term {found.term}",
             f"  request {found.request}" + (f", task {found.task}" if found.task else ""),
             f"  context {found.context}" + (f", code {found.code}" if found.code else ", the built-in behaviour of its rank"),
@@ -65,7 +66,7 @@ def swept(found: Swept, *, colour: bool = False) -> str:
         for line in (f"{one.decision}: {_tinted(one.verdict, colour)}", *(f"  {fault}" for fault in one.faults))
     ]
     more = [f"{len(found.wrong) - SHOWN} more"] if len(found.wrong) > SHOWN else []
-    counts = f"{found.verified:,} verified"
+    counts = f"{found.verified:,} verified" + f", {_tinted('redacted', colour)}: {found.redacted:,}" * bool(found.redacted)
     differs = f", {_tinted('differs', colour)}: {len(found.wrong):,}" if found.wrong else ""
     return "\n".join([*lines, *more, f"{found.count:,} decisions: {counts}{differs}"])
 

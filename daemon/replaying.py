@@ -10,13 +10,14 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from mai.agents.sealing import Bound, Sealed, Threads, of_runs
 from mai.daemon.decisions import decisions, name_of, one, sealed_in
 from mai.daemon.reader import NotFound, Reader, opened
+from mai.daemon.redacted import Erasures, Touched, erasures
 from mai.daemon.seals import SEALED
 from mai.daemon.summary import summary
 from mai.daemon.verbatim import Lost, Verbatim, Verbatims, transcript_of
@@ -28,7 +29,7 @@ from mai.sandbox.record import digest_of
 ADDRESS: Final = re.compile(r"[0-9a-f]{64}")
 REQUESTS: Final = 256  # whose seals are at hand
 RECORDS: Final = 100_000  # of which is known what is wrong with them
-Found = Literal["verified", "differs"]
+Found = Literal["verified", "redacted", "differs"]
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class Item(msgspec.Struct, frozen=True):
     body: dict[str, Any]
     texts: dict[str, str]  # by address: what the body names and the ledger keeps
     verbatim: Verbatim | None = None  # what a model was asked for it and has answered, as it went over the wire
+    erased: str = ""  # when the values in it were, and by whom
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -64,6 +66,7 @@ class Replayed(msgspec.Struct, frozen=True):
     life: Item | None  # the start of the process: version, libraries, organisation, walls
     scope: dict[str, Any]  # who decided, and what he might do
     faults: tuple[str, ...] = ()  # what differs from what was sealed
+    erased: tuple[str, ...] = ()  # when values of it were, and by whom; all else of it is as it was sealed
 
 
 # -- replaying it
@@ -78,11 +81,21 @@ class Source(Protocol):
     def of_request(self, request: str) -> Iterator[Record]:
         """All records of a request, in order."""
 
+    def records(self, where: str, *given: object) -> Sequence[Record]:
+        """The next records for which some SQL holds, in order."""
+
     def body(self, record: Record, *, trust: bool = False) -> str:
         """Its JSON, wherever that lies. Raises LedgerFault."""
 
     def blob(self, address: str) -> bytes | None:
         """What lies there, whatever it is."""
+
+
+class Judged(NamedTuple):
+    """What is wrong with a record, and what was said of its erasure."""
+
+    faults: tuple[str, ...]
+    erased: tuple[str, ...]
 
 
 class Replays:
@@ -92,11 +105,13 @@ class Replays:
         """`verbatims`: of the place where the models process's ledger lies; without it only this ledger is looked at."""
         self._source, self._verbatims = source, verbatims
         self._bounds: OrderedDict[str, dict[int, Bound]] = OrderedDict()  # by request: what each of its seals has to say
-        self._judged: OrderedDict[int, tuple[str, ...]] = OrderedDict()  # what is wrong with a record, for who asks for no more
+        self._judged: OrderedDict[int, Judged] = OrderedDict()  # what is wrong with a record, for who asks for no more
+        self._erasures: Erasures | None = None
+        self._erased: dict[str, None] = {}  # what was said of erasures, in the replay at hand
 
     def replay(self, sealed: Sealed, seq: int, *, whole: bool = True) -> Replayed:
         """One decision; `whole` with all that was known, else only what is wrong with it."""
-        faults = list[str]()
+        faults, self._erased = list[str](), {}
         context, numbers = self._context(sealed, seq, faults)
         if context != sealed.context:
             faults.append(f"the context's digest is {context[:16]}…, and {sealed.context[:16]}… was sealed")
@@ -118,12 +133,14 @@ class Replays:
         """What is wrong with a decision; each record is looked at once, however many rest on it."""
         for number in (*numbers, sealed.record, *of_runs(sealed.led), sealed.life):
             if number not in self._judged:
-                found: list[str] = []
+                found, before = list[str](), self._erased
+                self._erased = {}
                 self._item(number, found, whole=False)
-                self._judged[number] = tuple(found)
+                self._judged[number], self._erased = Judged(tuple(found), tuple(self._erased)), before
                 if len(self._judged) > RECORDS:
                     self._judged.popitem(last=False)
-            faults += self._judged[number]
+            faults += self._judged[number].faults
+            self._erased.update(dict.fromkeys(self._judged[number].erased))
         if (record := self._source.record(sealed.record)) and record.digest.hex() != sealed.digest:
             faults.append(f"record {sealed.record}, the decision, is not the one that was sealed")
         self._scope(sealed.scope, faults)
@@ -131,8 +148,9 @@ class Replays:
 
     def _replayed(self, sealed: Sealed, seq: int, faults: list[str]) -> Replayed:
         return Replayed(
-            name_of(self._source.process, seq), sealed.what, "differs" if faults else "verified", sealed.request, sealed.task,
-            sealed.agent, sealed.at_ms, 0, sealed.context, sealed.code, (), None, (), None, {}, tuple(dict.fromkeys(faults)),
+            name_of(self._source.process, seq), sealed.what, "differs" if faults else "redacted" if self._erased else "verified",
+            sealed.request, sealed.task, sealed.agent, sealed.at_ms, 0, sealed.context, sealed.code, (), None, (), None, {},
+            tuple(dict.fromkeys(faults)), tuple(self._erased),
         )  # fmt: skip
 
     def _context(self, sealed: Sealed, seq: int, faults: list[str]) -> tuple[str, tuple[int, ...]]:
@@ -169,26 +187,39 @@ class Replays:
         if record is None:
             faults.append(f"record {seq} is missing")
             return None
+        erased = ""
         if digest_of(record) != record.digest:
-            faults.append(f"record {seq} is not what was written")
+            if touched := self._touched(record):
+                erased = touched.words
+                self._erased[erased] = None
+            else:
+                faults.append(f"record {seq} is not what was written")
         try:
             body = msgspec.json.decode(self._source.body(record, trust=True), type=dict[str, Any])
         except (LedgerFault, msgspec.MsgspecError) as error:
             faults.append(f"record {seq} cannot be read: {getattr(error, 'sentence', error)}")
             return None
         texts = dict(self._texts(seq, body, faults)) if SEALED not in body else {}
-        said, verbatim = (summary(record.kind, body) if whole else ""), self._verbatim(body, faults, whole=whole)
-        return Item(
-            seq, record.at_ns // 1_000_000, record.kind, record.agent, record.task, said, body, texts if whole else {}, verbatim
+        said, verbatim = (
+            (summary(record.kind, body) if whole else ""),
+            None if erased else self._verbatim(body, faults, whole=whole),
         )
+        kept = texts if whole else {}
+        return Item(seq, record.at_ns // 1_000_000, record.kind, record.agent, record.task, said, body, kept, verbatim, erased)
+
+    def _touched(self, record: Record) -> Touched | None:
+        """Which erasure has left of it what it says."""
+        if self._erasures is None:
+            self._erasures = erasures(self._source)
+        return self._erasures.of(record)
 
     def _verbatim(self, body: dict[str, Any], faults: list[str], *, whole: bool) -> Verbatim | None:
         transcript = transcript_of(body)
         if transcript is None or self._verbatims is None:
             return None
         if whole:
-            return self._verbatims.rebuild(transcript, faults)
-        faults += self._verbatims.faults(transcript)
+            return self._verbatims.rebuild(transcript, faults, self._erased)
+        self._verbatims.judge(transcript, faults, self._erased)
         return None
 
     def _texts(self, seq: int, body: dict[str, Any], faults: list[str]) -> Iterator[tuple[str, str]]:
@@ -257,18 +288,19 @@ class Swept(msgspec.Struct, frozen=True):
     """All decisions of some processes, replayed."""
 
     verified: int
+    redacted: int  # values of them were erased; all else is as it was sealed
     wrong: tuple[Replayed, ...]  # those that differ, without their contexts
     processes: Sequence[str]
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return self.verified + len(self.wrong)
+        return self.verified + self.redacted + len(self.wrong)
 
 
 def sweep(place: Place, what: str | None) -> Swept:
     """Replay all decisions of a request, a process, a client, or of all (None). Raises NotFound, LedgerFault."""
-    verified = 0
+    verified = redacted = 0
     wrong: list[Replayed] = []
     processes = place.processes() if what is None else sorted({process for process, _, _ in decisions(place, what)})
     with closing(Verbatims(place)) as verbatims:
@@ -277,9 +309,10 @@ def sweep(place: Place, what: str | None) -> Swept:
             for sealed, seq in _all_of(place, reader, what):
                 found = replays.replay(sealed, seq, whole=False)
                 verified += found.verdict == "verified"
+                redacted += found.verdict == "redacted"
                 if found.verdict == "differs":
                     wrong.append(found)
-    return Swept(verified, tuple(wrong), processes)
+    return Swept(verified, redacted, tuple(wrong), processes)
 
 
 def _all_of(place: Place, reader: Reader, what: str | None) -> Iterator[tuple[Sealed, int]]:

@@ -43,6 +43,7 @@ AT_WATCHDOG: Final[Mapping[str, Need]] = {
     "keys": Need("auditor", order=False),
     "rotate": Need("administrator", about=("name",)),
     **dict.fromkeys(("client_add", "client_remove", "client_erase", "client_export"), Need("administrator", about=("name",))),
+    "person_erase": Need("administrator", about=("name",)),
     "wait_ready": Need("administrator", order=False),
     "follow": Need("administrator", about=("client",), order=False),
     "remedy": Need("administrator", about=("remedy", "target")),

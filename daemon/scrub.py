@@ -17,10 +17,12 @@ from typing import Any, Final
 import msgspec
 import pysqlite3 as sqlite3
 
+from mai.agents.erased import Values
 from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Stepped
 from mai.agents.link import Link
 from mai.agents.sealing import Sealed
 from mai.daemon.reader import Reader
+from mai.daemon.redacted import Erasures, erasures
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.verified import MOST_WAITING, Mark, Way
 from mai.daemon.witness import Ends, Finding, Strand
@@ -43,6 +45,7 @@ RESTORE = "put the ledger back from a backup; `mai verify` on the backup tells w
 REBUILD = "keep the file as evidence; if its journal is sound, stop the process and make its state anew with `mai rebuild`"
 OTHER = "verify it with the version that wrote it"
 OLDER = "start the daemon once: each process brings its own ledger up to date"
+ERASE = "somebody has put it back: keep the file as evidence, and erase again with `mai erase`"
 TAMPERED = "somebody has changed the file: keep it as evidence, and put the ledger back from a backup"
 
 Row = tuple[Any, ...]
@@ -72,6 +75,8 @@ class Scrub:
         self._bad_what, self._bad_more = "", 0
         self._back = 0  # how often the clock went back
         self._hashed: set[int] = set()  # the beginnings of addresses of blobs that were looked at
+        self._erasures: Erasures | None = None
+        self.touched: dict[int, str] = {}  # records that an erasure has touched, with their requests
 
     def found(self, seq: int, what: str, hint: str = TAMPERED, good_seq: int = 0) -> None:
         """Note that something is wrong; `seq` is the record, 0 if it is about none. Up to `good_seq` the journal is good."""
@@ -134,6 +139,8 @@ class Scrub:
                 fits = chain(prev, seq, at_ns, term, row[3:9]) == digest
             except (struct.error, UnicodeEncodeError):  # a number or a text that the ledger could never have written
                 fits = False
+            left = not fits and self._left(row)
+            fits = fits or left
             if not fits or prev != head or seq != last + 1:
                 self._misfit(seq, last + 1, fits)
             if fits:
@@ -141,8 +148,10 @@ class Scrub:
                     self._went_back(seq, at_ns, clock_ns + BACK_NS)
                 clock_ns = at_ns - BACK_NS
             last, head = seq, digest
-            if kind in LOOKED_AT or body.startswith(BLOB) or (kind in THOUGHTS and '"call":"model"' in body):
-                self._body(row)
+            if kind == Values.kind:
+                self._erasures = None  # there is one more
+            if kind in LOOKED_AT or body.startswith(BLOB) or (kind in THOUGHTS and '"call":"model"' in body and not left):
+                self._body(row, left=left)
             elif kind == Sealed.kind and (place := body.find(SCOPE)) > 0:
                 self._refer(body[place + len(SCOPE) : place + len(SCOPE) + ADDRESS], seq)
         self.seq, self.head, self.at_ns = last, head, clock_ns + BACK_NS
@@ -153,6 +162,34 @@ class Scrub:
         if self._back <= BACK_TOLD:
             back_s = (before_ns - at_ns) / 1e9
             self.warn(seq, f"record {seq} was written {back_s:,.1f} s before record {seq - 1}: the clock was set back", CLOCK)
+
+    def _left(self, row: Row) -> bool:
+        """Does a record that does not fit its digest say what an erasure has left of it?"""
+        try:
+            if self.erasures.of(Record(*row)) is None:
+                return False
+        except (struct.error, UnicodeEncodeError):  # a number or a text that the ledger could never have written
+            return False
+        self.touched[row[0]] = row[5]
+        return True
+
+    @property
+    def erasures(self) -> Erasures:
+        """What the journal says of erasures. Read when it is first needed: most journals have none."""
+        if self._erasures is None:
+            self._erasures = erasures(self.reader)
+        return self._erasures
+
+    @property
+    def redacted(self) -> int:
+        """How many records were found that an erasure has touched."""
+        return len(self.touched)
+
+    def spared(self) -> None:
+        """What an erasure says that it has destroyed, and has not: records that still say what they said."""
+        for seq, touched in self.erasures.touched.items():
+            if self.known < seq <= self.seq and seq not in self.touched and seq != self.bad_seq:
+                self.found(seq, f"record {seq} was erased by record {touched.said}, and still says what it said", ERASE)
 
     def _misfit(self, seq: int, due: int, fits: bool) -> None:
         """Say in which way a record is not the next one of the chain."""
@@ -191,7 +228,7 @@ class Scrub:
                 due = ", ".join(map(str, counts))
                 self.found(0, f"the state of the link with {peer} ({state}) is not what the journal says ({due})", REBUILD)
 
-    def _body(self, row: Row) -> None:
+    def _body(self, row: Row, *, left: bool = False) -> None:
         seq, kind, body, digest = row[0], row[4], row[8], row[10]
         try:
             if body.startswith(BLOB):
@@ -203,11 +240,11 @@ class Scrub:
                 told = msgspec.json.decode(body)
                 for address in filter(None, (*told.get("pieces", ()), told.get("kept"))):
                     self._refer(address, seq)
-            elif kind in THOUGHTS:
+            elif kind in THOUGHTS and not left:
                 self._thought(seq, msgspec.json.decode(body))
             elif kind == ProcessStarted.kind:
                 self.owned(msgspec.json.decode(body)["process"], seq)
-            elif (gap := self.ends.add(kind, seq, digest, body)) and not self.bad_seq:
+            elif kind in LOOKED_AT and (gap := self.ends.add(kind, seq, digest, body, cut=left)) and not self.bad_seq:
                 self.found(seq, gap, "the numbers of a link run from 1 without a gap")
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
             self.found(seq, f"record {seq} cannot be read: its body is no {kind}")
@@ -236,6 +273,8 @@ class Scrub:
         self._hashed.add(begin)
         self.blobs += 1
         value = self.reader.blob(address)
+        if value is None and address in self.erasures.gone:
+            return
         if value is None:
             self.found(seq, f"the blob {address[:12]} of record {seq} is missing")
         elif hashlib.sha256(value).hexdigest() != address:
@@ -286,8 +325,9 @@ class Scrub:
         seq, due = waiting
         for row in self.reader.portion(seq - 1, seq):
             record = Record(*row)
-            if record.digest.hex() == due == digest_of(record).hex():
-                self.ends.add(record.kind, seq, record.digest, self.reader.body(record, trust=True))
+            if record.digest.hex() == due and (due == digest_of(record).hex() or self.erasures.of(record)):
+                cut = due != digest_of(record).hex()
+                self.ends.add(record.kind, seq, record.digest, self.reader.body(record, trust=True), cut=cut)
                 return True
         self.found(seq, f"record {seq} is not the one that was verified before")
         return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OPEN: Final = frozenset({
     "process", "what", "pid", "file", "bound", "wanted", "by", "until_ms", "then", "state", "times", "step", "before", "after",
-    "remedy", "figure", "worse", "at_ms", "boot", "certificate", "key", "next",
+    "remedy", "figure", "worse", "at_ms", "boot", "certificate", "key", "next", "erasure", "processes", "round",
     "user", "uid", "role", "verb", "count",
 })  # fmt: skip
 SEALED: Final = "sealed"

@@ -377,6 +377,14 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "raised": lambda b: f"{b['process']} may take {b['times']:g} times as much {b['bound']} as the organisation says",
     "reload": lambda b: f"{_change(b)} is {b['step']}",
     "reloaded": lambda b: f"{_change(b)} is {b['state']}{': ' * bool(b['why'])}{b['why']}",
+    "values.erased": lambda b: (
+        f"{b['erasure']} by {b['by']}: {len(b.get('records', ()))} records, {len(b.get('blobs', ()))} texts, "
+        f"{b.get('keys', 0)} keys of memory"
+    ),
+    "person": lambda b: (
+        f"{b['erasure']} of {b['process'].partition('/')[0]} {b['step']}, by {b['by']}"
+        + (f"; see {b['certificate']}" if b.get("certificate") else f": {', '.join(b.get('processes', ()))}".rstrip(": "))
+    ),
     "erasing": lambda b: (
         f"of {b['process'].partition('/')[0]}, by {b.get('by', 'the watchdog')}: {b.get('step') or b.get('state')}"
     ),

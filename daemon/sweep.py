@@ -123,6 +123,7 @@ class Sweep:
                 self._keep_now_and_then()
                 self.progress(scrub.process, scrub.seq, scrub.upto)
         filecheck.told_of_log(scrub, self.place, self._logs[scrub.process])
+        scrub.spared()
         scrub.broken()
 
     def settle(self) -> None:

@@ -32,10 +32,11 @@ class ToolsProcess(Linked):
     """The tools that need the network, at work; at most `limits.running` calls at once."""
 
     decider: ToolsDecider
+    folds_messages = True
 
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
-        self.decider = ToolsDecider(self.mandate)
+        self.decider = self.blank()
         self.files = self.home / "files"
         self.value_bytes = room_bytes(self.limit_bytes)
         self.jobs: dict[str, Job] = {}
@@ -50,6 +51,10 @@ class ToolsProcess(Linked):
             burst=self.burst,
         )
         self._restore()
+
+    def blank(self) -> ToolsDecider:
+        """A decider that knows nothing."""
+        return ToolsDecider(self.mandate)
 
     def _restore(self) -> None:
         for key, data in self.ledger.load("use").items():

@@ -13,6 +13,7 @@ import msgspec
 
 from mai.agents.errand_messages import Transcript
 from mai.daemon.reader import NotFound, Reader
+from mai.daemon.redacted import Erasures, erasures
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
@@ -49,6 +50,10 @@ class Lost(Exception):  # it is caught where it is raised
     """Why something cannot be rebuilt, in words."""
 
 
+class Gone(Lost):
+    """The same, where an erasure has taken it: when, and by whom."""
+
+
 class Verbatims:
     """Those of one place."""
 
@@ -56,7 +61,8 @@ class Verbatims:
         self._place = place
         self._readers: dict[str, Reader | None] = {}
         self._requests: OrderedDict[tuple[str, int], tuple[ModelRequest, tuple[str, ...]]] = OrderedDict()
-        self._judged: dict[Transcript, tuple[str, ...]] = {}
+        self._judged: dict[Transcript, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._erasures: dict[str, Erasures] = {}
 
     def close(self) -> None:
         """Let go of the ledgers."""
@@ -64,19 +70,23 @@ class Verbatims:
             if reader:
                 reader.close()
 
-    def faults(self, transcript: Transcript) -> tuple[str, ...]:
-        """What differs; looked at once, however often it is asked."""
+    def judge(self, transcript: Transcript, faults: list[str], erased: dict[str, None]) -> None:
+        """As `rebuild`, looked at once, however often it is asked."""
         if transcript not in self._judged:
-            found: list[str] = []
-            self.rebuild(transcript, found)
-            self._judged[transcript] = tuple(found)
-        return self._judged[transcript]
+            found, gone = list[str](), dict[str, None]()
+            self.rebuild(transcript, found, gone)
+            self._judged[transcript] = tuple(found), tuple(gone)
+        faults += self._judged[transcript][0]
+        erased.update(dict.fromkeys(self._judged[transcript][1]))
 
-    def rebuild(self, transcript: Transcript, faults: list[str]) -> Verbatim | None:
-        """All of it; what differs is added to the faults. None if nothing can be shown."""
+    def rebuild(self, transcript: Transcript, faults: list[str], erased: dict[str, None]) -> Verbatim | None:
+        """All of it; what differs is added to the faults, when it was erased to `erased`. None if nothing can be shown."""
         try:
             asked, request = self.request(transcript)
             heard, response = self.response(transcript)
+        except Gone as gone:
+            erased[str(gone)] = None
+            return None
         except Lost as lost:
             faults.append(str(lost))
             return None
@@ -148,11 +158,19 @@ class Verbatims:
     def _blob(self, process: str, address: str, seq: int) -> bytes:
         """One piece. Raises Lost."""
         data = self._reader(process).blob(address)
+        if data is None and (words := self._erased(process, address)):
+            raise Gone(words)
         if data is None:
             raise Lost(f"the piece {address[:12]} of record {seq} of {process} is missing")
         if hashlib.sha256(data).hexdigest() != address:
             raise Lost(f"the piece {address[:12]} of record {seq} of {process} is not what was written")
         return data
+
+    def _erased(self, process: str, address: str) -> str:
+        """When and by whom the text of an address was erased; "" if it was not."""
+        if process not in self._erasures:
+            self._erasures[process] = erasures(self._reader(process))
+        return self._erasures[process].gone.get(address, "")
 
     def _reader(self, process: str) -> Reader:
         if process not in self._readers:

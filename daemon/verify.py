@@ -7,6 +7,7 @@ everything, or what came since an earlier one (verified.py).
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from itertools import permutations
 from typing import Any
 
@@ -15,8 +16,11 @@ import msgspec
 from mai.daemon import refold, signed, witness
 from mai.daemon.against import compare as compare_with
 from mai.daemon.checkpoint import Checkpoint
-from mai.daemon.reader import chosen, clock
+from mai.daemon.reader import Reader, chosen, clock
+from mai.daemon.redacted import ordered
 from mai.daemon.scrub import OTHER, REBUILD, Scrub
+from mai.daemon.seals import client_of
+from mai.daemon.signed import WATCHDOG
 from mai.daemon.status import painted
 from mai.daemon.summary import clean
 from mai.daemon.sweep import Progress, Stopped, Sweep
@@ -44,6 +48,7 @@ class Checked(msgspec.Struct, frozen=True):
     seconds: float
     sound: bool
     known: int = 0  # records before these, which an earlier run has read
+    redacted: int = 0  # records whose values were erased, as the journal says
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -96,6 +101,7 @@ def verify(
             signatures.findings += compare_with(place, against, sweep.scrubs, signatures, whole=not names)
         _links(place, sweep.scrubs, signatures.good)
         _vanished(place, sweep.scrubs)
+        _ordered(place, sweep.scrubs)
         for process in sweep.gone if not names else ():
             text = f"the ledger of {process} is gone: it was verified at {told_when(before)}"
             gone = Finding(process, 0, text, "put it back from a backup")
@@ -161,6 +167,26 @@ def _vanished(place: Place, scrubs: list[Scrub]) -> None:
             scrubs[0].findings.append(Finding(process, 0, lost, made.way_out(place.ledger(process))))
 
 
+def _ordered(place: Place, scrubs: list[Scrub]) -> None:
+    """What a journal calls erased was ordered by somebody: the watchdog has it on record, with the requests that it is about."""
+    erased = [scrub for scrub in scrubs if scrub.usable and scrub.touched]
+    if not erased or not place.ledger(WATCHDOG).exists():
+        return
+    try:
+        with closing(Reader(place, WATCHDOG)) as reader:
+            known = ordered(reader)
+    except LedgerFault:
+        return  # the examination of the watchdog's own ledger says so
+    for scrub in erased:
+        for seq, request in scrub.touched.items():
+            touched = scrub.erasures.touched[seq]
+            order = known.get((client_of(scrub.process), touched.erasure, touched.round))
+            if order is None or scrub.process not in order.processes:
+                scrub.found(seq, f"record {seq} was changed and called erased, by {touched.erasure}, which nobody has ordered")
+            elif request and request not in order.requests:
+                scrub.found(seq, f"record {seq} was changed and called erased; {touched.erasure} is not about its request")
+
+
 def _claimed(sender: Scrub, receiver: Scrub, claim: witness.Claim, vouched: int) -> None:
     """Say what a receiver holds against its sender, whose journal the watchdog has vouched for up to some record."""
     witnessed = receiver.witnessed(claim.by_seq)
@@ -208,7 +234,8 @@ def _report(scrubs: list[Scrub], signatures: signed.Signatures, seconds: float, 
     findings = (*(finding for scrub in scrubs for finding in scrub.findings), *signatures.findings)
     wrong = {finding.process for finding in findings}
     ledgers = tuple(
-        Checked(s.process, s.records, s.ends.taken, s.blobs, round(s.seconds, 3), s.process not in wrong, s.known) for s in scrubs
+        Checked(s.process, s.records, s.ends.taken, s.blobs, round(s.seconds, 3), s.process not in wrong, s.known, s.redacted)
+        for s in scrubs
     )
     records, warnings = sum(scrub.records for scrub in scrubs), tuple(one for scrub in scrubs for one in scrub.warnings)
     return Report(
@@ -246,6 +273,7 @@ def warned(warnings: Iterable[Finding], colour: bool) -> list[str]:
 def _ledger(report: Report, checked: Checked, width: int, colour: bool) -> list[str]:
     mark = painted("ok ", 32, colour) if checked.sound else painted("BAD", 31, colour)
     figures = f"{checked.records:>9,} records {checked.messages:>9,} messages {checked.blobs:>5,} blobs"
+    figures += f" {checked.redacted:,} redacted" if checked.redacted else ""
     own = [finding for finding in report.findings if finding.process == checked.process]
     more = [f"    {len(own) - SHOWN} more"] if len(own) > SHOWN else []
     return [f"{mark} {checked.process:<{width}} {figures}", *(_finding(finding, colour) for finding in own[:SHOWN]), *more]

@@ -31,6 +31,7 @@ from mai.daemon.healer import Healer, marked
 from mai.daemon.keyring import Keyring
 from mai.daemon.notices import Ears, Notice
 from mai.daemon.orders import Orders
+from mai.daemon.persons import Persons
 from mai.daemon.policy import decide, excuse
 from mai.daemon.porter import Porter
 from mai.daemon.programs import WATCHDOG, is_mai
@@ -71,6 +72,7 @@ class Watchdog:
         self.book = Book(place.ledger(WATCHDOG))
         self.signer = Signer(place.watchdog)
         self.erasing = Erasing(self)  # first of all: nothing is made anew of what is being destroyed
+        self.persons = Persons(self)
         self.heads = Heads(self.book.load(HEADS))
         self.book.started(pid=os.getpid())
         self.keyring = Keyring(place, self.book)
@@ -155,7 +157,7 @@ class Watchdog:
 
     def _timeout_s(self) -> float:
         now_s = time.monotonic()
-        if self._behind or self.erasing.at_work:
+        if self._behind or self.erasing.at_work or self.persons.busy:
             return 0.0
         due = min((due_s(ward.case, ward.rules) for ward in self.wards.values()), default=now_s + TICK_S)
         due = min(due, self.starts.due_s(now_s))
@@ -179,6 +181,7 @@ class Watchdog:
             self.drains.turn(now_s)
             self.reloading.turn(now_s)
             self.erasing.turn()
+            self.persons.turn(now_s)
             self.sleepers.turn(now_s)
             self.turnover.turn(now_s)
             self.healer.turn(time.time_ns() // 1_000_000)

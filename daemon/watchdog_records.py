@@ -209,13 +209,29 @@ class Erased(Event, frozen=True, kw_only=True):
     certificate: str
 
 
+class Person(Event, frozen=True, kw_only=True):
+    """A person's values are erased from a client's ledgers: begun, told to these processes (once in each round), done."""
+
+    kind: ClassVar[str] = "person"
+    process: str  # the client's Mai
+    erasure: str
+    step: str
+    by: str
+    role: str
+    round: int = 0
+    processes: tuple[str, ...] = ()
+    requests: tuple[str, ...] = ()  # whose records are concerned, beside those that belong to none
+    certificate: str = ""
+    records: int = 0
+
+
 RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     HeadsSigned.kind: HeadsSigned,
     **{
         one.kind: one
         for one in (
             *(Started, Incident, Wanted, GivenUp, Revived, LiesDown, Sleeps, Wakes, Start, Reload, Reloaded, Exported),
-            *(RemedyDone, RemedyForgotten, Term, Raised, KeyStep, Turnover, Erasing, Erased),
+            *(RemedyDone, RemedyForgotten, Term, Raised, KeyStep, Turnover, Erasing, Erased, Person),
         )
     },
 }

@@ -71,7 +71,7 @@ class Strand:
     """One direction of a link as one end has it, from the first message on: 24 bytes for each.
 
     `seqs` are the records of this end, `heads` fingerprints of the sender's record (its number and digest), `says` of
-    what the message says (0: it was cut down before it was written, and the head alone tells of it). A record 0 stands for
+    what the message says (0: it was cut down before it was written, or erased, and the head alone tells). A record 0 stands for
     a message that this end does not have. The fingerprints are Python's own hashes, whose key is random and ends with this
     process: nobody can have prepared two texts that share one. The first `base` messages are held against the other end and
     forgotten; `good` is this end's record of the last of them.
@@ -122,7 +122,7 @@ class Strand:
         theirs = chain(zip(other.heads[there], other.says[there], strict=True), repeat((None, None)))
         each = zip(self.seqs[ours], self.heads[ours], self.says[ours], theirs, strict=False)
         for lseq, (seq, head, says, (head_there, says_there)) in enumerate(each, first + 1):
-            if seq and (head != head_there or says not in (0, says_there)):
+            if seq and (head != head_there or (says != says_there and 0 not in (says, says_there))):
                 return lseq
         return 0
 
@@ -146,18 +146,23 @@ class Ends:
         self.claims: dict[str, int] = {}  # peer -> how many messages of its are claimed to have come
         self.claimed_acks: dict[str, tuple[int, int]] = {}
 
-    def add(self, kind: str, seq: int, digest: bytes, body: str) -> str:
-        """Take one record of a message; returns what is wrong with its number, if anything. Raises MsgspecError, ValueError."""
+    def add(self, kind: str, seq: int, digest: bytes, body: str, *, cut: bool = False) -> str:
+        """Take one record of a message; returns what is wrong with its number, if anything. Raises MsgspecError, ValueError.
+
+        `cut`: its values were erased, and its other end may still have them.
+        """
         self.taken += kind in (Sent.kind, Received.kind)
         if kind == Sent.kind:
             sent = _sent.decode(body)
             lseq, peer = sent.lseq, sent.to
-            says = hash((sent.id, sent.deadline_ms, bytes(sent.body)))  # both ends write the same values the same way
+            says = (
+                0 if cut else hash((sent.id, sent.deadline_ms, bytes(sent.body)))
+            )  # both ends write the same values the same way
             fits = self.sent[peer].add(lseq, seq, hash((seq, digest)), says)
         elif kind == Received.kind:
             got = _received.decode(body)
             lseq, peer = got.lseq, got.sender
-            says = 0 if _is_cut(bytes(got.body)) else hash((got.id, got.deadline_ms, bytes(got.body)))
+            says = 0 if cut or _is_cut(bytes(got.body)) else hash((got.id, got.deadline_ms, bytes(got.body)))
             fits = self.received[peer].add(lseq, seq, hash((got.head_seq, bytes.fromhex(got.head))), says)
         else:
             acked = _acked.decode(body)

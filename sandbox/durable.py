@@ -43,6 +43,24 @@ def write(path: Path, data: bytes) -> None:
     sync(path.parent)
 
 
+def destroy(path: Path) -> None:
+    """Overwrite a file with zeros where nobody else has a name of it, and unlink it. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        about = os.fstat(descriptor)
+        if about.st_nlink == 1:
+            for at in range(0, about.st_size, 1 << 20):
+                os.pwrite(descriptor, bytes(min(1 << 20, about.st_size - at)), at)
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    path.unlink()
+    sync(path.parent)
+
+
 def sync(directory: Path) -> None:
     """Wait until the disk has the names in a directory."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

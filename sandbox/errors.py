@@ -4,7 +4,7 @@ A fault that comes from outside (a file, a message, a user) becomes one of these
 one hint; a bug of ours stays an ordinary exception with its traceback.
 """
 
-DONE, FAILED, USAGE, NOT_RUNNING, REFUSED, EXPIRED = range(6)  # exit codes of every command
+DONE, FAILED, USAGE, NOT_RUNNING, REFUSED, EXPIRED, REDACTED = range(7)  # exit codes of every command
 
 
 class MaiError(Exception):

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 GENESIS = bytes(32)  # what comes before the first record
+ERASED = "values.erased"  # the kind of the records that say whose bodies were replaced, and by what (redaction.py)
+REDACTED = "redacted"  # the noun of the rows of state that say it, of one record each
 _NUMBERS = struct.Struct(">QQQ")
 
 
@@ -23,6 +25,11 @@ class Record(NamedTuple):
     body: str
     prev: bytes
     digest: bytes
+
+
+def key_of(seq: int) -> str:
+    """The key of a record's row of state."""
+    return f"{seq:012}"
 
 
 def chain(prev: bytes, seq: int, at_ns: int, term: int, texts: tuple[str, ...]) -> bytes:

@@ -19,6 +19,7 @@ from mai.daemon.invariants import Fact
 from mai.daemon.mai import MaiDecider
 from mai.daemon.replaying import Replays
 from mai.sandbox import words
+from mai.sandbox.bounds import bounds
 from mai.sandbox.ledger import GENESIS, Record, blob_of, body_of, digest_of, read
 from tests import sim_company, sim_letters
 from tests.sim_lives import MAI, Violation
@@ -91,6 +92,10 @@ class Carried:
     def of_request(self, request: str) -> Iterator[Record]:
         """All of a request."""
         return (record for record in self._records if record.request == request)
+
+    def records(self, where: str, *given: object) -> list[Record]:
+        """The next records for which some SQL holds."""
+        return list(read(self._db, bounds(where, given)[0]))
 
     def body(self, record: Record, *, trust: bool = False) -> str:
         """Its JSON."""

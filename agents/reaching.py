@@ -1,0 +1,136 @@
+"""What of one ledger an erasure reaches. Pure.
+
+A **request** is concerned if any record of it, in any process of the client, names the subject (naming.py): as the key of a
+memory that it read or wrote, as the subject of a claim, as the person of its conversation, as a typed argument or result,
+wherever in its records that stands. Of a concerned request all values go, in all records of all processes: nobody can tell which
+of them were the person's. So do the texts that models were asked and answered for it, unless another's record names the same
+text; and each key of memory that names the subject, or whose newest version such a request has written, with all of its versions.
+A record that belongs to no request goes if it names the subject itself.
+
+What cannot be found so: what somebody has written about the person in the free text of another request, what another request has
+made of a shared memory that one of these had written, and what tools have done outside. `person_search.py` looks for given words,
+letter by letter, in all that is left.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from mai.agents.events import Event
+from mai.agents.kept import Kept, Version
+from mai.agents.markers import redacted
+from mai.agents.memory import MemoryForgotten
+from mai.agents.naming import Names
+from mai.agents.sealing import Sealed
+
+ADDRESS: Final = re.compile(r"[0-9a-f]{64}")
+ASKED: Final = "model.request"  # kind of the records of what models are asked
+LOOSE: Final = frozenset({"incident.noted", "incident.opened", "task.suspected", "watchdog.told", "message.refused"})
+SEALS: Final = Sealed.kind
+
+
+class Tied(msgspec.Struct):
+    """As much of a record as says whose it is, where no column does."""
+
+    id: str = ""
+    task: str = ""
+
+
+class Pieces(msgspec.Struct):
+    """As much of a record `model.request` as says what it is made of."""
+
+    like: int = 0
+    same: int = 0
+    pieces: tuple[str, ...] = ()
+
+
+def first(ident: str) -> str:
+    """The request that an id derives from."""
+    return ident.partition("/")[0]
+
+
+def request_of(request: str, body: str) -> str:
+    """Whose record it is; "" if it belongs to no request."""
+    if request or '"id":' not in body:
+        return request
+    try:
+        found = msgspec.json.decode(body, type=Tied)
+    except msgspec.MsgspecError:
+        return ""
+    return first(found.id or found.task)
+
+
+def naming(kind: str, body: str, names: Names) -> bool:
+    """Does a record's JSON name the subject? In what was said of a death it stands in sentences."""
+    return names.near(body) and (kind in LOOSE or names.inside(msgspec.json.decode(body)))
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A record, and what is to stand there."""
+
+    seq: int
+    before: str  # the column, which may be the address of a blob
+    body: str
+
+
+class Reach:
+    """What the pass over one journal has found. `note` takes each record in order, with its whole body."""
+
+    def __init__(self, names: Names, requests: Iterable[str]) -> None:
+        self.names, self.requests = names, frozenset(requests)
+        self.changes: list[Change] = []
+        self.others: set[str] = set()  # requests that name the subject and are not among those
+        self._theirs: set[str] = set()  # addresses that are named by nobody else, so far
+        self._kept: set[str] = set()
+        self._asked: dict[int, tuple[str, ...]] = {}  # record of a model's question -> addresses of its pieces
+
+    def note(self, seq: int, kind: str, request: str, column: str, body: str) -> None:
+        """One record."""
+        whose = request_of(request, body)
+        pieces = self._pieces(seq, body) if kind == ASKED else ()
+        own = whose in self.requests if whose else naming(kind, body, self.names)
+        if not own:
+            self._kept.update((*pieces, *ADDRESS.findall(body)))
+            if column is not body:
+                self._kept.update(ADDRESS.findall(column))
+            if whose and naming(kind, body, self.names):
+                self.others.add(whose)
+            return
+        left = redacted(kind, body, self.names)
+        if kind == SEALS:
+            self._kept.update(ADDRESS.findall(body))  # a scope, which many decisions share
+        else:
+            self._theirs.update(ADDRESS.findall(body))
+        if left != body:
+            self.changes.append(Change(seq, column, left))
+            if column is not body:
+                self._theirs.update(ADDRESS.findall(column))
+
+    def _pieces(self, seq: int, body: str) -> tuple[str, ...]:
+        """All pieces of what a model was asked, with those that it shares with an earlier question, whoever asked that."""
+        made = msgspec.json.decode(body, type=Pieces)
+        self._asked[seq] = (*self._asked.get(made.like, ())[: made.same], *made.pieces)
+        return self._asked[seq]
+
+    def gone(self) -> list[str]:
+        """Addresses of texts that go, if they are kept here."""
+        return sorted(self._theirs - self._kept)
+
+
+def left_open(rows: Iterable[tuple[str, str, Any]], requests: frozenset[str]) -> Iterator[str]:
+    """Of rows of state (noun, key, value) that are open work: what of these requests is not at its end."""
+    for noun, key, value in rows:
+        whose = value.get("request", "") if isinstance(value, dict) else ""
+        if (whose or first(key)) in requests:
+            yield f"{noun} {key}"
+
+
+def forgotten(shelves: Iterable[tuple[str, str, Kept, Version | None]], reach: Reach, by: str) -> Iterator[Event]:
+    """The keys of memory (shelf, key, what is kept, its newest version) that go, as facts; under the names that they have now."""
+    for shelf, key, kept, newest in shelves:
+        named = reach.names.name(key)
+        if named or (newest and newest.task and first(newest.task) in reach.requests):
+            level, _, owner = shelf.partition("/")
+            yield MemoryForgotten(agent=owner, level=level, key=reach.names.renamed(key), n=kept.n, oldest=kept.oldest, by=by)

@@ -1,0 +1,125 @@
+"""What of a client's ledgers a subject reaches (agents/reaching.py says what that means), found by reading them all.
+
+    search = Search(place, "acme", "anna@example.org")
+    for _ in search.requests_of(): ...        # first who is concerned, then what there is: each step is one portion
+    for _ in search.count(): ...
+
+Nothing is changed, and each portion is a transaction of its own.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from mai.agents.eraser import OPEN
+from mai.agents.markers import redacted
+from mai.agents.naming import Names
+from mai.agents.reaching import left_open, naming, request_of
+from mai.daemon import calling, records, spooled, tooling  # noqa: F401  # they register their kinds
+from mai.daemon.reader import Reader
+from mai.daemon.voice_records import InboundTaken
+from mai.sandbox.place import Place
+
+BLOB = '{"blob":'
+HITS = 20  # places of given words that are told
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """Words that stand in what is not reached."""
+
+    process: str
+    seq: int
+    kind: str
+    request: str
+
+
+class Search:
+    """One subject of one client. `also`: words that are looked for letter by letter; `more`: requests that are concerned too."""
+
+    def __init__(self, place: Place, client: str, subject: str, *, also: Iterable[str] = (), more: Iterable[str] = ()) -> None:
+        self.place, self.client = place, client
+        self.names = Names(subject, "e0")
+        self.words = [word.casefold() for word in dict.fromkeys((subject, *also))]
+        self.requests: set[str] = set(more)
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)  # by process: kind of record -> how many
+        self.files: set[tuple[str, str]] = set()  # of spools: channel and name
+        self.hits: list[Hit] = []  # the first few
+        self.left = 0  # all of them
+        self.last: dict[str, int] = {}  # by process: the newest record that was looked at
+        self.processes = [one for one in place.processes() if one.partition("/")[0] == client]
+
+    def requests_of(self) -> Iterator[int]:
+        """Find the requests that are concerned; yields after each portion. Raises LedgerFault, sqlite3.Error."""
+        for process in self.processes:
+            with closing(Reader(self.place, process)) as reader:
+                for rows in self._portions(reader, process):
+                    for _, kind, request, _, body in rows:
+                        if self.names.near(body) and naming(kind, body, self.names):
+                            whose = request_of(request, body)
+                            self.requests.update([whose] if whose else [])
+                            if kind == InboundTaken.kind:
+                                self._filed(body)
+                    yield len(rows)
+
+    def count(self) -> Iterator[int]:
+        """Count what goes, and find given words in what stays; yields after each portion. Raises LedgerFault, sqlite3.Error."""
+        for process in self.processes:
+            with closing(Reader(self.place, process)) as reader:
+                for rows in self._portions(reader, process):
+                    for seq, kind, request, _, body in rows:
+                        self._note(process, seq, kind, request, body)
+                    yield len(rows)
+
+    def _note(self, process: str, seq: int, kind: str, request: str, body: str) -> None:
+        whose = request_of(request, body)
+        own = whose in self.requests if whose else naming(kind, body, self.names)
+        if own and redacted(kind, body, self.names) != body:
+            self.counts[process][kind] += 1
+        elif not own and any(word in body.casefold() for word in self.words):
+            self.left += 1
+            if len(self.hits) < HITS:
+                self.hits.append(Hit(process, seq, kind, request))
+
+    def _portions(self, reader: Reader, process: str) -> Iterator[list[tuple[int, str, str, str, str]]]:
+        after, upto = 0, reader.last()
+        self.last[process] = upto
+        while rows := reader.portion(after, upto):
+            yield [(row[0], row[4], row[5], row[6], _whole(reader, row[0], row[8])) for row in rows]
+            after = rows[-1][0]
+
+    def _filed(self, body: str) -> None:
+        taken = msgspec.json.decode(body, type=InboundTaken)
+        if taken.file:
+            self.files.add((taken.channel, taken.file.name))
+
+    def open(self) -> list[str]:
+        """What of the concerned requests is not at its end: `acme/sales: task r1/1`. Raises LedgerFault."""
+        found, requests = [], frozenset(self.requests)
+        for process in self.processes:
+            with closing(Reader(self.place, process)) as reader:
+                marks = ",".join("?" * len(OPEN))
+                rows = reader.plain(f"SELECT noun, key, value FROM state WHERE noun IN ({marks})", *OPEN)
+                decoded = ((noun, key, msgspec.json.decode(value)) for noun, key, value in rows)
+                found += [f"{process}: {what}" for what in left_open(decoded, requests)]
+        return found
+
+    def spooled(self) -> list[Path]:
+        """Files of spools in which messages of the person lie, as far as they are there."""
+        found: list[Path] = []
+        for channel, name in sorted(self.files):
+            root = self.place.spool(self.client, channel)
+            for directory in ("new", "cur", "bad"):
+                found += [path for path in (root / directory).glob("*") if name in (path.name, path.stem)]
+        return found
+
+
+def _whole(reader: Reader, seq: int, column: str) -> str:
+    return reader.body_of(seq, column) if column.startswith(BLOB) else column
+
+
+def kinds_of(counts: Counter[str]) -> str:
+    """For people: `12 message.received, 3 step`."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())

@@ -1,0 +1,145 @@
+"""`mai erase`: what a client's ledgers hold of one person is found nowhere any more, and the journals stay what they were."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mai.daemon import deep
+from mai.daemon.replaying import sweep
+from mai.sandbox.errors import REDACTED
+from tests.small import HANDLERS, ORGANISATION, Daemon, until
+
+ANNA = "anna@example.org"
+SECRETS = (b"anna@example.org", b"Quittenmus", b"Zwetschgen", b"Holunder", b"88123")
+PEOPLE = """
+[[departments.support.agents]]
+name = "friend"
+rank = "operator"
+charter = "Knows people."
+handler = "small.py:friend"
+
+[[departments.support.contracts]]
+name = "greet"
+about = "Greet somebody"
+served_by = "friend"
+may_ask = ["client"]
+request = { who = "str", likes = "str" }
+reply = { said = "str", number = "int", also = "any" }
+phrases = ["greet {who} who likes {likes}"]
+
+[[channels]]
+name = "mail"
+department = "support"
+desk = ["friend"]
+parse = "mail"
+spool = true
+"""
+FRIEND = """
+
+async def friend(ctx, task):
+    if not task.contract:
+        print("a letter of", task.input["sender"], task.text, flush=True)
+        await ctx.remember("letters/" + task.input["sender"], task.text, level="client")
+        return Answer("Thank you for: " + task.text, {})
+    who, likes = task.input["who"], task.input["likes"]
+    print("greets", who, "who likes", likes, flush=True)
+    number = 88123 if who.startswith("anna") else 77
+    before = await ctx.recall("people/" + who)
+    await ctx.remember("people/" + who, {"likes": likes, "number": number})
+    await ctx.remember("last", {"likes": likes})
+    await ctx.remember("client/" + who, likes, level="client")
+    await ctx.conclude(who, "likes", likes)
+    found = await ctx.search(likes)
+    return {"said": f"hello {who}, you like {likes}", "number": number, "also": [before, len(found)]}
+"""
+
+
+def everything(state: Path) -> dict[str, bytes]:
+    """All files of a state directory, but the copy of the sources that Python makes."""
+    return {
+        str(path.relative_to(state)): path.read_bytes()
+        for path in state.rglob("*")
+        if path.is_file() and not path.is_symlink() and "pycache" not in str(path)
+    }
+
+
+def holding(state: Path) -> set[str]:
+    """The files in which anything of Anna stands."""
+    return {name for name, data in everything(state).items() if any(word in data for word in SECRETS)}
+
+
+@pytest.fixture(scope="module")
+def daemon(module_state: Path) -> Iterator[Daemon]:
+    """One that Anna and Ben have talked with, and that has erased Anna."""
+    made = Daemon(module_state, ORGANISATION + PEOPLE)
+    (made.file.parent / "small.py").write_text(HANDLERS + FRIEND)
+    made.up()
+    try:
+        assert made.ask(f"greet {ANNA} who likes Quittenmus", "r1")["state"] == "answered"
+        assert made.ask(f"greet {ANNA} who likes Zwetschgen", "r2")["state"] == "answered"
+        assert made.ask("greet ben@example.org who likes Birnen", "r3")["state"] == "answered"
+        assert made.ask("refund order 3", "r4")["state"] == "answered"
+        for who, text in ((ANNA, "Holunder"), ("ben@example.org", "Rhabarber")):
+            letter = f"From: {who}\nSubject: {text}\nMessage-Id: <{text}@example.org>\n\nI like {text}.\n"
+            (made.place.spool("acme", "mail") / "new" / f"{text[:3]}.eml").write_text(letter)
+        until(lambda: len([1 for _ in made.journal("acme/mai", "request.ended")]) == 6, "the letters are answered")
+        yield made
+    finally:
+        made.mai("down")
+
+
+def test_what_is_told_first_changes_nothing(daemon: Daemon) -> None:
+    """--dry-run counts for each process and kind of record what goes, and nothing is done."""
+    ran = daemon.mai("erase", "acme", "--subject", ANNA, "--dry-run", "--json")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert len(found["requests"]) == 3 and found["open"] == []
+    assert set(found["processes"]) == {"acme/mai", "acme/support"}
+    assert found["processes"]["acme/support"]["memory.written"] == 4
+    assert holding(daemon.place.state)
+
+
+def test_nothing_of_the_person_is_left(daemon: Daemon) -> None:
+    """After it no file of the state directory holds one of the values, all else is as it was, and everything verifies."""
+    refused = daemon.mai("erase", "acme", "--subject", ANNA)
+    assert refused.returncode == 2 and "--yes" in refused.stderr
+    ran = daemon.mai("erase", "acme", "--subject", ANNA, "--yes", "--json", "--timeout", "30")
+    assert ran.returncode == 0, ran.stderr
+    assert holding(daemon.place.state) == set(), {
+        name: [word for word in SECRETS if word in data]
+        for name, data in everything(daemon.place.state).items()
+        if any(w in data for w in SECRETS)
+    }
+    assert any(b"Birnen" in data for data in everything(daemon.place.state).values())
+    report = deep.check(daemon.place)
+    assert report.sound, report.findings
+
+
+def test_a_replay_says_what_was_erased(daemon: Daemon) -> None:
+    """A decision that rested on the values is *redacted*, says when and by whom, with its own exit status; others verify."""
+    found = sweep(daemon.place, "acme")
+    assert found.wrong == () and found.redacted > 5 and found.verified > 5
+    listed = json.loads(daemon.mai("replay", "r1", "--list", "--json").stdout)["decisions"]
+    ran = daemon.mai("replay", listed[-1]["decision"])
+    assert ran.returncode == REDACTED, ran.stdout + ran.stderr
+    assert "redacted: erased on " in ran.stdout and "(erased e1)" in ran.stdout
+    assert daemon.mai("replay", "--all", "r3").returncode == 0
+    assert daemon.mai("replay", "--all", "r1").returncode == REDACTED
+
+
+def test_what_is_read_says_erased(daemon: Daemon) -> None:
+    """Trace and tail show markers where the values were; verify counts the records."""
+    for command in (("trace", "r1"), ("tail", "--request", "r1")):
+        ran = daemon.mai(*command)
+        assert ran.returncode == 0 and "(erased e1" in ran.stdout, (command, ran.stdout, ran.stderr)
+    ran = daemon.mai("verify", "--state")
+    assert ran.returncode == 0 and " redacted" in ran.stdout, ran.stdout
+
+
+def test_who_was_erased_is_met_anew(daemon: Daemon) -> None:
+    """A later request about the same person finds nothing of before, and works."""
+    answer = daemon.ask(f"greet {ANNA} who likes Mispeln", "r9")
+    assert answer["state"] == "answered" and answer["parts"][0]["value"]["also"] == [None, 2]
+    assert deep.check(daemon.place).sound
