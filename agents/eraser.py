@@ -32,7 +32,7 @@ from mai.sandbox import durable
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import BLOB_BYTES, Ledger
 from mai.sandbox.points import reach
-from mai.sandbox.purging import purge, redact
+from mai.sandbox.purging import blobs, purge, redact
 from mai.sandbox.record import chain
 
 ORDER: Final = "erasure.order"
@@ -156,7 +156,7 @@ class Eraser:
             if column := self._column.get(record.seq, ""):
                 digest = chain(record.prev, record.seq, record.at_ns, record.term, (*record[3:8], column))
                 listed.append((record.seq, record.digest.hex(), digest.hex()))
-        gone = [address for address in self._reach.gone() if self._ledger.blob(address) is not None]
+        gone = self._reach.gone(self._ledger.blob, blobs(self._ledger))
         redact(self._ledger, self._column.items(), gone)
         keys = list(forgotten(self._shelves(), self._reach, f"erasure {self._order.erasure}"))
         order = self._order

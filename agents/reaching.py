@@ -12,8 +12,7 @@ made of a shared memory that one of these had written, and what tools have done 
 letter by letter, in all that is left.
 """
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -24,8 +23,8 @@ from mai.agents.markers import redacted
 from mai.agents.memory import MemoryForgotten
 from mai.agents.naming import Names
 from mai.agents.sealing import Sealed
+from mai.sandbox.references import named, reached
 
-ADDRESS: Final = re.compile(r"[0-9a-f]{64}")
 ASKED: Final = "model.request"  # kind of the records of what models are asked
 LOOSE: Final = frozenset({"incident.noted", "incident.opened", "task.suspected", "watchdog.told", "message.refused"})
 SEALS: Final = Sealed.kind
@@ -75,6 +74,19 @@ class Change(msgspec.Struct, frozen=True):
     body: str
 
 
+class Once:
+    """Looks into each text once."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def __call__(self, address: str, data: bytes) -> bool:
+        """Is it new?"""
+        new = address not in self._seen
+        self._seen.add(address)
+        return new
+
+
 class Reach:
     """What the pass over one journal has found. `note` takes each record in order, with its whole body."""
 
@@ -92,21 +104,21 @@ class Reach:
         pieces = self._pieces(seq, body) if kind == ASKED else ()
         own = whose in self.requests if whose else naming(kind, body, self.names)
         if not own:
-            self._kept.update((*pieces, *ADDRESS.findall(body)))
+            self._kept.update((*pieces, *named(body)))
             if column is not body:
-                self._kept.update(ADDRESS.findall(column))
+                self._kept.update(named(column))
             if whose and naming(kind, body, self.names):
                 self.others.add(whose)
             return
         left = redacted(kind, body, self.names)
         if kind == SEALS:
-            self._kept.update(ADDRESS.findall(body))  # a scope, which many decisions share
+            self._kept.update(named(body))  # a scope, which many decisions share
         else:
-            self._theirs.update(ADDRESS.findall(body))
+            self._theirs.update(named(body))
         if left != body:
             self.changes.append(Change(seq, column, left))
             if column is not body:
-                self._theirs.update(ADDRESS.findall(column))
+                self._theirs.update(named(column))
 
     def _pieces(self, seq: int, body: str) -> tuple[str, ...]:
         """All pieces of what a model was asked, with those that it shares with an earlier question, whoever asked that."""
@@ -114,9 +126,17 @@ class Reach:
         self._asked[seq] = (*self._asked.get(made.like, ())[: made.same], *made.pieces)
         return self._asked[seq]
 
-    def gone(self) -> list[str]:
-        """Addresses of texts that go, if they are kept here."""
-        return sorted(self._theirs - self._kept)
+    def gone(self, fetch: Callable[[str], bytes | None], blobs: Iterable[tuple[str, bytes]]) -> list[str]:
+        """Addresses of texts that go: what these records lead to, also by way of texts, and nothing else does.
+
+        `fetch` gives a text that is kept here, `blobs` are all of them.
+        """
+        theirs = set(reached(sorted(self._theirs), fetch, Once()))
+        named_by_others = theirs & self._kept
+        for address, data in blobs:
+            if address not in theirs:
+                named_by_others.update(theirs.intersection(named(data.decode(errors="replace"))))
+        return sorted(theirs - set(reached(sorted(named_by_others), fetch, Once())))
 
 
 def left_open(rows: Iterable[tuple[str, str, Any]], requests: frozenset[str]) -> Iterator[str]:
@@ -130,7 +150,6 @@ def left_open(rows: Iterable[tuple[str, str, Any]], requests: frozenset[str]) ->
 def forgotten(shelves: Iterable[tuple[str, str, Kept, Version | None]], reach: Reach, by: str) -> Iterator[Event]:
     """The keys of memory (shelf, key, what is kept, its newest version) that go, as facts; under the names that they have now."""
     for shelf, key, kept, newest in shelves:
-        named = reach.names.name(key)
-        if named or (newest and newest.task and first(newest.task) in reach.requests):
+        if reach.names.name(key) or (newest and newest.task and first(newest.task) in reach.requests):
             level, _, owner = shelf.partition("/")
             yield MemoryForgotten(agent=owner, level=level, key=reach.names.renamed(key), n=kept.n, oldest=kept.oldest, by=by)

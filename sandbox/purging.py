@@ -1,6 +1,6 @@
 """Rows of a ledger that are changed in place, and the bytes that they leave behind, gone: what only an erasure may do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import pysqlite3 as sqlite3
@@ -9,6 +9,14 @@ from mai.sandbox.bodies import fault
 from mai.sandbox.ledger import Ledger
 
 TRIGGER: Final = "journal_update"  # lifted for the one statement that changes records, inside its transaction
+
+
+def blobs(ledger: Ledger) -> Iterator[tuple[str, bytes]]:
+    """All texts that the ledger keeps, with their addresses."""
+    after = ""
+    while row := ledger.connection.execute("SELECT address, value FROM blob WHERE address > ? LIMIT 1", (after,)).fetchone():
+        yield row[0], bytes(row[1])
+        after = row[0]
 
 
 def redact(ledger: Ledger, bodies: Iterable[tuple[int, str]], gone: Iterable[str]) -> None:

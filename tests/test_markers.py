@@ -16,12 +16,13 @@ NAMES = Names(ANNA, "e1", b"salt")
 PLANTED = "Quittenmus"
 STRUCTURE = frozenset(  # fields that hold ids, names, states, and addresses: what a journal's laws need
     """
-    again agent agents approval approvers approves asker asking attempt attribute before blobs body breach by call case cases
-    channel claim claims clause code context contract day department digest effect erasure failed file grounds head how id ident
-    instead kept key known late level libraries losers messages model more name of open order organisation own owner parent
-    peer periods pieces policies prev process provider rank ranked receiver remedy replaces request requester response rests role
-    rule schema scope sender sha256 sources state stopped subject subjects successor target task tasks thread to tool tools under
-    undo undoes url user verb verdict version votes walls wanted what who whose winner
+    again agent agents approval approvers approves asker asking attempt attribute before blobs body breach by
+    call case cases channel claim claims clause code context contract day department digest effect erasure
+    failed file grounds head how id ident instead kept key known late level libraries losers messages model
+    more name of open order organisation own owner parent peer periods pieces policies policy prev process
+    provider rank ranked receiver remedy replaces request requester response rests role rule schema scope
+    sender sha256 sources state stopped subject subjects successor talk target task tasks thread to tool tools
+    under undo undoes url user verb verdict version votes walls wanted what who whose winner word
     """.split()
 )
 
@@ -30,7 +31,7 @@ def test_every_field_is_known() -> None:
     """Each field of a record or message that can hold a text is a value or a part of the structure: a new one has to be put."""
     kinds()
     fields = {name for kind in events.KINDS.values() for name in texts_of(inspect.type_info(kind), set())}
-    assert fields - VALUES - TEXTS - VEILED == STRUCTURE
+    assert fields - VALUES - TEXTS - VEILED - STRUCTURE == set()
 
 
 def texts_of(found: Any, seen: set[type]) -> set[str]:
