@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mai.agents import talks
+from mai.agents.errand_messages import Inquiry
 from mai.agents.sealing import Sealed
 from mai.daemon.reader import NotFound, Reader
 from mai.daemon.replaying import Replayed, Replays
@@ -75,6 +77,19 @@ class Books:
         assert reader is not None, "it has been read just now"
         replays = self._replays.setdefault(process, Replays(reader))
         return replays.replay(msgspec.convert(found.body, Sealed), found.record.seq)
+
+
+def asked_of(reader: Reader, given: Body) -> list[tuple[str, str]]:
+    """The messages of a question to a model, in order: address and text of each that the ledger still keeps."""
+
+    def text(address: str) -> str:
+        return (reader.blob(address) or b"").decode(errors="replace")
+
+    try:
+        addresses = talks.messages(msgspec.convert(given.get("inquiry"), Inquiry), text)
+    except msgspec.MsgspecError:
+        return []  # it, or a list of its talk, is not what was written, or was destroyed
+    return [(address, text(address)) for address in addresses]
 
 
 def _entries(reader: Reader, request: str) -> Iterator[Entry]:

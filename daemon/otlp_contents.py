@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from mai.agents.replies import Said as Reply
-from mai.daemon.books import Books, Entry
+from mai.daemon.books import Books, Entry, asked_of
 from mai.daemon.otlp import Said
 from mai.daemon.reader import Reader
 from mai.daemon.tree import Node, Step
@@ -47,17 +47,14 @@ class Contents:
 
 def _asked(reader: Reader, given: Json) -> str:
     """The messages, in the schema of gen_ai.input.messages."""
-    found = [_message(reader.blob(address)) for address in (given.get("inquiry") or {}).get("messages", ())]
-    return _json([one for one in found if one])
+    return _json([_message(text) for _, text in asked_of(reader, given) if text])
 
 
-def _message(data: bytes | None) -> Json:
-    if data is None:
-        return {}
+def _message(text: str) -> Json:
     try:
-        message = msgspec.json.decode(data, type=Json)
+        message = msgspec.json.decode(text, type=Json)
     except msgspec.MsgspecError:
-        return {"role": "user", "parts": [_text(data.decode(errors="replace"))]}
+        return {"role": "user", "parts": [_text(text)]}
     content = message.get("content")
     parts: list[Json] = [_text(content if isinstance(content, str) else _json(content))] if content else []
     for call in message.get("tool_calls") or ():

@@ -7,7 +7,7 @@ import msgspec
 
 from mai.agents.kept import Shelf, Version
 from mai.agents.replies import Said
-from mai.daemon.books import Books, Entry
+from mai.daemon.books import Books, Entry, asked_of
 from mai.daemon.matching import Found, Wanted, found
 from mai.daemon.replaying import Item, Replayed
 from mai.daemon.summary import asked, clean, summary
@@ -187,7 +187,9 @@ class Grounds:
             return None
         ground = Ground("model", value.get("by", ""), name, clean(f"the model's own words: {_text(text)}"), hits)
         process = name.rpartition(":")[0]
-        for number, (address, one) in enumerate((before.texts if before else {}).items(), 1):
+        reader = self._books.reader(process)
+        given = item.body.get("given") or (before.body.get("given") if before else None) or {}
+        for number, (address, one) in enumerate(asked_of(reader, given) if reader else (), 1):
             inside = tuple(found(have, _read(one)))
             if inside or self._whole:
                 said = f"its input {number} ({address[:12]}): {_role(one)}"

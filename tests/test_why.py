@@ -10,12 +10,15 @@ from click.testing import CliRunner
 
 from mai.agents.claim_messages import Ground as Named
 from mai.agents.claims import Claimed
+from mai.agents.errand_messages import Inquiry
 from mai.agents.events import Asked, Begun, Ended, Event, Hopped, ProcessStarted, Remembered, Stepped
 from mai.agents.inputs import Call, Report
+from mai.agents.messages import address_of
 from mai.agents.organisation import mandate
 from mai.agents.replies import Said
 from mai.agents.sealing import Seals
 from mai.agents.state import Done
+from mai.agents.talks import Talk, written
 from mai.cli import main
 from mai.daemon.compose import answer
 from mai.daemon.dispute import STANDING, Stand, Verdict
@@ -204,26 +207,26 @@ def test_what_was_remembered_leads_to_who_wrote_it(place: Place) -> None:
 
 
 def test_a_models_words_lead_to_its_inputs(place: Place) -> None:
-    """What a model said is named as its own words, with those of the texts that it was given in which a figure stands."""
+    """What a model said is named as its own words, with those texts that it was given, earlier ones too, that have a figure."""
     said = msgspec.json.encode(Said(text='{"answer": "It is 9,321 EUR, and 77.7 more."}')).decode()
     inputs = (
         '{"role":"system","content":"You add up."}',
         '{"role":"user","content":"{\\"from\\": \\"tool sum\\", \\"result\\": {\\"cents\\": 932100}}"}',
+        '{"role":"user","content":"Answer now."}',
     )
-    addresses = [Ledger(place.ledger(SALES), SALES)]
-    ledger = addresses.pop()
-    kept = [ledger.keep(text.encode()) for text in (*inputs, said)]
-    ledger.commit()
-    ledger.close()
-    asked = Asked(**OF, n=1, call="model", given={"model": "small", "inquiry": {"messages": kept[:2], "size": 9}})
-    value = {"answer": kept[2], "by": "main/two", "usage": {"input_tokens": 1}, "notes": []}
-    department(place, asked, Stepped(**OF, n=1, call="model", value=value), text="It is 9,321 EUR, and 77.7 more.")
+    talk = written(Talk(tuple(address_of(text) for text in inputs[:2])))
+    inquiry = Inquiry((address_of(inputs[2]),), 9, talk=address_of(talk), count=3)
+    asked = Asked(**OF, n=1, call="model", given={"model": "small", "inquiry": msgspec.to_builtins(inquiry)})
+    value = {"answer": address_of(said), "by": "main/two", "usage": {"input_tokens": 1}, "notes": []}
+    stepped_ = Stepped(**OF, n=1, call="model", value=value)
+    department(place, asked, stepped_, text="It is 9,321 EUR, and 77.7 more.", blobs=(*inputs, talk, said))
     answered(place, "It is 9,321 EUR, and 77.7 more.")
     (sentence,) = why(place, "q1").sentences
     model = by_kind(result(sentence))["model"]
     assert model.who == "main/two" and model.said.startswith("the model's own words: ")
     (text,) = model.grounds
-    assert text.record == "acme/sales:4" and [(one.said, one.how) for one in text.found] == [("9,321", "hundredfold")]
+    assert text.record == "acme/sales:4" and text.said.startswith("its input 2 ")
+    assert [(one.said, one.how) for one in text.found] == [("9,321", "hundredfold")]
     assert sentence.nowhere == ("77.7",), "what a model says is no record of where it comes from"
 
 
