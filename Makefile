@@ -43,7 +43,7 @@ test -n "$$python" || { \
 	echo "hint: install one (on Debian python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
 endef
 
-.PHONY: help venv test lint format demo demo-model simulate chaos escape parents storm bench million lag power schema dist check-wheel install uninstall clean
+.PHONY: help venv test lint format demo demo-model simulate chaos escape parents storm bench million traces lag power schema dist check-wheel install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets (the default)
@@ -97,6 +97,9 @@ million: RECORDS = 1000000
 million: $(STAMP)  ## write big ledgers for who measures: STATE=directory RECORDS=1000000 SEED=1
 	@test -n '$(STATE)' || { echo 'make: where to? say STATE=directory' >&2; exit 2; }
 	@$(BIN)/python -m tests.million '$(STATE)' $(RECORDS) $(SEED)
+
+traces: $(STAMP)  ## how long a trace of any request takes over big ledgers: STATE=directory of make million
+	@$(BIN)/python -m tests.trace_speed '$(STATE)'
 
 lag: $(STAMP)  ## how late a tail is, and whom it slows, over big ledgers: STATE=directory of make million
 	@$(BIN)/python -m tests.tail_lag '$(STATE)'

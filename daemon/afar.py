@@ -4,13 +4,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mai.daemon.door import Door, Reply, fault
 from mai.daemon.readings import here, named
 from mai.daemon.terminal import on_terminal
 from mai.sandbox.errors import FAILED, MaiError
 from mai.sandbox.place import Place
+
+if TYPE_CHECKING:
+    from mai.daemon.door import Reply
 
 STREAMS = ("tail", "logs")  # that somebody stops listening is an ordinary end of these, see output.py
 HELP = frozenset({"-h", "--help"})
@@ -69,7 +71,9 @@ def document(place: Place, *words: str) -> Any:
     return json.loads(said["out"])
 
 
-def _replies(place: Place, words: Sequence[str], *, terminal: bool = False) -> Iterator[Reply]:
+def _replies(place: Place, words: Sequence[str], *, terminal: bool = False) -> "Iterator[Reply]":
+    from mai.daemon.door import Door, fault  # late: who may read by himself need not wait for it
+
     for reply in Door(place.door).ask({"do": "read", "command": list(words), "terminal": terminal}):
         if "error" in reply:
             raise fault(reply)

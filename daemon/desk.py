@@ -1,6 +1,5 @@
 """What Mai knows and what she is told: open requests, passages, errands, and the inputs of her decider. Pure."""
 
-import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,10 +23,9 @@ from mai.daemon.records import PartAnswer, PartPlan
 from mai.daemon.spooled import Spooled
 from mai.daemon.threads import Carry, Rows, Stalled
 from mai.daemon.told import Watched
+from mai.daemon.turn_ids import BACKUP, CORRECTED, first
 
-BACKUP = "b"  # in the id of a task that another contract has instead: behind it, the how manieth
-CORRECTED = "c"  # the same of a task that its department has once more, because its reply came back
-_AGAIN = re.compile(r"((?:/|\.m)\d+)[bc]\d+\Z")
+__all__ = ("BACKUP", "CORRECTED", "first")  # of other files; who asks the desk for ids need not know where they are made
 LONGEST_ID = 4096  # of a task; each hop adds a little
 
 
@@ -360,12 +358,6 @@ class Resolving(Input, frozen=True):
 def tasks(request: str, parts: tuple[PartPlan, ...]) -> list[str]:
     """The ids of a request's parts: they derive from it."""
     return [f"{request}/{number}" for number in range(1, len(parts) + 1)]
-
-
-def first(task: str) -> str:
-    """The id under which a task was asked for, whoever has it now."""
-    mark = max(task.rfind(BACKUP), task.rfind(CORRECTED))  # most have none: this is asked often
-    return _AGAIN.sub(r"\1", task) if task[mark + 1 :].isdecimal() and mark >= 0 else task
 
 
 def root_of(task: str) -> str:

@@ -10,7 +10,6 @@ from typing import Any, Final
 import msgspec
 
 from mai.agents import events
-from mai.agents.cancelling import CancelTaken, TaskCancelled, UndoDone, UndoIntent, UndoPlanned, UndoUnknown
 from mai.agents.events import (
     Asked,
     Begun,
@@ -30,10 +29,6 @@ from mai.agents.events import (
     Stepped,
 )
 from mai.agents.messages import Result, Task
-from mai.agents.quarantine import TaskQuarantined, TaskReleased
-from mai.agents.sealing import Sealed
-from mai.daemon.cancel import CancelAnswered, RequestCancelled
-from mai.daemon.desk import first
 from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
@@ -48,16 +43,21 @@ from mai.daemon.trace_errands import Errands, whose
 from mai.daemon.trace_notes import PASSED, noted
 from mai.daemon.trace_waits import Waits
 from mai.daemon.tree import OPEN, WAITS, Node, Note, Step, Trace
+from mai.daemon.turn_ids import first
 from mai.sandbox.record import Record
 
 FOLDED: Final = {
     event.kind: event for event in (
         RequestAccepted, RequestPlanned, RequestEnded, Sent, Received, ContractChecked, ContractEnded, PartEnded, Asked,
-        EffectIntent, EffectUnknown, Stepped, EffectQueried, EffectResolved, RequestCancelled, CancelAnswered, CancelTaken,
-        WordingDropped, Hopped, HopRefused, Begun, Interrupted, TaskQuarantined, TaskReleased, TaskCancelled, UndoPlanned,
-        UndoIntent, UndoDone, UndoUnknown, ReplyBreached, Escalated, Ended,
+        EffectIntent, EffectUnknown, Stepped, EffectQueried, EffectResolved, WordingDropped, Hopped, HopRefused, Begun,
+        Interrupted, ReplyBreached, Escalated, Ended,
     )
 }  # fmt: skip
+STOPPED: Final = (  # folded as they stand in the journal: who has their types has half of the deciders
+    "request.cancelled", "cancel.answered", "task.cancelled", "undo.planned", "undo.intent", "undo.done", "undo.unknown",
+    "task.quarantined", "task.released",
+)  # fmt: skip
+SEAL: Final = "decision"
 _PARENT = re.compile(r"\.m?\d+\Z")
 
 
@@ -103,7 +103,7 @@ class Fold:
             self.trace.started_ms, self.trace.record = at_ms, self._at
         self.trace.records += 1
         self._boots.setdefault(("" if mine else record.task, process), set()).add(record.boot)
-        if record.kind == Sealed.kind:
+        if record.kind == SEAL:
             sealed = msgspec.json.decode(body, type=Sealing)
             self._sealed[f"{process}:{sealed.record}"] = self._at
             self.trace.decisions += 1
@@ -112,7 +112,7 @@ class Fold:
         elif record.kind not in PASSED:
             self._told(record.kind, record.task, msgspec.json.decode(body, type=dict[str, Any]), at_ms)
         self._waits.answered(record.kind, record.task, at_ms, self._at)
-        if not mine and record.task and record.kind not in (Sent.kind, Received.kind, Sealed.kind):
+        if not mine and record.task and record.kind not in (Sent.kind, Received.kind, SEAL):
             self._before[record.task] = at_ms
 
     def _told(self, kind: str, task: str, body: dict[str, Any], at_ms: float) -> None:
@@ -123,6 +123,9 @@ class Fold:
             self.trace.text = f"{body['subject']} {body['attribute']}"
         if kind == "case.ruled":
             self.trace.state, self.trace.ms = "ruled", round(at_ms - self.trace.started_ms, 3)
+        if kind in STOPPED:
+            self._stopped(kind, body, at_ms)
+            return
         if self._errands.add(kind, task, body, at_ms, self._at) or self._waits.add(kind, body, at_ms, self._at):
             return
         if found := noted(kind, body):
@@ -139,13 +142,6 @@ class Fold:
                 self._step(event, at_ms)
             case EffectQueried() | EffectResolved():
                 self._settled(event, at_ms)
-            case RequestCancelled(by=by, reason=reason):
-                self._note("", at_ms, "cancelled", f"cancelled by {by}" + (f": {reason}" if reason else ""))
-            case CancelAnswered():
-                said = ", ".join(f"{one.tool} {one.state}" for one in event.body.undone)
-                self._note("", at_ms, "cancelled", f"{event.process} has stopped" + (f"; {said}" if said else ""))
-            case UndoPlanned() | UndoIntent() | UndoDone() | UndoUnknown():
-                self._undo(event, at_ms)
             case WordingDropped():
                 self._note("", at_ms, "wording", f"the words of {event.by} for the answer were not taken: {event.why}")
             case _:
@@ -162,23 +158,44 @@ class Fold:
                 self.trace.state, self.trace.answer, self.trace.ms = event.state, event.answer, at_ms
                 self.trace.ended = self._at
 
-    def _undo(self, event: Event, at_ms: float) -> None:
+    def _stopped(self, kind: str, body: dict[str, Any], at_ms: float) -> None:
+        """That the whole was cancelled, who has stopped and undone what; what was put into quarantine, and left it."""
+        task, why = body.get("task", ""), f": {body['reason']}" if body.get("reason") else ""
+        match kind:
+            case "request.cancelled":
+                self._note("", at_ms, "cancelled", f"cancelled by {body['by']}{why}")
+            case "cancel.answered":
+                said = ", ".join(f"{one['tool']} {one['state']}" for one in body["body"].get("undone", ()))
+                self._note("", at_ms, "cancelled", f"{body['process']} has stopped" + (f"; {said}" if said else ""))
+            case "task.cancelled":
+                self._note(task, at_ms, "cancelled", f"stopped by {body['by']}")
+            case "task.quarantined":
+                self._note(task, at_ms, "crash", f"put into quarantine after {body['attempts']} deaths of the process")
+            case "task.released":
+                said = f": {body['why']}" if body.get("why") else ""
+                self._note(task, at_ms, "crash", f"{body['how']} from quarantine by {body['by']}{said}")
+                node = self._node(task, at_ms)
+                node.steps = [step for step in node.steps if step.n not in body.get("again", ())]
+            case _:
+                self._undo(kind, body, at_ms)
+
+    def _undo(self, kind: str, body: dict[str, Any], at_ms: float) -> None:
         """What was undone, at the task that had done it."""
-        match event:
-            case UndoPlanned():
-                for one in event.effects:
-                    if one.state:
-                        self._note(one.task, at_ms, "undo", f"{one.tool} is not undone: {one.note}")
-            case UndoIntent(n=n, tool=tool, undoes=key, attempt=1):
-                self._node(event.task, at_ms).steps.append(Step(n, "undo", f"{tool} {key}", at_ms, record=self._at))
-            case UndoDone() | UndoUnknown():
-                steps = (one for one in self._node(event.task, at_ms).steps if (one.n, one.call) == (event.n, "undo"))
-                step = next(steps, None) or Step(event.n, "undo", f"{event.tool} {event.undoes}", at_ms)
-                step.ms = round(at_ms - step.started_ms, 3)
-                if isinstance(event, UndoUnknown):
-                    step.state, step.note = "in doubt", event.why
-                else:
-                    step.state, step.note = "refused" if event.refused else "done", event.refused
+        if kind == "undo.planned":
+            for one in body.get("effects", ()):
+                if one.get("state"):
+                    self._note(one["task"], at_ms, "undo", f"{one['tool']} is not undone: {one.get('note', '')}")
+            return
+        node, n, what = self._node(body["task"], at_ms), body["n"], f"{body['tool']} {body['undoes']}"
+        step = next((one for one in node.steps if (one.n, one.call) == (n, "undo")), None)
+        if step is None:
+            step = Step(n, "undo", what, at_ms, record=self._at)
+            node.steps.append(step)
+        if kind != "undo.intent":
+            refused = body.get("refused", "")
+            step.ms, step.record = round(at_ms - step.started_ms, 3), self._at
+            step.state = "in doubt" if kind == "undo.unknown" else "refused" if refused else "done"
+            step.note = body.get("why", "") if kind == "undo.unknown" else refused
 
     def _crossing(self, process: str, event: Event, at_ms: float) -> None:
         """What Mai's journal, or a board's message to her, tells of a task that goes from one process to another."""
@@ -217,16 +234,6 @@ class Fold:
             case Interrupted():
                 self._node(event.task, at_ms).crashes += 1
                 self._note(event.task, at_ms, "crash", f"the process died while {event.agent} worked on this")
-            case TaskQuarantined():
-                said = f"put into quarantine after {event.attempts} deaths of the process"
-                self._note(event.task, at_ms, "crash", said)
-            case TaskReleased():
-                node = self._node(event.task, at_ms)
-                said = f"{event.how} from quarantine by {event.by}{': ' * bool(event.why)}{event.why}"
-                self._note(event.task, at_ms, "crash", said)
-                node.steps = [step for step in node.steps if step.n not in event.again]
-            case TaskCancelled():
-                self._note(event.task, at_ms, "cancelled", f"stopped by {event.by}")
             case ReplyBreached():
                 said = "comes back to its board" if event.again else "does not leave"
                 self._note(event.task, at_ms, "refusal", f"the reply {said}: {event.rule}")

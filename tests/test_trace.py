@@ -17,6 +17,7 @@ from mai.daemon.trace import Known, fields, find, trace
 from mai.daemon.tree import OPEN, Node, Row, Step, Trace, render, rows
 from mai.sandbox.ledger import Ledger, connect
 from mai.sandbox.place import Place
+from tests import trace_speed
 from tests.wired import Wired, write
 
 SALES, MARKETING, MAI = "acme/sales", "acme/marketing", "acme/mai"
@@ -308,3 +309,12 @@ def test_no_query_reads_a_journal_through(tmp_path: Path, monkeypatch: pytest.Mo
     for query in read:
         (plan,) = Reader(place, MAI).plain(f"EXPLAIN QUERY PLAN {query}")
         assert "INDEX journal_request (request" in plan[3] or "PRIMARY KEY" in plan[3], (query, plan)
+
+
+def test_any_request_of_many_is_measured(tmp_path: Path) -> None:
+    """The program that measures traces over big ledgers finds requests from all over them, and says all its figures."""
+    place = Wired(tmp_path, sealed=True).asked("r1", "r2", "r3").close().place
+    assert sorted(trace_speed.requests(place, 9)) == ["r1", "r2", "r3"]
+    sizes, *lines = trace_speed.measured(place, 3, 1)
+    assert sizes.startswith("acme/mai ") and [line.split(",")[0] for line in lines] == ["trace", "why", "mai trace"]
+    assert all("median" in line and "of a processor" in line for line in lines)

@@ -11,14 +11,18 @@ import pytest
 import mai.agents
 import mai.daemon
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired
+from mai.agents.cancelling import TaskCancelled, UndoDone, UndoIntent, UndoPlanned, UndoUnknown
 from mai.agents.errand_messages import Inquiry, Usage
 from mai.agents.escalation_messages import Escalate, Plea
 from mai.agents.events import KINDS, Asked, Begun, Ended, Escalated, Hopped, Sent, Stepped
 from mai.agents.fallback import FallbackSwitched
 from mai.agents.messages import Task
+from mai.agents.quarantine import TaskQuarantined, TaskReleased
 from mai.agents.sealing import Sealed
+from mai.agents.state import Undo
 from mai.daemon import trace_errands, trace_notes, trace_waits
 from mai.daemon.calling import AttemptBegun, AttemptEnded, CallTaken, TargetLeft
+from mai.daemon.cancel import RequestCancelled
 from mai.daemon.dispute import STANDING, Stand, Verdict
 from mai.daemon.dispute_records import CaseAsked, CaseOpened, CaseRuled, ClaimNoted
 from mai.daemon.escalations import EscalationAnswered, EscalationRaised
@@ -26,7 +30,7 @@ from mai.daemon.held import TaskHeld
 from mai.daemon.pending import ApprovalVoted
 from mai.daemon.records import ErrandChecked, ErrandEnded, RequestAccepted, RequestEnded
 from mai.daemon.trace import trace
-from mai.daemon.trace_folding import FOLDED
+from mai.daemon.trace_folding import FOLDED, STOPPED
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.tree import Node, Trace, render
 from mai.sandbox.ledger import Ledger
@@ -70,7 +74,7 @@ def test_each_kind_of_record_has_its_place() -> None:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
     known = {kind for kind, type_ in KINDS.items() if "request" in {field.name for field in msgspec.structs.fields(type_)}}
-    placed = [*FOLDED, *trace_notes.NOTES, *trace_notes.PASSED, *trace_errands.KINDS, *trace_waits.KINDS]
+    placed = [*FOLDED, *STOPPED, *trace_notes.NOTES, *trace_notes.PASSED, *trace_errands.KINDS, *trace_waits.KINDS]
     assert sorted(placed) == sorted(known)
 
 
@@ -215,3 +219,32 @@ def test_restarts_of_mai_are_counted(place: Place) -> None:
     found = trace(place, "q1")
     assert found.restarts == 2 and "Mai was restarted 2 times" in render(found)
     assert [note.what for note in board(found).notes] == ["fallback"] and found.ended == "acme/mai:3"
+
+
+def test_what_was_stopped_and_undone_is_told(place: Place) -> None:
+    """A cancelled request: by whom, who has stopped, and each effect with what came of undoing it."""
+    undo: dict[str, Any] = {**OF, "key": "u", "effect": "idempotent"}
+    write(
+        place.ledger(SALES), SALES, TaskCancelled(**OF, by="ann"),
+        UndoPlanned(request="q1", effects=(Undo(**OF, n=3, key="k3", tool="pay", state="impossible", note="it has none"),)),
+        UndoIntent(**undo, n=1, undoes="k1", tool="unpay"), UndoDone(**OF, n=1, key="u", undoes="k1", tool="unpay"),
+        UndoUnknown(**OF, n=2, key="u", undoes="k2", tool="unship", why="it died"),
+    )  # fmt: skip
+    write(place.ledger(MAI), MAI, RequestCancelled(request="q1", by="ann", reason="twice", at_ms=1))
+    found = trace(place, "q1")
+    assert [(step.what, step.state, step.note) for step in board(found).steps] == [
+        ("unpay k1", "done", ""), ("unship k2", "in doubt", "it died"),
+    ]  # fmt: skip
+    assert [note.text for note in board(found).notes] == ["stopped by ann", "pay is not undone: it has none"]
+    assert [note.text for note in found.notes] == ["cancelled by ann: twice"]
+
+
+def test_what_left_the_quarantine_runs_again(place: Place) -> None:
+    """Steps that are begun anew go from the tree; who has let it out, and why, stands there."""
+    stepped = Stepped(**OF, n=1, call="tool", given={"tool": "pay"}, value=1)
+    released = TaskReleased(**OF, how="retry", by="ann", why="repaired", again=(1,))
+    write(place.ledger(SALES), SALES, stepped, TaskQuarantined(**OF, attempts=3), released)
+    node = board(trace(place, "q1"))
+    assert node.steps == [] and [note.text for note in node.notes] == [
+        "put into quarantine after 3 deaths of the process", "retry from quarantine by ann: repaired",
+    ]  # fmt: skip
