@@ -50,6 +50,7 @@ ELSEWHERE = {  # commands that lie beside what they show
     "effects": "mai.daemon.effects_commands",
     "erase": "mai.daemon.person_commands",
     "escalations": "mai.daemon.escalation_commands",
+    "export": "mai.daemon.export_commands",
     "verify": "mai.daemon.verify_commands",
     "cancel": "mai.daemon.cancel_commands",
     "rebuild": "mai.daemon.rebuild_commands",

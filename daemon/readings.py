@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     here: tuple[str, ...] = ()  # options with which its caller runs it himself, and has the daemon read for it
 
 
-SHORT: Final = {"-f": "--follow", "-n": "--lines"}
+SHORT: Final = {"-f": "--follow", "-n": "--lines", "-o": "--output"}
 FOLLOW: Final = ("--follow",)
 READINGS: Final = {
     "tail": Reading(
@@ -38,6 +38,9 @@ READINGS: Final = {
         follows=FOLLOW,
         files=("--cursor",),
     ),
+    "export": Reading(
+        ("--jsonl",), ("--kind", "--request", "--agent", "--level"), files=("--output", "--datasette"), here=("--schema",)
+    ),
     "logs": Reading(("--follow",), ("--lines",), follows=FOLLOW),
     "incidents": Reading(("--follow", "--json"), ("--lines",), follows=FOLLOW),
     "trace": Reading(("--json",), told=0, here=("--svg", "--html", "--otlp", "--contents")),
@@ -45,7 +48,7 @@ READINGS: Final = {
     "budgets": Reading(("--json",)),
     "shift list": Reading(("--json",), ("--at",)),
     "sla": Reading(("--json",), ("--since",)),
-    "sql": Reading(("--json", "--csv"), ("--value", "--rows", "--seconds"), names=2),
+    "sql": Reading(("--json", "--csv", "--live"), ("--value", "--rows", "--seconds"), names=2),
     "fallback": Reading(("--json", "--open")),
     "owed": Reading(("--json", "--late")),
     "verify": Reading(

@@ -16,7 +16,9 @@ from typing import Any, Final, NamedTuple
 import pysqlite3 as sqlite3
 
 from mai.daemon.reader import Reader, opened
+from mai.daemon.sql_whole import Progress, lay
 from mai.sandbox.errors import Expired, Refused, UsageFault
+from mai.sandbox.ledger import fault
 from mai.sandbox.place import Place
 from mai.sandbox.views import VIEWS
 
@@ -48,14 +50,26 @@ class Found(NamedTuple):
 class _Bounds(NamedTuple):
     rows: int
     seconds: float
-    until_s: float
+    live: bool
+    progress: Progress
 
 
 def ask(
-    place: Place, processes: Sequence[str], query: str, given: Sequence[str] = (), *, rows: int = ROWS, seconds: float = SECONDS
+    place: Place,
+    processes: Sequence[str],
+    query: str,
+    given: Sequence[str] = (),
+    *,
+    rows: int = ROWS,
+    seconds: float = SECONDS,
+    live: bool = False,
+    progress: Progress = lambda *_: None,
 ) -> Found:
-    """Ask each of these ledgers; of several, `process` is the first column. Raises NotFound, LedgerFault, and as `_asked`."""
-    bounds = _Bounds(rows, seconds, time.monotonic() + seconds)
+    """Ask each of these ledgers; of several, `process` is the first column. With `live` archived segments are left out.
+
+    Raises NotFound, LedgerFault, and as `_asked`.
+    """
+    bounds = _Bounds(rows, seconds, live, progress)
     columns, found, notes, more = tuple[str, ...](), list[tuple[Any, ...]](), list[str](), False
     for reader in opened(place, processes):
         one = _asked(reader, query, given, bounds._replace(rows=rows - len(found)))
@@ -70,33 +84,40 @@ def ask(
 
 def _asked(reader: Reader, query: str, given: Sequence[str], bounds: _Bounds) -> Found:
     """One ledger's answer. Raises UsageFault, Refused, Expired, KeyboardInterrupt."""
-    db = reader.connection
-    _views(db)
+    db, archived = reader.connection, bool(reader.archive.upto)
+    try:
+        _views(reader, whole=archived and not bounds.live, progress=bounds.progress)
+    except sqlite3.Error as error:
+        raise fault(reader.path, error) from error
+    until_s = time.monotonic() + bounds.seconds
     db.set_authorizer(_allowed)
-    db.set_progress_handler(lambda: time.monotonic() > bounds.until_s, STEPS)
+    db.set_progress_handler(lambda: time.monotonic() > until_s, STEPS)
     try:
         cursor = db.execute(query, given)
         taken, more = _taken(cursor, bounds.rows)
         columns = tuple(column[0] for column in cursor.description or ())
         cursor.close()
     except (sqlite3.Error, sqlite3.Warning) as error:
-        raise _fault(error, bounds) from error
+        raise _fault(error, until_s, bounds.seconds) from error
     except MemoryError as error:
         raise Refused(
             "the question takes more memory than it may have", "ask for less: name columns, a request, a LIMIT"
         ) from error
     if not columns:
         raise UsageFault("that is no question", FORMS)
-    return Found(columns, taken, more, _notes(reader))
+    return Found(columns, taken, more, (_note(reader),) if archived and bounds.live else ())
 
 
-def _views(db: sqlite3.Connection) -> None:
-    """Those of this version, in the place of the file's."""
-    db.execute("PRAGMA query_only=OFF")  # which the file is none the less: it was opened read-only
+def _views(reader: Reader, *, whole: bool, progress: Progress) -> None:
+    """Those of this version, in the place of the file's; over the whole journal."""
+    db = reader.connection
+    db.execute(f"PRAGMA hard_heap_limit={HEAP_BYTES}").fetchall()
+    db.execute("PRAGMA query_only=OFF")  # which the ledger is none the less: it was opened read-only
+    if whole:
+        lay(reader, progress)
     for view in VIEWS:
         db.execute(f"CREATE TEMP VIEW {view.sql}")
     db.execute("PRAGMA query_only=ON")
-    db.execute(f"PRAGMA hard_heap_limit={HEAP_BYTES}").fetchall()
 
 
 def _allowed(action: int, first: str | None, second: str | None, base: str | None, view: str | None) -> int:
@@ -120,13 +141,13 @@ def _taken(cursor: sqlite3.Cursor, most: int) -> tuple[list[tuple[Any, ...]], bo
     return taken, len(taken) == most and cursor.fetchone() is not None
 
 
-def _fault(error: Exception, bounds: _Bounds) -> BaseException:
+def _fault(error: Exception, until_s: float, seconds: float) -> BaseException:
     """What SQLite said, in our words."""
     said = str(error)
     told: dict[str, Callable[[], BaseException]] = {
         "interrupted": lambda: (
-            Expired(f"the question took longer than {bounds.seconds:g} s", "name a request or a LIMIT, or say --seconds")
-            if time.monotonic() > bounds.until_s
+            Expired(f"the question took longer than {seconds:g} s", "name a request or a LIMIT, or say --seconds")
+            if time.monotonic() > until_s
             else KeyboardInterrupt()  # SQLite heard it first
         ),
         "not authorized": lambda: Refused(ONLY, f"{FORMS}; to change things there are commands"),
@@ -134,13 +155,11 @@ def _fault(error: Exception, bounds: _Bounds) -> BaseException:
         "one statement": lambda: UsageFault("that is more than one statement", "ask one question at a time"),
         "malformed JSON": lambda: UsageFault("a record is no JSON: somebody has changed it", "mai verify says which"),
     }
-    for words, fault in told.items():
+    for words, made in told.items():
         if words in said:
-            return fault()
+            return made()
     return UsageFault(f"SQLite says: {said}", LOOKS)
 
 
-def _notes(reader: Reader) -> tuple[str, ...]:
-    rotated = reader.plain("SELECT upto FROM rotated LIMIT 1")
-    text = f"{reader.process}: records 1 to {rotated[0][0]} lie in archived segments, which SQL does not see" if rotated else ""
-    return (text,) if text else ()
+def _note(reader: Reader) -> str:
+    return f"{reader.process}: records 1 to {reader.archive.upto} lie in archived segments, and were left out"

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from mai.daemon.terminal import as_json, complete_process, examples, json_option, on_terminal, place_of
+from mai.daemon.terminal import as_json, complete_process, count, examples, json_option, on_terminal, place_of
 from mai.sandbox.errors import UsageFault
 
 LONGEST = 100_000  # characters of a question
@@ -27,6 +27,7 @@ LONGEST = 100_000  # characters of a question
 @click.option(
     "--seconds", type=click.FloatRange(0, 600, min_open=True), default=30.0, show_default=True, help="How long it may take."
 )
+@click.option("--live", is_flag=True, help="Leave out what lies in archived segments: quicker where they are large.")
 @click.option("--csv", "csv_", is_flag=True, help="Print CSV.")
 @json_option
 @click.pass_context
@@ -38,6 +39,7 @@ def sql(
     given: tuple[str, ...],
     rows: int,
     seconds: float,
+    live: bool,
     csv_: bool,
     json_: bool,
 ) -> None:
@@ -60,7 +62,7 @@ def sql(
     if len(query) > LONGEST:
         raise UsageFault(f"a question has at most {LONGEST:,} characters", "make it shorter")
     place = place_of(context)
-    found = ask(place, chosen(place, what), query, given, rows=rows, seconds=seconds)
+    found = ask(place, chosen(place, what), query, given, rows=rows, seconds=seconds, live=live, progress=count)
     if json_:
         as_json(sql_form.objects(found.columns, found.rows))
     elif csv_:

@@ -135,6 +135,11 @@ class Tail:
         read = {process: source.read for process, source in self._sources.items()}
         return {**self._places, **read, **{process: seq - 1 for process, seq in first.items()}}
 
+    @property
+    def last(self) -> int:
+        """How many records there are, whatever is wanted of them."""
+        return sum(source.reader.last() for source in self._sources.values())
+
     def latest(self, count: int) -> list[Line]:
         """The last records of all, oldest first; what `more` gives then begins right behind them."""
         found = [(at_ns, line.process, line.record.seq, line) for s in self._sources.values() for at_ns, line in s.latest(count)]

@@ -16,6 +16,8 @@ import hypothesis
 import psutil
 import pytest
 
+from tests.described import undescribed
+
 LIMIT_S = 120.0  # for one test, unless it says @pytest.mark.seconds(n)
 AGAIN_S = 10.0  # the alarm rings again after this, should the first exception have been swallowed
 KILL_WAIT_S = 10.0  # for what a guard has killed
@@ -47,7 +49,10 @@ def state_directory() -> Iterator[Path]:
         left = running_for(state)
         said = [describe(process) for process in left]
         end(left)
+        unknown = undescribed(state)
         shutil.rmtree(state, ignore_errors=True)
+    if unknown:
+        pytest.fail(f"the watchdog wrote what watchdog_records.py does not describe: {', '.join(sorted(unknown))}", pytrace=False)
     if said:
         pytest.fail(f"still running for {state} after the test: {'; '.join(said)}", pytrace=False)
 

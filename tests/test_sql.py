@@ -5,6 +5,8 @@ import io
 import json
 import signal
 import subprocess
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ import pytest
 from mai.daemon import sql_form
 from mai.daemon.sql import Found, ask
 from mai.sandbox.errors import Expired, Refused, UsageFault
-from mai.sandbox.ledger import Ledger, connect
+from mai.sandbox.ledger import BLOB_BYTES, Ledger, connect
 from mai.sandbox.place import Place
+from mai.sandbox.rotation import Rotation
 from tests.formats import format_1
 from tests.small import MAI, environment
 from tests.wired import Wired
@@ -158,3 +161,34 @@ def test_tables_fit_and_lie_nothing() -> None:
     assert "\x1b" not in "".join(shown) and shown[1].endswith("ff")
     assert sql_form.objects(columns, rows)[0] == {"n": 5, "text": "a" * 60, "n_3": "ff"}
     assert sql_form.table(("a",), [], colour=False) == "a"
+
+
+def test_archived_segments_are_asked_too(tmp_path: Path) -> None:
+    """What has left the journal is asked as if it had not, large bodies too; with `live` it is left out, and that is said."""
+    place = Wired(tmp_path).asked("r1", "r2").close().place
+    long = Ledger(place.ledger("acme/mai"), "acme/mai")
+    long.append("step.asked", b'{"request":"r2","given":"%s"}' % (b"x" * BLOB_BYTES), request="r2")
+    long.commit()
+    upto = long.seq
+    for word in range(5):
+        long.append("note", b'{"text":"%d"}' % word)
+    long.commit()
+    long.close()
+    queries = (
+        "SELECT request, at, state, answer FROM requests ORDER BY 1",
+        "SELECT seq, kind, body, digest FROM records WHERE kind <> 'rotated'",
+        "SELECT * FROM messages WHERE request = 'r1'",
+        "SELECT peer, sent FROM links",
+    )
+    before = [asked(place, query) for query in queries]
+    with closing(Ledger(place.ledger("acme/mai"), "acme/mai")) as ledger:
+        rotation = Rotation(ledger, upto)
+        while rotation.step():
+            pass
+        assert not rotation.fault and ledger.archive.upto == upto
+    assert [asked(place, query) for query in queries] == before
+    plan = asked(place, "EXPLAIN QUERY PLAN SELECT * FROM requests WHERE request = 'r1'").rows
+    assert not any(str(row[3]).startswith("SCAN") for row in plan), plan
+    live = asked(place, "SELECT count(*) FROM records", live=True)
+    assert live.rows == [(5 + 1,)] and f"records 1 to {upto}" in live.notes[0]  # with the record of the rotation
+    assert not list(Path(tempfile.gettempdir()).glob("mai-*/journal.db"))

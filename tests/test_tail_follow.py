@@ -20,8 +20,9 @@ from mai.daemon.tail_form import Line
 from mai.daemon.wanted import Wanted
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
+from mai.sandbox.rotation import Rotation
 from tests.small import MAI, environment, until
-from tests.test_tail import WRITER, ledger, note, words
+from tests.test_tail import WRITER, ledger, note, places, words
 from tests.wired import Wired
 
 
@@ -251,3 +252,24 @@ def test_a_cursor_that_is_none_is_named(place: Place, tmp_path: Path) -> None:
     assert ran.returncode == 2 and "is no cursor" in ran.stderr and false.read_text() == "[1]"
     ran = subprocess.run([*command, str(tmp_path / "new")], env=environment(), capture_output=True, text=True, check=True)
     assert len(ran.stdout.splitlines()) == 1 and json.loads((tmp_path / "new").read_bytes()) == {"acme/mai": 1}
+
+
+def test_a_rotation_beside_a_tail_loses_and_repeats_nothing(place: Place) -> None:
+    """The journal is cut before, at and behind the place of a tail: it goes on over the segments, and so does who begins now."""
+    one = ledger(place, "acme/mai")
+    tail, shown = Tail(place), list[Line]()
+    assert tail.latest(0) == []
+    for number in range(60):
+        note(one, str(number))
+        if number in (20, 40):
+            shown += tail.more(float(number))
+        if number in (30, 45, 50):  # behind what the tail has read; right where it is; before it
+            rotation = Rotation(one, {30: 25, 45: 41, 50: 48}[number])
+            while rotation.step():
+                pass
+            assert not rotation.fault
+    shown += tail.more(99.0)
+    assert one.archive.upto == 48
+    assert [line.record.seq for line in shown] == list(range(1, one.seq + 1)) and one.seq == 63
+    assert places(list(Tail(place, places={}).rest())) == places(shown)
+    assert [line.record.seq for line in Tail(place).latest(30)] == list(range(34, 64))
