@@ -35,6 +35,7 @@ SETTINGS_HELP = "\b\n" + "\n".join(f"{one.name:11} {one.help}" for one in SETTIN
 ELSEWHERE = {  # commands that lie beside what they show
     "approvals": "mai.daemon.approvals_commands",
     "approve": "mai.daemon.approvals_commands",
+    "archive": "mai.daemon.archive_commands",
     "backup": "mai.daemon.backup_commands",
     "bench": "mai.daemon.bench_commands",
     "chart": "mai.daemon.file_commands",

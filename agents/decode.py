@@ -29,11 +29,13 @@ from mai.agents.organisation import Agent, Contract, Department, Limits, Organis
 from mai.agents.parts import Part
 from mai.agents.policy_scope import Policy
 from mai.agents.remedies import Operations
+from mai.agents.retention_scope import Retention
 from mai.agents.shift_scope import Shift
 from mai.agents.watching import Watching
 
 TABLES: Final = (
-    "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "escalation", "watchdog", "metrics",
+    "organisation", "limits", "guards", "memory", "models", "routing", "objectives", "escalation", "watchdog", "retention",
+    "metrics",
     "operations", "approvals", "doors", "policies", "channels", "voice", "conflicts", "departments",
 )  # fmt: skip
 NOUNS: Final[dict[type[Part], str]] = {
@@ -64,6 +66,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
     objectives = _decode(Objectives, _table(document, "objectives", findings), ("objectives",), "the objectives", findings)
     escalation = _decode(Escalations, _table(document, "escalation", findings), ("escalation",), "the escalation", findings)
     watching = _decode(Watching, _table(document, "watchdog", findings), ("watchdog",), "the watchdog", findings)
+    retention = _decode(Retention, _table(document, "retention", findings), ("retention",), "the retention", findings)
     metrics = _decode(Metrics, _table(document, "metrics", findings), ("metrics",), "the metrics", findings)
     approvals = _decode(Approvals, _table(document, "approvals", findings), ("approvals",), "the approvals", findings)
     conflicts = _decode(Conflicts, _table(document, "conflicts", findings), ("conflicts",), "the conflicts", findings)
@@ -89,6 +92,7 @@ def organisation(document: dict[str, Any], stem: str, findings: Findings) -> Org
         "objectives": objectives,
         "escalation": escalation,
         "watchdog": watching,
+        "retention": retention,
         "metrics": metrics,
         "channels": channels,
         "voice": voice,

@@ -7,7 +7,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -17,8 +18,10 @@ from mai.agents.decider import Decider, Tick
 from mai.agents.eraser import obey as obey_order
 from mai.agents.events import ProcessStarted, ProcessStopped
 from mai.agents.organisation import Mandate
+from mai.agents.rotating import Rotating
 from mai.agents.shell import Shell, now_ms
 from mai.sandbox import keys
+from mai.sandbox.bounds import Bounds
 from mai.sandbox.confine import confine, host_pid, walled
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import Ledger
@@ -64,6 +67,9 @@ class Loop:
         self.organisation = self.mandate.organisation
         self.ledger = Ledger(place.ledger(name), name)
         reach("start.opened")
+        own = self.organisation.department(name.partition("/")[2])
+        kept = own.retention.over(self.organisation.retention) if own else self.organisation.retention
+        self.rotating = Rotating(self.ledger, kept, self.unneeded)
         self.notifier.beat("replaying")
         obey_order(self.home, self.ledger, self.blank, lambda: self.notifier.beat("replaying"), whole=self.folds_messages)
         self.poller = zmq.Poller()
@@ -88,6 +94,11 @@ class Loop:
 
     def after(self) -> None:
         """What may leave the process now that the turn is committed."""
+
+    def open_requests(self) -> Iterable[str]:
+        """The requests of which something is under way here: their records stay in the journal."""
+        state = self.decider.state
+        return {work.request for work in state.work.values()} | {undo.request for undo in state.undos.values()} | {*state.cancels}
 
     def look(self) -> None:
         """Once in each heartbeat: has something in the process's directory changed?"""
@@ -122,6 +133,13 @@ class Loop:
 
     def close(self) -> None:
         """Give back what the subclass holds."""
+
+    def unneeded(self) -> int:
+        """The record up to which nothing that is under way needs any: frames that nobody has acknowledged, open requests."""
+        least = [link.oldest for link in self.decider.state.links.values() if link.oldest] + [self.ledger.seq + 1]
+        for request in filter(None, self.open_requests()):
+            least += [record.seq for record in islice(self.ledger.live(Bounds(request=request)), 1)]
+        return min(least) - 1
 
     # -- its keys
     def read_keys(self) -> keys.Hand:
@@ -195,6 +213,8 @@ class Loop:
 
     def _wait_ms(self) -> int:
         beat_ms = math.ceil((self._beat_s - time.monotonic()) * 1000)
+        if self.rotating.busy:
+            beat_ms = min(beat_ms, math.ceil(self.rotating.wait_s(time.monotonic()) * 1000))
         deadline_ms = self.decider.next_deadline_ms()
         return max(0, min(beat_ms, deadline_ms - now_ms()) if deadline_ms else beat_ms)
 
@@ -203,8 +223,11 @@ class Loop:
         beat = time.monotonic() >= self._beat_s or self.urgent()
         self.shell.commit(all_of_it=beat)
         self.after()
+        if self.rotating.due(time.monotonic()):
+            self._rotate()
         if beat:
             self.look()
+            self.rotating.ask(self.home)
             self._beat_s = time.monotonic() + HEARTBEAT_S
             queue, commits = self.queue(), self.ledger.commits
             told = {"queue": queue, "done": self.done, "progress_ms": self.progress_ms, "commits": commits}
@@ -216,6 +239,14 @@ class Loop:
                 "ready", **told, waits_for=waits_for, floods=floods, head=self.ledger.durable, keys=digest, status=status
             )
         return more
+
+    def _rotate(self) -> None:
+        """A little of what the journal's retention wants, after a turn that is committed as a whole."""
+        self.shell.commit(all_of_it=True)
+        before = self.rotating.fault
+        self.rotating.step()
+        if self.rotating.fault not in ("", before):
+            print(f"{self.name}: {self.rotating.fault}", file=sys.stderr, flush=True)
 
     def _stop(self) -> None:
         self.notifier.stopping(self.halted or "asked to stop")

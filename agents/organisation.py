@@ -27,6 +27,7 @@ from mai.agents.parts import Access, Bytes, Count, Fields, Name, Part, Seconds, 
 from mai.agents.policy_scope import Policy
 from mai.agents.policy_scope import concerning as concerning_policies
 from mai.agents.remedies import PREFIX, Operations
+from mai.agents.retention_scope import OwnRetention, Retention
 from mai.agents.shift_scope import Shift
 from mai.agents.watching import OwnWatching, Watching
 
@@ -159,6 +160,7 @@ class Department(Part, frozen=True, kw_only=True):
     memory: MemoryScope = MemoryScope()  # what all of its agents may
     objectives: OwnObjectives = OwnObjectives()
     watchdog: OwnWatching = OwnWatching()
+    retention: OwnRetention = OwnRetention()
     precedence: tuple[Precedence, ...] = ()  # who wins where its own claims contradict each other, and what its board votes by
     after: tuple[str, ...] = ()  # departments that have to be ready before it is started
     prepare: str = ""  # `file.py:function`, called with the department's own directory before its first start
@@ -193,6 +195,7 @@ class Organisation(Part, frozen=True, kw_only=True):
     objectives: Objectives = Objectives()
     escalation: Escalations = Escalations()
     watchdog: Watching = Watching()
+    retention: Retention = Retention()
     metrics: Metrics = Metrics()
     operations: Operations | None = None  # who heals; None: nobody
     policies: tuple[Policy, ...] = ()  # of all departments

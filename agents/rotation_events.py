@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from msgspec import field
+
 from mai.agents.events import Event, register
 
 
@@ -18,4 +20,30 @@ class Rotated(Event, frozen=True, kw_only=True):
     sha256: str  # of the file
 
 
-register(Rotated)
+class SegmentThinned(Event, frozen=True, kw_only=True):
+    """Of a segment the bodies of some kinds were taken out, as the organisation's retention says: all else is still there."""
+
+    kind: ClassVar[str] = "segment.thinned"
+    first: int
+    last: int
+    file: str
+    bytes: int
+    sha256: str
+    was: str  # SHA-256 of the file in whose place it is
+    kinds: tuple[str, ...]  # or how they begin, with a star
+    records: int  # whose bodies are gone, with those of earlier times
+
+
+class SegmentRemoved(Event, frozen=True, kw_only=True):
+    """A segment was removed, as the organisation's retention says: its numbers, digests and times are all that is left."""
+
+    kind: ClassVar[str] = "segment.removed"
+    first: int
+    last: int
+    was: str  # SHA-256 of the file
+    why: str
+    # How far the links with each peer had come: sent, acknowledged, received.
+    links: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+register(Rotated, SegmentThinned, SegmentRemoved)

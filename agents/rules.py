@@ -31,6 +31,7 @@ from mai.agents.organisation import RESERVED, Agent, Contract, Department, Organ
 from mai.agents.parts import Part
 from mai.agents.phrases import BadPhrase, Phrase
 from mai.agents.policy_rules import policies_can_decide
+from mai.agents.retention_rules import department_is_kept, journals_are_kept
 from mai.agents.shift_rules import shifts_can_be_held
 from mai.agents.sources import AGENT, PREPARE, Sources
 from mai.agents.table import Table
@@ -303,6 +304,7 @@ OF_ORGANISATION: Final[tuple[Callable[[Scene], Broken], ...]] = (
     clients_are_named,
     departments_are_named,
     limits_agree,
+    journals_are_kept,
     models_can_be_asked,
     objectives_agree,
     operations_can_heal,
@@ -325,6 +327,7 @@ OF_DEPARTMENT: Final[tuple[Callable[[Scene, Department, KeyPath], Broken], ...]]
     shifts_can_be_held,
     remedies_are_built_in,
     department_has_its_memory,
+    department_is_kept,
     department_has_its_precedence,
     patterns_mean_something,
 )

@@ -24,6 +24,7 @@ from mai.daemon.certificate import directory
 from mai.daemon.reader import missing
 from mai.daemon.seals import NAME as SEAL
 from mai.daemon.seals import client_of
+from mai.sandbox.archive import LOST, Archive
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import connect, fault
 from mai.sandbox.place import FORMAT, Place
@@ -113,11 +114,12 @@ def copied(place: Place, processes: list[str], part: Path, progress: Progress, c
         readers = {process: stack.enter_context(_closing(place.ledger(process), write=False)) for process in processes}
         made_ms, held_s = _pin(place, readers)
         ledgers = tuple(_ledger(place, process, db, part, progress) for process, db in readers.items())
+        segments = tuple(file for process, db in readers.items() for file in _segments(place, process, db, part, progress))
     named = [*common, *(f"clients/{process}/mandate" for process in processes if "/" in process)]
     if common:  # with the watchdog's ledger, of which a client's seal opens a part
         named += [str(path.relative_to(place.state)) for path in sorted(directory(place).glob("*.json"))]
         named += [f"clients/{client}/{SEAL}" for client in dict.fromkeys(map(client_of, processes)) if client]
-    files = tuple(_file(place, name, part) for name in named if (place.state / name).exists())
+    files = (*(_file(place, name, part) for name in named if (place.state / name).exists()), *segments)
     write(part / "format", f"{FORMAT}\n".encode())
     made = Manifest(made_ms, VERSION, FORMAT, round(held_s * 1000), ledgers, files)
     return msgspec.structs.replace(made, digest=made.sum())
@@ -190,6 +192,23 @@ def _ledger(place: Place, process: str, db: sqlite3.Connection, part: Path, prog
         path=str(path), bytes=target.stat().st_size, sha256=digest(target), process=process,
         format=format_, seq=seq, head=head.hex(), links=counts,
     )  # fmt: skip
+
+
+def _segments(place: Place, process: str, db: sqlite3.Connection, part: Path, progress: Progress) -> Iterator[File]:
+    """What of its journal lies in files beside it, as it was at the pinned moment. Raises LedgerFault."""
+    archive = Archive(db, place.home(process))
+    kept = [entry for entry in archive.entries if entry.kept != "none"]
+    for n, entry in enumerate(kept, 1):
+        path = place.home(process).relative_to(place.state) / entry.file
+        try:
+            shutil.copyfile(archive.path(entry), part / path)
+        except OSError as error:  # retention has just put another in its place, or somebody took it away
+            raise LedgerFault(f"the segment {path} cannot be copied: {error.strerror}", f"{LOST}; then try again") from error
+        (part / path).chmod(0o600)
+        if digest(part / path) != entry.sha256:
+            raise LedgerFault(f"the segment {path} is not the one that its journal names", "mai verify says more")
+        progress(f"{process}: segments", n, len(kept))
+        yield File(path=str(path), bytes=entry.bytes, sha256=entry.sha256)
 
 
 def _file(place: Place, name: str, part: Path) -> File:

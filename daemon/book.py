@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from mai.agents.retention_scope import Retention
+from mai.agents.rotating import Rotating
 from mai.daemon.seals import Seals, client_of, owner
 from mai.sandbox import made
 from mai.sandbox.errors import LedgerFault
@@ -36,6 +38,8 @@ class Book:
         self.seen: Callable[[Json], None] = lambda entry: None  # is called with each incident
         self.fault = ""  # why nothing is written now
         self._ledger: Ledger | None = Ledger(path, "watchdog")
+        self.retention = Retention()
+        self._rotating: Rotating | None = None
         self._retry_s = 0.0
         self._unwritten: deque[tuple[str, Json, list[tuple[str, str, Any]]]] = deque(maxlen=UNWRITTEN)
         self.recent: dict[str, list[Json]] = self.load("incidents")
@@ -156,9 +160,11 @@ class Book:
 
     def flush(self, now_s: float) -> None:
         """Once in a turn: write what was entered. Never raises."""
-        if not self._unwritten or now_s < self._retry_s:
+        if now_s < self._retry_s:
             return
         try:
+            if not self._unwritten:
+                return self._rotate(now_s)
             self._ledger = self._ledger or Ledger(self.path, "watchdog")
             for entry in self._unwritten:
                 self._write(self._ledger, *entry)
@@ -168,6 +174,19 @@ class Book:
             return self._give_way(error, now_s)
         self.fault = ""
         self._unwritten.clear()
+
+    def _rotate(self, now_s: float) -> None:
+        """In a turn that has brought nothing: a little of what the journal's retention wants. Nothing of it is ever removed."""
+        if (ledger := self._ledger) is None:
+            return
+        if self._rotating is None:
+            self._rotating = Rotating(ledger, self.retention, lambda: ledger.seq, forgets=False)
+        self._rotating.ask(self.path.parent)
+        if self._rotating.due(now_s):
+            before = self._rotating.fault
+            self._rotating.step()
+            if self._rotating.fault not in ("", before):
+                print(f"watchdog: {self._rotating.fault}", file=sys.stderr, flush=True)
 
     def _write(self, ledger: Ledger, kind: str, body: Json, state: list[tuple[str, str, Any]]) -> None:
         ledger.append(kind, msgspec.json.encode(self.seals.seal(body)))
@@ -185,4 +204,5 @@ class Book:
         if self.fault != error.sentence:
             print(f"watchdog: {error.sentence}", file=sys.stderr, flush=True)
         self.close()
+        self._rotating = None
         self._ledger, self.fault, self._retry_s = None, error.sentence, now_s + REOPEN_S

@@ -9,6 +9,7 @@ import msgspec
 from mai.agents.sealing import Sealed
 from mai.daemon.reader import NotFound, Reader, chosen, listed, opened
 from mai.daemon.trace import find
+from mai.sandbox.bodies import REMOVED
 from mai.sandbox.place import Place
 
 ALL: Final = "mai replay --all {}"
@@ -47,6 +48,8 @@ def _named(place: Place, process: str, seq: int) -> tuple[str, Sealed, int]:
         for at, sealed in sealed_in(reader, "request = ? AND request <> '' AND seq >= ?", request, seq):
             if seq in (at, sealed.record):
                 return process, sealed, at
+        if gone := reader.removed(seq):
+            raise NotFound(f"record {seq} of {process} {gone}", "an older backup has it, if one is kept")
     raise NotFound(f"record {seq} of {process} is no decision", f"see which there are: mai replay {process} --list")
 
 
@@ -65,7 +68,8 @@ def sealed_in(reader: Reader, where: str = "TRUE", *given: object) -> Iterator[t
     after = 0
     while records := reader.records(f"kind = ? AND seq > ? AND {where}", Sealed.kind, after, *given):
         for record in records:
-            yield record.seq, msgspec.json.decode(reader.body(record), type=Sealed)
+            if record.body != REMOVED:
+                yield record.seq, msgspec.json.decode(reader.body(record), type=Sealed)
         after = records[-1].seq
 
 

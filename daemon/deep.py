@@ -22,6 +22,7 @@ from mai.daemon.examination import Examination, Verdict
 from mai.daemon.invariants import Fact
 from mai.daemon.reader import NotFound, Reader, chosen
 from mai.daemon.scrub import OTHER
+from mai.daemon.sealed_check import GONE, lacking
 from mai.daemon.summary import clean
 from mai.daemon.sweep import Progress
 from mai.daemon.verify import Checked, quiet
@@ -94,6 +95,8 @@ def examined(place: Place, names: Sequence[str] = (), *, at_rest: bool = False, 
     processes = dict.fromkeys(process for name in names or (None,) for process in chosen(place, name))
     examination, source = Examination(), Source(place)
     try:
+        for process in [*processes]:
+            source.leave_out(process, examination, processes)
         upto = {process: source.last(process, examination) for process in processes}
         for process in processes:
             journal = examination.journal(process)
@@ -127,6 +130,14 @@ class Source:
         except (LedgerFault, NotFound) as error:
             examination.unreadable(process, 0, error.sentence, error.hint)
             return 0
+
+    def leave_out(self, process: str, examination: Examination, processes: dict[str, None]) -> None:
+        """A client of whose journals retention has removed something is not examined: laws speak of whole journals."""
+        if process in processes and self.last(process, examination) and (why := lacking(self._readers[process])):
+            client = process.partition("/")[0]
+            examination.notes.warnings.append(Finding(process, 0, f"the invariants of {client} are not examined: {why}", GONE))
+            for one in [one for one in processes if one.partition("/")[0] == client]:
+                del processes[one]
 
     def facts(self, process: str, after: int, upto: int, examination: Examination, *, links: bool = False) -> Iterator[Fact]:
         """The records behind one, up to another; with `links` only those of messages."""

@@ -27,7 +27,8 @@ REGISTERING: Final = (  # the modules that add kinds to `events.KINDS`
 INFO, NOTICE, WARNING, ERROR = LEVELS = ("info", "notice", "warning", "error")
 _LEVELLED: Final = {
     NOTICE: """
-        process.started process.stopped state.rebuilt rotated started start wanted revived raised term reload reloaded exported
+        process.started process.stopped state.rebuilt rotated segment.thinned segment.removed
+        started start wanted revived raised term reload reloaded exported
         erased person values.erased erasing
         turnover keys.known watchdog.stands department.freed fallback.returned breaker.probed objective.kept
         request.cancelled request.pending task.cancelled task.released release.ordered release.answered

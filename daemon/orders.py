@@ -14,6 +14,7 @@ import psutil
 
 from mai.agents.organisation import SERVICES
 from mai.daemon.adopting import staged
+from mai.daemon.archive_orders import archive
 from mai.daemon.case import SHOWN, Event, Reset, Restart, Start, State, Stop
 from mai.daemon.client_orders import ClientOrders, changing, named
 from mai.daemon.door import Caller, Reply, refusal
@@ -54,6 +55,7 @@ class Order(msgspec.Struct):
     also: list[str] = []  # words that are looked for
     requests: list[str] = []  # that are about him too
     reference: str = ""
+    before_ns: int = 0  # what is older is to leave the journal
     terminal: bool = False  # what it prints is for a terminal, which likes colours
 
 
@@ -80,6 +82,7 @@ class Orders:
             "person_erase": PersonOrders(watchdog, self._wait).erase,
             "keys": self._keys,
             "rotate": self._rotate,
+            "archive": self._archive,
             "read": self._read,
         }
 
@@ -201,6 +204,11 @@ class Orders:
             return Expired(f"{ward.name} is still {shown(ward.case.state)}", f"look at its output: mai logs {ward.name}")
 
         self._vigils.append(Vigil(caller, until_s, step, late))
+
+    def _archive(self, caller: Caller, order: Order, now_s: float) -> None:
+        if order.name != WATCHDOG:
+            self._find(order.name, caller)
+        self._vigils.append(archive(self._watchdog, caller, order, now_s))
 
     def _pause(self, caller: Caller, order: Order, now_s: float) -> None:
         """Mai holds its new tasks, or no longer; the process itself runs on."""

@@ -15,6 +15,7 @@ import pysqlite3 as sqlite3
 
 from mai.daemon.seals import SEALED, Seals
 from mai.sandbox.archive import Archive
+from mai.sandbox.bodies import REMOVED
 from mai.sandbox.bounds import LAST, Bounds, bounds
 from mai.sandbox.errors import LedgerFault, UsageFault
 from mai.sandbox.ledger import Record, body_of, connect, fault
@@ -161,6 +162,21 @@ class Reader:
     def record(self, seq: int) -> Record | None:
         """The record of this number."""
         return next(iter(self.records("seq = ?", seq, limit=1)), None)
+
+    def removed(self, seq: int) -> str:
+        """Since when and why a record, or its body, is not kept any more; "" if it is."""
+        self.archive.refresh()
+        entry = self.archive.gap(seq) or self.archive.thinned(seq)
+        if entry is None or (entry.kept == "some" and not self._thinned(seq)):
+            return ""
+        said = self.record(entry.seq)
+        on = f" on {clock(said.at_ns):%Y-%m-%d}" if said else ""
+        why = f" ({self.fields(said).get('why')})" if said and entry.kept == "none" else ""
+        return f"was removed by retention{on}{why}"
+
+    def _thinned(self, seq: int) -> bool:
+        record = self.record(seq)
+        return record is not None and record.body == REMOVED
 
     def digest(self, seq: int) -> bytes | None:
         """The digest of a record, also of one that was removed since, if it was the last of its segment."""

@@ -78,6 +78,9 @@ class Source(Protocol):
     def record(self, seq: int) -> Record | None:
         """The record of this number."""
 
+    def removed(self, seq: int) -> str:
+        """Since when and why a record, or its body, is not kept any more; "" if it is."""
+
     def of_request(self, request: str) -> Iterator[Record]:
         """All records of a request, in order."""
 
@@ -184,6 +187,9 @@ class Replays:
 
     def _item(self, seq: int, faults: list[str], *, whole: bool = True) -> Item | None:
         record = self._source.record(seq)
+        if gone := self._source.removed(seq):
+            faults.append(f"record {seq} {gone}" if record is None else f"the body of record {seq} {gone}")
+            return None
         if record is None:
             faults.append(f"record {seq} is missing")
             return None

@@ -37,6 +37,7 @@ AT_WATCHDOG: Final[Mapping[str, Need]] = {
     "read": Need("auditor", "some", (COMMAND,)),
     "remedies": Need("auditor", "some", ("client",), order=False),
     **dict.fromkeys(("start", "stop", "restart", "reset", "pause", "resume", "drain"), ORDER),
+    "archive": Need("administrator", about=("name",)),
     "reload": Need("administrator", about=("dry",)),
     "down": Need("administrator"),
     "clients": Need("auditor", order=False),

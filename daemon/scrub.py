@@ -20,15 +20,18 @@ import pysqlite3 as sqlite3
 from mai.agents.erased import Values
 from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Stepped
 from mai.agents.link import Link
+from mai.agents.rotation_events import SegmentRemoved
 from mai.agents.sealing import Sealed
 from mai.daemon.reader import Reader
 from mai.daemon.redacted import Erasures, erasures
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.verified import MOST_WAITING, Mark, Way
 from mai.daemon.witness import Ends, Finding, Strand
+from mai.sandbox.bodies import REMOVED
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS, Record, chain, digest_of
 from mai.sandbox.place import FORMAT, Place
+from mai.sandbox.segment import Entry
 
 TRANSCRIPTS = frozenset({ModelRequest.kind, ModelResponse.kind})  # kinds that name the bytes of what models were asked
 LOOKED_AT = TRANSCRIPTS | {Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind}  # kinds whose bodies matter here
@@ -112,6 +115,9 @@ class Scrub:
         """Read the next portion on the way to this record; false if it is reached."""
         if self.seq >= upto:
             return False
+        if gap := self.reader.archive.gap(self.seq + 1):
+            self._removed(gap)
+            return True
         rows = self._rows(upto)
         if not rows:  # the last ones went while we looked
             self._bad(self.seq + 1, f"the records from {self.seq + 1} to {upto} are missing")
@@ -119,6 +125,15 @@ class Scrub:
         self._chain(rows)
         self.records += len(rows)
         return True
+
+    def _removed(self, gap: Entry) -> None:
+        """Retention has removed these records: their segment's first predecessor and last digest are left of them."""
+        if gap.prev != self.head:
+            self._bad(gap.first, f"the removed records {gap.first} to {gap.last} do not follow record {self.seq}")
+        self.seq, self.head = gap.last, gap.head
+        said = self.reader.record(gap.seq)
+        if said and said.kind == SegmentRemoved.kind:
+            self.ends.go_on_from(msgspec.json.decode(self.reader.body(said), type=SegmentRemoved).links)
 
     def _rows(self, upto: int) -> list[Row]:
         try:
@@ -140,7 +155,7 @@ class Scrub:
             except (struct.error, UnicodeEncodeError):  # a number or a text that the ledger could never have written
                 fits = False
             left = not fits and self._left(row)
-            fits = fits or left
+            fits = fits or left or (body == REMOVED and self.reader.archive.thinned(seq) is not None)
             if not fits or prev != head or seq != last + 1:
                 self._misfit(seq, last + 1, fits)
             if fits:
@@ -148,6 +163,8 @@ class Scrub:
                     self._went_back(seq, at_ns, clock_ns + BACK_NS)
                 clock_ns = at_ns - BACK_NS
             last, head = seq, digest
+            if body == REMOVED:
+                continue
             if kind == Values.kind:
                 self._erasures = None  # there is one more
             if kind in LOOKED_AT or body.startswith(BLOB) or (kind in THOUGHTS and '"call":"model"' in body and not left):

@@ -13,7 +13,7 @@ from itertools import permutations
 import msgspec
 import pysqlite3 as sqlite3
 
-from mai.daemon import filecheck, signed, witness
+from mai.daemon import filecheck, sealed_check, signed, witness
 from mai.daemon.reader import NotFound
 from mai.daemon.scrub import Scrub
 from mai.daemon.signed import WATCHDOG, Signatures
@@ -95,6 +95,7 @@ class Sweep:
                 self.guarded(scrub, filecheck.pages)
                 self._files.append(scrub.process)
             self.guarded(scrub, filecheck.tables)
+            self.guarded(scrub, lambda scrub: sealed_check.examine(scrub, files=whole))
         for number, scrub in enumerate(self._in_time(), 1):
             self.progress(scrub.process, scrub.seq, scrub.upto)
             if number % SETTLED == 0:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mai.daemon import refold, signed, witness
+from mai.daemon import refold, sealed_check, signed, witness
 from mai.daemon.against import compare as compare_with
 from mai.daemon.checkpoint import Checkpoint
 from mai.daemon.reader import Reader, chosen, clock
@@ -215,6 +215,9 @@ def _claimed(sender: Scrub, receiver: Scrub, claim: witness.Claim, vouched: int)
 def _state(place: Place, scrub: Scrub) -> None:
     """Fold the journal anew. The watchdog has no decider: what it keeps is a copy of its last entries."""
     if "/" not in scrub.process:
+        return
+    if lacking := sealed_check.lacking(scrub.reader):
+        scrub.warn(0, f"the state is not folded anew: {lacking}", sealed_check.GONE)
         return
     try:
         decider = refold.fresh(place, scrub.process)

@@ -70,6 +70,7 @@ class Watchdog:
         self.parent = os.getppid()
         self.lock = Lock(place.watchdog, wait_s=5.0)
         self.book = Book(place.ledger(WATCHDOG))
+        self.book.retention = organisation.retention
         self.signer = Signer(place.watchdog)
         self.erasing = Erasing(self)  # first of all: nothing is made anew of what is being destroyed
         self.persons = Persons(self)

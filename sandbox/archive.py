@@ -17,18 +17,20 @@ from mai.sandbox.bounds import Bounds
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.record import GENESIS, Record
 from mai.sandbox.segment import Entry, Segment
+from mai.sandbox.settings import setting
 
 OPEN: Final = 8  # files that are kept open
 ENTRIES: Final = f"SELECT {', '.join(Entry._fields)} FROM segment ORDER BY first"
 MARK: Final = "SELECT COALESCE((SELECT upto FROM rotated), 0), (SELECT MAX(seq) FROM segment)"
-LOST: Final = "put the file back from a backup, or from where it was carried to"
+LOST: Final = "put the file back from a backup, or name with MAI_ARCHIVE the directory that it was carried to"
 
 
 class Archive:
     """The segments that one ledger, open on this connection, has beside it."""
 
-    def __init__(self, db: sqlite3.Connection, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, db: sqlite3.Connection, directory: Path, *, strict: bool = True) -> None:
+        """Who is not `strict` goes on without a segment that is missing or damaged, as a process that works: it needs none."""
+        self.directory, self._strict = directory, strict
         self.upto = 0  # records up to this one are in segments alone, as far as is known
         self.entries: tuple[Entry, ...] = ()
         self._db, self._seq = db, -1
@@ -57,6 +59,11 @@ class Archive:
         found = self.entry(seq)
         return found if found and found.kept == "none" and seq <= self.upto else None
 
+    def thinned(self, seq: int) -> Entry | None:
+        """The segment that this record's body was taken out of, if one may be missing there."""
+        found = self.entry(seq)
+        return found if found and found.kept == "some" and seq <= self.upto else None
+
     def head(self, seq: int) -> bytes | None:
         """The digest of a record, if it is the last one of a segment."""
         return GENESIS if not seq else next((one.head for one in self.entries if one.last == seq), None)
@@ -69,8 +76,12 @@ class Archive:
         for entry in self.entries[:: -1 if newest else 1]:
             if entry.kept == "none" or not wanted.met(entry.first, entry.last):
                 continue
-            if wanted_key is None or bloom.may(self._filter(entry), wanted_key):
-                yield from self.segment(entry).records(wanted, newest=newest)
+            try:
+                if wanted_key is None or bloom.may(self._filter(entry), wanted_key):
+                    yield from self.segment(entry).records(wanted, newest=newest)
+            except LedgerFault:
+                if self._strict:
+                    raise
 
     def whole(self, wanted: Bounds) -> Iterator[Record]:
         """Those, and then the ones of the journal that goes on: for who knows that it is not cut meanwhile. Raises as SQLite."""
@@ -85,9 +96,16 @@ class Archive:
     def blob(self, address: str) -> bytes | None:
         """The bytes at an address in any segment, the newest first; None if they are in none. Raises LedgerFault."""
         self.refresh()
-        kept = (entry for entry in self.entries[::-1] if entry.kept != "none")
-        found = (self.segment(entry).blob(address) for entry in kept)
-        return next((data for data in found if data is not None), None)
+        for entry in self.entries[::-1]:
+            try:
+                data = self.segment(entry).blob(address) if entry.kept != "none" else None
+            except LedgerFault:
+                if self._strict:
+                    raise
+                continue
+            if data is not None:
+                return data
+        return None
 
     def requests(self, start: str, end: str, count: int) -> list[str]:
         """The first requests with a name from `start` on, before `end`, that segments have records of. Raises LedgerFault."""
@@ -106,7 +124,7 @@ class Archive:
 
     def _found(self, entry: Entry) -> Segment:
         try:
-            return Segment(self.directory / entry.file)
+            return Segment(self.path(entry))
         except FileNotFoundError:
             self.refresh()
             now = self.entry(entry.first)
@@ -114,6 +132,14 @@ class Archive:
                 return self._found(now)
         what = f"the segment {entry.file} with the records {entry.first} to {entry.last} is missing in {self.directory}"
         raise LedgerFault(what, LOST)
+
+    def path(self, entry: Entry) -> Path:
+        """Where the file is: beside the ledger, or where the setting MAI_ARCHIVE says that segments were carried to."""
+        beside, carried = self.directory / entry.file, setting("MAI_ARCHIVE")
+        if not carried or beside.exists():
+            return beside
+        client = "" if self.directory.name == "watchdog" else self.directory.parent.name
+        return Path(carried) / client / self.directory.name / entry.file
 
     def close(self) -> None:
         """Close all files."""

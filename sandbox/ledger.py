@@ -12,7 +12,7 @@ transactions in WAL mode (sqlite.org/wal.html#walresetbug). Two libraries on one
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain as chain_of
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pysqlite3 as sqlite3
 
 from mai.sandbox import beside, made
 from mai.sandbox.archive import Archive
-from mai.sandbox.bodies import blob_of, body_of, damaged, fault, read, sound
+from mai.sandbox.bodies import REMOVED, blob_of, body_of, damaged, fault, read, sound
 from mai.sandbox.bounds import Bounds
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.opening import look
@@ -92,7 +92,7 @@ class Ledger:
             last = last or self._db.execute("SELECT upto, head FROM rotated").fetchone() or (0, GENESIS)
         except sqlite3.Error as error:
             raise fault(path, error) from error
-        self.archive = Archive(self._db, path.parent)
+        self.archive = Archive(self._db, path.parent, strict=False)
         self.seq: int = last[0]
         self.head: bytes = last[1]
         self.durable: tuple[int, bytes] = (self.seq, self.head)  # the last record that the disk has: what others may be told
@@ -136,12 +136,16 @@ class Ledger:
     def keep(self, data: bytes) -> str:
         """Store bytes once, by their content, with the next commit; returns their address: SHA-256 in hexadecimal digits."""
         address = hashlib.sha256(data).hexdigest()
-        if self._db.execute("SELECT 1 FROM blob WHERE address=?", (address,)).fetchone() is None:
+        if not self.has(address):
             self._blobs[address] = data
         if self.watched:
             self.watched(address)
             self.watched(data.decode(errors="replace"))
         return address
+
+    def has(self, address: str) -> bool:
+        """Is a blob in the ledger itself, not only in a segment?"""
+        return self._db.execute("SELECT 1 FROM blob WHERE address=?", (address,)).fetchone() is not None
 
     def segment(self, entry: Entry, kind: str, body: bytes) -> None:
         """Write down what there is of a segment, with the record that says so, in the next commit."""
@@ -204,6 +208,10 @@ class Ledger:
         db.executemany("INSERT OR REPLACE INTO segment VALUES(?,?,?,?,?,?,?,?,?,?,?)", self._segments)
         reach("commit.inside")
         db.execute("COMMIT")
+
+    def put(self, blobs: Mapping[str, bytes]) -> None:
+        """Blobs come back from a segment that is about to go, with the next commit."""
+        self._blobs.update(blobs)
 
     def cut(self, upto: int, head: bytes) -> None:
         """Take the records up to this one, which are in a segment, out of the journal. Raises LedgerFault."""
@@ -335,6 +343,10 @@ class Ledger:
             self.read_back += 1
             yield record
 
+    def live(self, wanted: Bounds) -> Iterator[Record]:
+        """Committed records that are not in segments alone."""
+        return read(self._db, wanted)
+
     def of_request(self, request: str) -> Iterator[Record]:
         """Committed records of one request, in order. Raises LedgerFault."""
         return self._read(Bounds(request=request))
@@ -342,7 +354,7 @@ class Ledger:
     def _read(self, wanted: Bounds) -> Iterator[Record]:
         """Records of the archive, then of the journal that goes on: only who writes cuts it, so neither changes meanwhile."""
         try:
-            yield from self.archive.whole(wanted)
+            yield from (one for one in self.archive.whole(wanted) if one.body != REMOVED)
         except sqlite3.Error as error:
             raise fault(self.path, error) from error
 

@@ -42,6 +42,8 @@ POINTS: Final = {
     "rotation.recorded": "it is on record, none of its records has left the journal",
     "rotation.inside": "records, or blobs, of a segment are taken out, the transaction is open",
     "rotation.after": "that is on the disk, more may follow",
+    "retention.written": "a segment without some of its bodies is written, the journal says nothing of it",
+    "retention.recorded": "that a segment is thinned, or removed, is on record; its file is still there",
     "door.accepted": "a request is committed, its asker not told",
     "door.answered": "an answer is committed, its asker not told",
 }

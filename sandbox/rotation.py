@@ -23,6 +23,7 @@ from mai.sandbox import segment_files
 from mai.sandbox.block import BYTES, RECORDS
 from mai.sandbox.bodies import blob_of, read
 from mai.sandbox.bounds import Bounds
+from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.points import reach
 from mai.sandbox.record import Record
@@ -39,19 +40,16 @@ class Misfit(Exception):
     """A record does not follow the one before it: such a journal stays as it is, for `mai verify`."""
 
 
-class Rotation:
-    """Up to this record, or, if that is 0, only what an earlier life of the process has left undone.
+class Chore:
+    """Work on a ledger between the turns of its process, in small steps.
 
     `fault` says why it was given up: there is no room, or the journal is damaged. Nothing is lost by that.
     """
 
-    def __init__(self, ledger: Ledger, upto: int = 0) -> None:
-        self.ledger, self.upto = ledger, upto
+    def __init__(self, ledger: Ledger, what: str, steps: Iterator[None]) -> None:
+        self.ledger, self.what = ledger, what
         self.fault = ""
-        self.entry: Entry | None = None  # of the segment that was made
-        self._making: Making | None = None
-        self._directory = ledger.path.parent
-        self._steps = self._all()
+        self._steps = steps
 
     def step(self) -> bool:
         """Do a little; false if nothing is left to do. What was appended has to be committed. Raises LedgerFault."""
@@ -59,15 +57,25 @@ class Rotation:
         try:
             return next(self._steps, self) is not self
         except (OSError, sqlite3.Error, Misfit) as error:  # of the file in the making: the ledger raises LedgerFault
-            self.fault = f"the journal of {self.ledger.process} cannot be rotated: {error}"
-            self._steps = iter(())
-            self.drop()
-            return False
+            return self._given_up(str(error))
+        except LedgerFault as error:  # of a segment
+            if self.ledger.failed:
+                raise
+            return self._given_up(error.sentence)
 
-    def drop(self) -> None:
-        """Give it up: what is in the making is removed."""
-        if self._making:
-            self._making.drop()
+    def _given_up(self, why: str) -> bool:
+        self.fault, self._steps = f"{self.what} is given up: {why}", iter(())
+        return False
+
+
+class Rotation(Chore):
+    """Up to this record, or, if that is 0, only what an earlier life of the process has left undone."""
+
+    def __init__(self, ledger: Ledger, upto: int = 0) -> None:
+        super().__init__(ledger, f"the rotation of the journal of {ledger.process}", self._all())
+        self.upto = upto
+        self.entry: Entry | None = None  # of the segment that was made
+        self._directory = ledger.path.parent
 
     def _all(self) -> Iterator[None]:
         self._tidy()
@@ -89,20 +97,23 @@ class Rotation:
     def _made(self) -> Iterator[None]:
         first = self.ledger.archive.upto + 1
         path = self._directory / segment_files.name(first, self.upto)
-        self._making = making = Making(path, self.ledger.process)
-        elsewhere = yield from self._archived()
-        for records in self._blocks(first):
-            making.add(records)
-            for record in records:
-                self._blobs(making, record, elsewhere)
-            yield
-        reach("rotation.written")
-        for entry in making.finish():
-            self.entry = entry
-            yield
+        making = Making(path, self.ledger.process)
+        try:
+            elsewhere = yield from self._archived()
+            for records in self._blocks(first):
+                making.add(records)
+                for record in records:
+                    self._blobs(making, record, elsewhere)
+                yield
+            reach("rotation.written")
+            for entry in making.finish():
+                self.entry = entry
+                yield
+        except (OSError, sqlite3.Error, Misfit):
+            making.drop()
+            raise
         reach("rotation.sealed")
         assert self.entry
-        self._making = None
         self.ledger.segment(self.entry, KIND, told(self.entry))
         self.ledger.commit()
         reach("rotation.recorded")

@@ -21,6 +21,7 @@ from mai.sandbox.errors import LedgerFault
 from mai.sandbox.record import Record
 
 FORMAT: Final = 1
+OWN: Final = frozenset({"format", "process", "first", "last", "prev", "head", "requests"})  # keys of its table `meta`
 BLOCKS: Final = 8  # unpacked, that a segment keeps at hand
 HASHED: Final = 1 << 20  # bytes at a time
 BLOB_BYTES: Final = 1 << 30  # that a blob may unpack to
@@ -69,6 +70,11 @@ class Segment:
     def damaged(self, what: str) -> LedgerFault:
         """The error for what is there and is not what was written."""
         return LedgerFault(f"the segment {self.path} is damaged: {what}", RESTORE)
+
+    @property
+    def more(self) -> dict[str, str]:
+        """What it says of itself besides where it begins and ends."""
+        return {key: value for key, value in self.meta.items() if key not in OWN}
 
     def rows(self, query: str, *given: object) -> list[Any]:
         """All rows of a query."""

@@ -40,7 +40,11 @@ def begin(path: Path) -> Any:
     """A new file in the making, in the place of any older attempt. Raises what SQLite raises, OSError."""
     part = path.with_name(path.name + PART)
     part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:  # an administrator rotates for a process that has a user of its own
+        owner = path.parent.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    os.close(descriptor)
     db = sqlite3.connect(str(part), isolation_level=None)
     db.execute(f"PRAGMA page_size={PAGE_BYTES}")
     db.execute("PRAGMA journal_mode=OFF").fetchall()  # one that is not whole has no name

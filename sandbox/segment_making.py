@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +21,9 @@ SYNCED: Final = 4 << 20  # bytes, after which what is written is synced: the las
 class Making:
     """The file `path`, of a ledger of this process. Raises OSError, and what SQLite raises; so does each method."""
 
-    def __init__(self, path: Path, process: str) -> None:
-        self.path = path
+    def __init__(self, path: Path, process: str, more: Mapping[str, str] | None = None) -> None:
+        """`more`: what else its table `meta` is to say."""
+        self.path, self._more = path, more or {}
         self._db = segment_files.begin(path)
         self._process = process
         self._places: dict[tuple[str, str], list[int]] = {}
@@ -38,7 +39,8 @@ class Making:
         data = pack(records)
         row = (first.seq, last.seq, min(times), max(times), first.prev, last.digest, data)
         self._db.execute("INSERT INTO block VALUES(?,?,?,?,?,?,?)", row)
-        for name in {("kind", one.kind) for one in records} | {("request", one.request) for one in records if one.request}:
+        named = {("kind", one.kind) for one in records} | {("request", one.request) for one in records if one.request}
+        for name in sorted(named):  # the same records make the same file
             self._places.setdefault(name, []).append(first.seq)
         self._first, self._last = self._first or first, last
         self._since_ns, self._until_ns = min(self._since_ns, *times), max(self._until_ns, *times)
@@ -81,7 +83,7 @@ class Making:
         told = {"format": FORMAT, "process": self._process, "first": entry.first, "last": entry.last, "prev": entry.prev.hex()}
         requests = [name for what, name in self._places if what == "request"]
         told |= {"head": entry.head.hex(), "requests": bloom.made(requests).hex()}
-        self._db.executemany("INSERT INTO meta VALUES(?,?)", [(key, str(value)) for key, value in told.items()])
+        self._db.executemany("INSERT INTO meta VALUES(?,?)", [(key, str(value)) for key, value in {**self._more, **told}.items()])
         self._db.close()
         yield entry
         for _ in looked(self.path, entry, part=True):

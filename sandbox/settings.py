@@ -18,6 +18,7 @@ SETTINGS = (
     Setting("MAI_MODEL_URL", "local", "where models of providers without a url are asked; local is this host's own"),
     Setting("MAI_MODEL", "", "the model that is asked for there"),
     Setting("MAI_CREDENTIALS", "", "directory of the models' keys; by default credentials/ in the state directory"),
+    Setting("MAI_ARCHIVE", "", "where segments were carried to that do not lie beside their ledgers any more"),
     Setting("MAI_WALLS", "all", "layers of the walls around each process; fewer, or none, only to look for a fault"),
     Setting("MAI_UIDS", "", "users that processes are run as when the daemon is root; by default 1024 from 1900000000 on"),
     Setting("MAI_RUN", "", "directory of the sockets; by default run/ in the state directory"),

@@ -4,7 +4,7 @@ Whatever is written while it is looked for who needs which blob is told of (`Led
 may be gone through in small steps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mai.sandbox.bodies import blob_of, read
@@ -23,7 +23,7 @@ def swept(ledger: Ledger) -> Iterator[None]:
     fresh = [entry for entry in archive.entries if before < entry.last <= archive.upto]
     if not fresh:
         return
-    sweep = _Sweep(ledger)
+    sweep = Sweep(ledger)
     ledger.watched = sweep.need
     try:
         for entry in fresh:
@@ -42,17 +42,22 @@ def swept(ledger: Ledger) -> Iterator[None]:
         ledger.watched = None
 
 
-class _Sweep:
+class Sweep:
     """What may go, as long as nobody is found who needs it."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, elsewhere: Callable[[str], bytes | None] = lambda address: None) -> None:
+        """`elsewhere` has blobs that the ledger has not."""
         self.candidates: set[str] = set()
-        self._ledger, self._looked_into = ledger, set[str]()
+        self._ledger, self._elsewhere, self._looked_into = ledger, elsewhere, set[str]()
 
     def need(self, text: str) -> None:
         """This is in the ledger: all that it refers to stays."""
-        for address in reached(named(text), lambda address: blob_of(self._ledger.connection, address, trust=True), self._new):
+        for address in reached(named(text), self._blob, self._new):
             self.candidates.discard(address)
+
+    def _blob(self, address: str) -> bytes | None:
+        found = blob_of(self._ledger.connection, address, trust=True)
+        return self._elsewhere(address) if found is None else found
 
     def _new(self, address: str, data: bytes) -> bool:
         new = address not in self._looked_into
@@ -62,7 +67,7 @@ class _Sweep:
     def consider(self, addresses: Iterator[str]) -> Iterator[None]:
         """What of this is in the ledger too."""
         for n, address in enumerate(addresses):
-            if self._ledger.connection.execute("SELECT 1 FROM blob WHERE address = ?", (address,)).fetchone():
+            if self._ledger.has(address):
                 self.candidates.add(address)
             if n % ROWS == ROWS - 1:
                 yield

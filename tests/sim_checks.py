@@ -89,6 +89,10 @@ class Carried:
         """The record of this number."""
         return self._records[seq - 1] if 0 < seq <= len(self._records) else None
 
+    def removed(self, seq: int) -> str:
+        """Nothing is."""
+        return ""
+
     def of_request(self, request: str) -> Iterator[Record]:
         """All of a request."""
         return (record for record in self._records if record.request == request)

@@ -57,7 +57,7 @@ LISTS = {"clients", "keys"}
 ORDERS = {"start", "stop", "restart", "reset", "pause", "resume", "drain"}
 WHOLE = {  # and down, which the last test does
     "reload", "wait_ready", "follow", "remedy", "announce", "client_add", "client_remove", "client_erase", "client_export",
-    "person_erase",
+    "person_erase", "archive",
     "rotate",
 }  # fmt: skip
 WATCHDOG = {  # who -> what he may at the watchdog's door, of a process of acme

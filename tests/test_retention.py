@@ -1,0 +1,206 @@
+"""Retention: what the organisation says leaves the journal, its segments and their bodies, on record, and verify says so."""
+
+import itertools
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mai.agents import rotating
+from mai.agents.events import Acked, Received, Sent, encode
+from mai.agents.retention_scope import DAY_NS, Extent, OwnRetention, Retention, among, flaws, wanted
+from mai.agents.rotating import ORDER, Asked, Rotating
+from mai.daemon.reader import Reader
+from mai.daemon.replaying import replay
+from mai.daemon.verify import verify
+from mai.sandbox import points
+from mai.sandbox.bodies import REMOVED
+from mai.sandbox.ledger import Ledger
+from mai.sandbox.place import Place
+
+WHO = "acme/sales"
+NOW_NS = 1_800_000_000 * 10**9
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A process that has written a record every hour for 50 days, with texts beside them."""
+    place = Place(tmp_path / "state", tmp_path / "run")
+    place.prepare()
+    place.home(WHO).mkdir(parents=True)
+    clock = itertools.count(NOW_NS - 50 * DAY_NS, DAY_NS // 24)
+    monkeypatch.setattr("mai.sandbox.ledger.time.time_ns", lambda: next(clock))
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        for n in range(300):
+            text = ledger.keep(b"a text of %d" % n)
+            ledger.append("step", f'{{"n":{n},"given":"{text}"}}'.encode(), request=f"r{n}", task=f"r{n}/1")
+            sent = Acked(peer="acme/mai", received=n)
+            ledger.append(sent.kind, encode(sent))
+            ledger.append("hop", b'{"why":"so"}', request=f"r{n}", task=f"r{n}/1")
+            ledger.append("note", b"{}")
+        ledger.save("link", "acme/mai", b'{"peer":"acme/mai","sent":0,"acked":299,"received":0}')
+        ledger.commit()
+    monkeypatch.undo()
+    monkeypatch.setattr("mai.agents.rotating.time.time_ns", lambda: NOW_NS)
+    return place
+
+
+def kept(place: Place, retention: Retention, free: int = 10**9) -> Rotating:
+    """All is done that this retention wants just now."""
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        return worked(ledger, retention, free)
+
+
+def worked(ledger: Ledger, retention: Retention, free: int = 10**9) -> Rotating:
+    """The same with a ledger that is open."""
+    made = Rotating(ledger, retention, lambda: min(free, ledger.seq))
+    for _ in range(4000):
+        made.step()
+        if not made.busy and made._look_s:  # it has looked, and there was nothing
+            break
+    assert not made.fault
+    return made
+
+
+def sound(place: Place) -> str:
+    """What `mai verify` warns of, which finds nothing."""
+    report = verify(place, [WHO])
+    assert [one for one in report.findings if one.process == WHO] == []
+    return " ".join(one.what for one in report.warnings)
+
+
+def test_a_journal_keeps_what_it_is_to_and_the_rest_is_rotated(place: Place) -> None:
+    """By age what is older leaves the journal, but nothing behind a record that something open needs."""
+    kept(place, Retention(journal_days=30), free=200)
+    with closing(Reader(place, WHO)) as reader:
+        assert [(one.first, one.last) for one in reader.archive.entries] == [(1, 200)]
+    kept(place, Retention(journal_days=30))
+    with closing(Reader(place, WHO)) as reader:
+        ((first, at_ns),) = reader.plain("SELECT seq, at_ns FROM journal ORDER BY seq LIMIT 1")
+        assert NOW_NS - 30 * DAY_NS <= at_ns <= NOW_NS - 26 * DAY_NS and reader.archive.entries[-1].last == first - 1
+        assert reader.last() == 1200 + len(reader.archive.entries)
+    sound(place)
+
+
+def test_bodies_of_some_kinds_go_and_all_else_stays(place: Place) -> None:
+    """A thinned segment has every record, its chain holds, its blobs are gone; what is on record says which kinds and when."""
+    kept(place, Retention(journal_days=30))
+    kept(place, Retention(journal_days=30, bodies_days={"st*": 20, "note": 25}))
+    with closing(Reader(place, WHO)) as reader:
+        entry = reader.archive.entries[0]
+        assert entry.kept == "some" and [one.name for one in place.home(WHO).glob("*.segment")] == [entry.file]
+        records = reader.records("seq <= ?", entry.last)
+        assert {one.body == REMOVED for one in records if one.kind in ("step", "note")} == {True}
+        assert {one.body == REMOVED for one in records if one.kind in ("hop", "message.acked")} == {False}
+        thinned = [reader.fields(one) for one in reader.records("kind = 'segment.thinned'")]
+        assert [one["kinds"] for one in thinned] == [["note", "st*"]] and thinned[0]["records"] == entry.last // 2
+        assert not list(reader.archive.segment(entry).addresses())
+    sound(place)
+    before = entry
+    kept(place, Retention(journal_days=30, bodies_days={"st*": 20, "note": 25}))
+    with closing(Reader(place, WHO)) as reader:
+        assert reader.archive.entries[0] == before, "once is enough"
+
+
+def test_a_segment_is_removed_in_its_time_and_the_chain_goes_on(place: Place) -> None:
+    """What is older than keep_days goes; verify goes on behind it, and says when it was removed; what is needed stays."""
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        text = ledger.keep(b"a text of 3")
+        ledger.append("step", f'{{"given":"{text}"}}'.encode())
+        ledger.commit()
+    kept(place, Retention(journal_days=30))
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        rotated = ledger.archive.entries[0]
+        ledger.connection.execute("DELETE FROM blob WHERE address = ?", (text,))  # as if only the segment had it
+        worked(ledger, Retention(journal_days=30, keep_days=20))
+        assert ledger.archive.entries[0].kept == "none" and ledger.has(text)
+        ledger.connection.execute("SELECT 1")
+    assert not list(place.home(WHO).glob("*.segment"))
+    with closing(Reader(place, WHO)) as reader:
+        assert reader.records("seq <= ?", rotated.last) == [] and reader.record(rotated.last + 1)
+        (gone,) = [reader.fields(one) for one in reader.records("kind = 'segment.removed'")]
+        assert gone["links"] == {"acme/mai": [0, (rotated.last - 2) // 4, 0]} and gone["was"] == rotated.sha256
+    sound(place)
+    report = verify(place, [WHO], state=True)
+    assert any("removed by retention" in one.what for one in report.warnings), report
+    with pytest.raises(Exception, match="removed by retention on") as error:
+        replay(place, f"{WHO}:5")
+    assert "older than 20 days" in str(error.value)
+
+
+@pytest.mark.parametrize("point", ["retention.written", "retention.recorded", "commit.inside", "commit.after"])
+def test_a_death_while_something_is_thinned_or_removed_loses_nothing_else(place: Place, point: str) -> None:
+    """The next life finds either what was, or what was to be, and no file beside it that no row names."""
+    kept(place, Retention(journal_days=30))
+
+    def strike(name: str) -> None:
+        if name == point:
+            raise Killed
+
+    for retention in (Retention(journal_days=30, bodies_days={"step": 20}), Retention(journal_days=30, keep_days=25)):
+        with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+            points.arm(strike)
+            try:
+                worked(ledger, retention)
+            except Killed:
+                pass
+            finally:
+                points.arm(None)
+        sound(place)
+        kept(place, retention)
+        sound(place)
+        with closing(Reader(place, WHO)) as reader:
+            entries = reader.archive.entries
+            files = {one.name for one in place.home(WHO).iterdir() if "segment" in one.name}
+            assert files == {one.file for one in entries if one.kept != "none"}
+            assert entries[0].kept == ("none" if retention.keep_days else "some")
+
+
+def test_what_somebody_asks_for_is_done_over_a_death(place: Place) -> None:
+    """An order lies in the process's directory until all is done that it asks for."""
+    (place.home(WHO) / ORDER).write_bytes(msgspec.json.encode(Asked(NOW_NS - 20 * DAY_NS)))
+    for most in (2, 4000):
+        with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+            made = Rotating(ledger, Retention(), lambda: 1200)
+            made.ask(place.home(WHO))
+            for _ in range(most):
+                if made.busy:
+                    made.step()
+    assert not (place.home(WHO) / ORDER).exists()
+    with closing(Reader(place, WHO)) as reader:
+        assert reader.archive.upto == 719 == reader.archive.entries[-1].last
+
+
+def test_when_something_leaves_the_journal() -> None:
+    """By count half of what may stay goes at once; by age a tenth of the time; never what is needed, nor a few records."""
+    assert wanted(Retention(journal_records=1000), Extent(1, 1000, 0, 1000), NOW_NS) == (0, 0)
+    assert wanted(Retention(journal_records=1000), Extent(1, 1001, 0, 1001), NOW_NS) == (501, NOW_NS)
+    assert wanted(Retention(journal_records=1000), Extent(1, 1001, 0, 300), NOW_NS) == (300, NOW_NS)
+    assert wanted(Retention(journal_records=1000), Extent(1, 1001, 0, 50), NOW_NS) == (0, 0)
+    assert wanted(Retention(journal_records=1000), Extent(5, 900_000, 0, 900_000), NOW_NS) == (100_004, NOW_NS)
+    aged = Retention(journal_records=0, journal_days=10)
+    assert wanted(aged, Extent(1, 9000, NOW_NS - 9 * DAY_NS, 9000), NOW_NS) == (0, 0)
+    assert wanted(aged, Extent(1, 9000, NOW_NS - 11 * DAY_NS, 9000), NOW_NS) == (9000, NOW_NS - 9 * DAY_NS)
+    assert wanted(Retention(journal_records=0), Extent(1, 9_000_000, 0, 9_000_000), NOW_NS) == (0, 0)
+
+
+def test_what_cannot_be_meant_is_a_fault() -> None:
+    """Kinds that a journal is read by stay; what is removed has left the journal; a department has what it does not say."""
+    assert flaws(Retention(journal_days=30, keep_days=365, bodies_days={"step": 90, "memory.*": 30})) == []
+    for wrong, words in (
+        (Retention(journal_days=30, keep_days=20), "removed after keep_days"),
+        (Retention(bodies_days={"message.sent": 5}), "always stay"),
+        (Retention(bodies_days={"a*b": 5}), "no kind of record"),
+        (Retention(keep_days=30, bodies_days={"step": 30}), "all is removed after keep_days, 30"),
+    ):
+        ((_, what, hint),) = flaws(wrong)
+        assert words in what and hint
+    whole = Retention(journal_days=30, bodies_days={"step": 3})
+    assert OwnRetention(keep_days=90).over(whole) == Retention(journal_days=30, keep_days=90, bodies_days={"step": 3})
+    assert not among("rotated", frozenset({"*"})) and among("step", frozenset({"*"})) and not among("steps", frozenset({"step"}))
+    assert {Sent.kind, Received.kind, Acked.kind} <= rotating.COUNTED
