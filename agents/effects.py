@@ -40,8 +40,8 @@ def doubt(decider: "DepartmentDecider", work: Work, n: int, why: str, *, ended: 
         return []
     why = readable(why, LONGEST)
     unknown = EffectUnknown(
-        request=work.request, task=work.task, agent=work.agent, n=n, key=step.key, tool=step.given["tool"],
-        effect=step.effect, given=step.given, at_ms=step.at_ms, why=why,
+        request=work.request, task=work.task, agent=work.agent, n=n, key=step.key, tool=step.tool,
+        effect=step.effect, given=step.called, at_ms=step.at_ms, why=why,
     )  # fmt: skip
     if ended and step.effect == "idempotent":
         return [unknown]
@@ -50,7 +50,7 @@ def doubt(decider: "DepartmentDecider", work: Work, n: int, why: str, *, ended: 
 
 def _told(decider: "DepartmentDecider", work: Work, step: Step, why: str, *, ended: bool, known: bool = False) -> Send:
     body = Doubt(
-        step.key, work.request, work.task, decider.address(work.agent), step.given["tool"], step.effect, cut(step.given["input"]),
+        step.key, work.request, work.task, decider.address(work.agent), step.tool, step.effect, cut(step.given["input"]),
         step.at_ms, why, step.count, work.deadline_ms, ended, known,
     )  # fmt: skip
     return Send(decider.mai, f"{step.key}?{step.count}{'.' * ended}", 0, body)
@@ -107,7 +107,7 @@ def waits_for(state: State, work: Work) -> str:
     doubts = [step for task in tasks for step in state.steps[task].values() if step.doubt and not step.done]
     if not doubts:
         return ""
-    said = ", ".join(f"{step.given['tool']} (key {step.key})" for step in doubts[:3]) + " …" * (len(doubts) > 3)
+    said = ", ".join(f"{step.tool} (key {step.key})" for step in doubts[:3]) + " …" * (len(doubts) > 3)
     return f": nobody knows whether {said} happened, and a person has to say so: mai effects show {doubts[0].key}"
 
 
@@ -120,11 +120,25 @@ def fold(state: State, event: Event) -> None:
             before = _step(state, task, n)
             step = Step(n, "tool", event.given, key=event.key, effect=event.effect, at_ms=event.at_ms)
             step.count, step.approval = (before.count + 1, before.approval) if before else (1, None)
+            if before and before.stands:
+                step.given, step.stands = before.given, before.stands
             keep(state, task, step)
         case EffectUnknown() | EffectQueried() | EffectResolved():
             if waiting := _step(state, event.task, event.n):
                 _settle(waiting, event)
                 keep(state, event.task, waiting)
+
+
+def stands_in(state: State, task: str, n: int, tool: str, *, tried: bool) -> None:
+    """Another tool is called for a step, of which nothing has happened; what was approved was approved of the first."""
+    step = _step(state, task, n)
+    if step is None or task not in state.work:
+        return
+    step.stands, step.key, step.effect, step.free = tool, "", "", ""
+    step.count = max(step.count, 1) if tried else step.count
+    if step.approval:
+        step.approval.at = "over"
+    keep(state, task, step)
 
 
 def _settle(step: Step, event: EffectUnknown | EffectQueried | EffectResolved) -> None:

@@ -95,3 +95,4 @@ class Used(Body, frozen=True, tag="used"):
     value: Any = None
     refused: str = ""
     doubt: bool = False  # it may have happened
+    clear: bool = False  # it was refused or failed, and nothing has happened

@@ -190,6 +190,7 @@ class Asked(Event, frozen=True, kw_only=True):
     n: int
     call: str
     given: Any
+    at_ms: int = 0  # of a tool
 
 
 class EffectIntent(Event, frozen=True, kw_only=True):

@@ -59,6 +59,8 @@ class FallbackSwitched(Event, frozen=True, kw_only=True):
     gives_up: str = ""  # what its answer may lack, as the organisation says
     at_ms: int = 0
     tried: bool = False  # has `name` had this very task?
+    n: int = 0  # of a tool: the step
+    clear: bool = False  # of a tool that was tried: it is known that nothing has happened
 
 
 class FallbackReturned(Event, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 Every change of a row is noted on the state, for the shell to write in the transaction of the fact's record.
 """
 
-from mai.agents import allowance, claims, duty, effects, fallback, memory, orders, pleas, quarantine
+from mai.agents import allowance, claims, duty, effects, fallback, memory, orders, pleas, quarantine, tool_backups
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
 from mai.agents.decider import Input, fold_link
 from mai.agents.events import Asked, Begun, Ended, Event, Hopped, Interrupted, Stepped
@@ -32,7 +32,9 @@ def _evolve(state: State, event: Event, seq: int) -> list[Input]:
             state.changed("task", task, state.work[task])
         case Asked() if event.task in state.work:
             before = state.steps.get(event.task, {}).get(event.n)
-            step = Step(event.n, event.call, event.given, approval=before.approval if before else None)
+            step = Step(event.n, event.call, event.given, approval=before.approval if before else None, at_ms=event.at_ms)
+            if before and before.stands:
+                step.given, step.stands, step.count = before.given, before.stands, before.count + 1
             effects.keep(state, event.task, step)
         case Stepped(task=task) if task in state.work:
             _stepped(state, event)
@@ -51,6 +53,8 @@ def _evolve(state: State, event: Event, seq: int) -> list[Input]:
 
 def _switched(state: State, event: fallback.FallbackSwitched) -> None:
     fallback.fold(state, event)
+    if event.what == "tool":
+        effects.stands_in(state, event.task, event.n, event.to, tried=event.tried)
     if event.what == "agent" and (work := state.work.get(event.task)):
         work.switched = (*work.switched, f"{event.name}: {event.evidence}")
         state.changed("task", work.task, work)
@@ -93,6 +97,7 @@ def _stepped(state: State, event: Stepped) -> None:
 def _ended(state: State, event: Ended, work: Work) -> list[Input]:
     quarantine.ended(state, work)
     fallback.let_go(state, "agent", work.agent, work.task)
+    tool_backups.ended(state, work.task)
     if event.changed:
         effects.touch(state, work.task)
     del state.work[work.task]

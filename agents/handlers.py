@@ -22,12 +22,13 @@ class Broken(MaiError):
 
 
 class Used(NamedTuple):
-    """What came of a tool: its value, or why it has none; `late` if it was stopped, done or not; `barred` if it was not begun."""
+    """What came of a tool: its value, or why it has none; `late` if it was stopped, done or not; `barred`: it may not begin."""
 
     value: Any
     refused: str = ""
     late: bool = False
     barred: bool = False
+    unbegun: bool = False  # it could not be begun
 
 
 class Handlers:
@@ -96,6 +97,9 @@ class Handlers:
         try:
             function, _ = self.function(tool.handler)
             keyed = {"key": key} if self.signature(tool).keyed else {}
+        except BaseException as error:
+            return _failed(error, f"the tool {tool.name}", tool.timeout_s)._replace(late=False, unbegun=True)
+        try:
             return Used(plain(bounded(tool.timeout_s, function, self._files, **fitting, **keyed), self._limit_bytes))
         except BaseException as error:
             return _failed(error, f"the tool {tool.name}", tool.timeout_s)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mai.agents import effects, gates, judging, pleas
+from mai.agents import effects, gates, judging, pleas, tool_backups
 from mai.agents.body import Fields
 from mai.agents.decider import Send, sooner_ms, too_large
 from mai.agents.errand_messages import Use, Used
@@ -26,7 +26,7 @@ def ask(decider: "DepartmentDecider", work: Work, call: Call, now_ms: int) -> li
     name, n = str(call.given["tool"]), call.n
     tool = next(one for one in decider.own.tools if one.name == name)
     before = decider.state.steps.get(work.task, {}).get(n)
-    asked = Asked(request=work.request, task=work.task, agent=work.agent, n=n, call="tool", given=call.given)
+    asked = Asked(request=work.request, task=work.task, agent=work.agent, n=n, call="tool", given=call.given, at_ms=now_ms)
     first: list[Event] = [] if before else [asked]
     body = _use(decider, work, n, tool, call.given, count=before.count + 1 if before else 1)
     if why := too_large(body, decider.limits.message_bytes):
@@ -44,8 +44,8 @@ def ask(decider: "DepartmentDecider", work: Work, call: Call, now_ms: int) -> li
 
 def again(decider: "DepartmentDecider", work: Work, n: int, step: Step, now_ms: int) -> list[Event | Send]:
     """It did not happen: such a tool is used once more, under a new intent. Others the runner calls again."""
-    far = any(one.name == step.given["tool"] and one.far for one in decider.own.tools)
-    return ask(decider, work, Call(work.task, n, "tool", step.given), now_ms) if far else []
+    far = any(one.name == step.tool and one.far for one in decider.own.tools)
+    return ask(decider, work, Call(work.task, n, "tool", step.called), now_ms) if far else []
 
 
 def _use(decider: "DepartmentDecider", work: Work, n: int, tool: Tool, given: Fields, *, count: int = 1) -> Use | Remedy:
@@ -68,11 +68,16 @@ def told(decider: "DepartmentDecider", body: Used | Remedied) -> list[Event | Se
     work, n, step = decider.asking(body.id)
     if work is None or step is None or step.call != "tool" or step.doubt:
         return []
-    name = str(step.given["tool"])
-    declared = next((tool.effect for tool in decider.own.tools if tool.name == name), "opaque")
+    tool = next((tool for tool in decider.own.tools if tool.name == step.tool), None)
+    declared, clear = tool.effect if tool else "opaque", isinstance(body, Used) and body.clear
+    spot = tool_backups.Spot(decider, work, n, decider.now_ms)
+    noted = tool_backups.noted(spot, tool, decider.now_ms - step.at_ms, body.refused) if tool else []
     if body.doubt and effects.stricter(step.effect, declared) in effects.ONCE:
-        return effects.doubt(decider, work, n, body.refused or "the process of its tool died")
-    return [_stepped(work, n, body.value, body.refused)]
+        return [*noted, *effects.doubt(decider, work, n, body.refused or "the process of its tool died")]
+    if body.refused and tool and (instead := tool_backups.after(spot, tool, body.refused, clear=clear)):
+        return [*noted, *instead]
+    refused = tool_backups.said(tool, body.refused, clear=clear) if body.refused and tool else body.refused
+    return [*noted, _stepped(work, n, body.value, refused)]
 
 
 def _stepped(work: Work, n: int, value: object, refused: str, state: str = "failed") -> Stepped:

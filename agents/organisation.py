@@ -79,7 +79,7 @@ class Tool(Part, frozen=True, kw_only=True):
     input: Fields = field(default_factory=dict)  # what a command, or a function without annotations, takes
     hosts: tuple[str, ...] = ()  # a function that needs the network: "api.example.com", "api.example.com:8443"
     effect: Effect = "none"
-    backup: str = ""  # a tool of the same effect that is called when this one fails; with an effect only if it was not begun
+    backup: str = ""  # a tool of the same effect that is called when this one fails; with an effect only if nothing has happened
     quality: str = ""  # what is given up when it stands in for another
     slow_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0  # a call that takes longer is slow; 0: four fifths of timeout_s
     undo: str = ""  # a tool of the same department that undoes what this one did

@@ -105,7 +105,7 @@ def waiting(state: State, task: str, n: int) -> Plea | None:
     work, step = state.work.get(task), state.steps.get(task, {}).get(n)
     if work is None or step is None or step.done or step.approval is None or step.approval.at not in OPEN:
         return None
-    return Plea(work, n, step.call, step.given, step.approval)
+    return Plea(work, n, step.call, step.called, step.approval)
 
 
 def deciding(state: State, work: Work | None) -> bool:

@@ -127,7 +127,7 @@ def _retry(decider: "DepartmentDecider", held: Quarantined, by: str, now_ms: int
     agent = decider.own.agent(work.agent)
     task_s = (agent.task_s if agent else 0) or decider.limits.task_s
     simple = {tool.name for tool in decider.own.tools if tool.effect in SIMPLY and not tool.far}
-    again = tuple(step.n for step in left if step.key and step.given["tool"] in simple)
+    again = tuple(step.n for step in left if step.key and step.tool in simple)
     released = TaskReleased(
         request=work.request, task=work.task, agent=work.agent, how="retry", by=by,
         deadline_ms=now_ms + int(task_s * 1000), again=again,

@@ -30,6 +30,7 @@ from mai.agents.decider import Tick, room_bytes
 from mai.agents.department import ATTEMPTS, DepartmentDecider
 from mai.agents.ending import Endings
 from mai.agents.events import Begun, EffectResolved, Ended, Event, Hopped, Interrupted, Stepped
+from mai.agents.fallback import FallbackSwitched
 from mai.agents.handlers import Broken, Handlers, run, show
 from mai.agents.inputs import Outdated, Poisoned, Relieve, Report
 from mai.agents.mark import Mark
@@ -112,6 +113,8 @@ class Runner:
                 self._freed.append(task)
             case Ended(task=task) if task in self._running:
                 self._gone.append(self._running.pop(task))
+            case FallbackSwitched(what="tool", n=n):
+                self._once_more.append((event.task, n))
             case EffectResolved(happened=False) | ApprovalDecided(approved=True, late="") | ApprovalExpired(again=True):
                 self._once_more.append((event.task, event.n))
 

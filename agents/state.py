@@ -63,6 +63,17 @@ class Step(msgspec.Struct, omit_defaults=True):
     breach: str = ""  # the same
     free: str = ""  # it did not happen and may be called again; who knows: "asked", "resolved"
     approval: Approving | None = None
+    stands: str = ""  # the tool that stands in for the one that was asked for
+
+    @property
+    def tool(self) -> str:
+        """The tool that is called."""
+        return self.stands or str(self.given["tool"])
+
+    @property
+    def called(self) -> Any:
+        """What is called, and with what: as it was asked for, or who stands in."""
+        return {**self.given, "tool": self.stands} if self.stands else self.given
 
 
 class Work(msgspec.Struct, omit_defaults=True):

@@ -7,10 +7,10 @@ called again; else it is in doubt, and the step stays open until a person has sa
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mai.agents import allowance, approvals, channels, effects, gates, guards, judging
+from mai.agents import allowance, approvals, channels, effects, gates, guards, judging, tool_backups
 from mai.agents.body import Fields
-from mai.agents.events import EffectQueried, Stepped
-from mai.agents.handlers import Used
+from mai.agents.events import Asked, EffectQueried, Event, Stepped
+from mai.agents.handlers import Broken, Used
 from mai.agents.inputs import Call, Doubted, Judged
 from mai.agents.organisation import Tool
 from mai.agents.plain import readable
@@ -18,6 +18,7 @@ from mai.agents.pleas import PENDING, Plea
 from mai.agents.policies import Ruling
 from mai.agents.shell import now_ms
 from mai.agents.state import Step, Work
+from mai.agents.tool_backups import Spot
 from mai.sandbox.errors import MaiError
 from mai.sandbox.points import reach
 
@@ -33,6 +34,7 @@ class Beside(NamedTuple):
     tool: Tool
     given: Fields
     doubt: str = ""  # why the tool is only asked whether it happened
+    failed: bool = False  # it was not ended by force: it is not called again
 
 
 class ToolSteps:
@@ -43,6 +45,7 @@ class ToolSteps:
         self._beside: dict[int, Beside] = {}
         self._awaited: set[int] = set()  # steps that the code has come to in this life
         self._forced: dict[int, int] = {}  # calls that were ended by force, by step
+        self._since_ms: dict[int, int] = {}  # when a call began, by step
         self._ruled: dict[int, Ruling] = {}  # what is on record of the policies, by step
 
     def use(self, n: int, name: str, given: Fields, step: Step | None) -> None:
@@ -58,18 +61,55 @@ class ToolSteps:
             return
         try:
             fitting = box.fit(tool, given["input"])
+        except Broken as fault:
+            self._failed(n, tool, given, fault.sentence, clear=True)
+            return
         except MaiError as fault:
             self._record(n, given, refused=fault.sentence, state="failed")
             return
         if stopped := guards.called(self._runner.decider, self._work, n, given):
             self._runner.shell.apply(stopped)
             self._record(n, given, refused=stopped.why, state="failed")
-        elif not self._counted(n, name, given):
+        elif not self._counted(n, name, given) or not self._chosen(n, tool, given):
             return
         elif tool.far:
             self._runner.shell.feed(Call(self._work.task, n, "tool", given))
         elif self._may(n, tool, given):
             self._call(n, tool, given, fitting)
+
+    # -- who stands in
+    def _spot(self, n: int) -> Spot:
+        return Spot(self._runner.decider, self._work, n, now_ms())
+
+    def _chosen(self, n: int, tool: Tool, given: Fields) -> bool:
+        """Is it this tool that is called? Else another is, with the next turn, or none."""
+        choice = tool_backups.choose(self._spot(n), tool)
+        if choice.tool is None:
+            self._record(n, given, refused=choice.why, state="failed")
+        elif choice.tool is not tool:
+            self._stands_in(n, given, choice.events)
+        else:
+            for event in choice.events:
+                self._runner.shell.apply(event)
+        return choice.tool is tool
+
+    def _stands_in(self, n: int, given: Fields, events: list[Event]) -> None:
+        """Another tool stands in: on record, with the step that it is for; the runner sees it, and goes on (`again`)."""
+        work = self._work
+        self._ruled.pop(n, None)  # it is judged by itself
+        if self._step(n) is None:
+            asked = Asked(request=work.request, task=work.task, agent=work.agent, n=n, call="tool", given=given)
+            self._runner.shell.apply(asked)
+        for event in events:
+            self._runner.shell.apply(event)
+
+    def _failed(self, n: int, tool: Tool, given: Fields, why: str, *, clear: bool) -> None:
+        """A call has failed: another tool has the step, if nothing has happened; else that is its outcome."""
+        if instead := tool_backups.after(self._spot(n), tool, why, clear=clear):
+            self._stands_in(n, given, instead)
+        else:
+            on_record = None if self._step(n) else given
+            self._record(n, on_record, refused=tool_backups.said(tool, why, clear=clear), state="failed")
 
     def _counted(self, n: int, name: str, given: Fields) -> bool:
         """May it be called, as far as the budgets say? On the disk before it is, where it is counted."""
@@ -119,7 +159,10 @@ class ToolSteps:
 
     # -- a step that had begun
     def _go_on(self, n: int, step: Step) -> None:
-        tool = self._runner.toolbox.tool(self._work.agent, step.given["tool"])
+        tool = self._runner.toolbox.tool(self._work.agent, step.tool)
+        if step.stands and not step.done and not step.key and (step.approval is None or step.approval.at == "over"):
+            self._approved(n, step, tool, "over")
+            return
         if step.approval and not step.done and step.approval.at != "used":
             self._approved(n, step, tool, step.approval.at)
             return
@@ -127,9 +170,7 @@ class ToolSteps:
             return  # a person has to say; or, without a key, it is with Mai since the same commit
         effect = effects.stricter(step.effect, tool.effect if tool else "none")
         if not step.key and effect != "none":
-            self._record(
-                n, None, refused=f"{step.given['tool']} changes something now, which nobody has approved", state="failed"
-            )
+            self._record(n, None, refused=f"{step.tool} changes something now, which nobody has approved", state="failed")
         elif step.free:
             self._once_more(n, step, tool, effect)
         elif tool and tool.far:
@@ -137,7 +178,7 @@ class ToolSteps:
         elif effect == "opaque":
             self._doubt(n, "the process died while it was used")
         elif effect == "queryable":
-            self._ask(n, tool, step.given, "the process died while it was used")
+            self._ask(n, tool, step.called, "the process died while it was used")
         else:
             self._fit(n, tool, step)
 
@@ -146,26 +187,26 @@ class ToolSteps:
         if at in PENDING:
             return
         if tool and tool.far and not self._misfit(tool, step):
-            self._runner.shell.feed(Call(self._work.task, n, "tool", step.given))
-        elif tool is None or self._misfit(tool, step) or self._may(n, tool, step.given):
+            self._runner.shell.feed(Call(self._work.task, n, "tool", step.called))
+        elif tool is None or self._misfit(tool, step) or self._may(n, tool, step.called):
             self._fit(n, tool, step)
 
     def _once_more(self, n: int, step: Step, tool: Tool | None, effect: str) -> None:
         """It did not happen. What keeps it from being called again is the outcome of a new intent, too."""
         if tool is None or self._misfit(tool, step):
-            self._intend(n, effect, step.given)
-        elif not tool.far and not self._may(n, tool, step.given):
+            self._intend(n, effect, step.called)
+        elif not tool.far and not self._may(n, tool, step.called):
             return
         self._fit(n, tool, step)
 
     def _fit(self, n: int, tool: Tool | None, step: Step) -> None:
         """Call it again, if it still can be called."""
         if tool is None:
-            self._record(n, None, refused=self._foreign(step.given["tool"]), state="failed")
+            self._record(n, None, refused=self._foreign(step.tool), state="failed")
         elif why := self._misfit(tool, step):
             self._record(n, None, refused=why, state="failed")
         else:
-            self._call(n, tool, step.given, self._runner.toolbox.fit(tool, step.given["input"]))
+            self._call(n, tool, step.called, self._runner.toolbox.fit(tool, step.given["input"]))
 
     def _misfit(self, tool: Tool, step: Step) -> str:
         try:
@@ -189,7 +230,11 @@ class ToolSteps:
                 self._intend(n, effect, given)
             return ""
 
-        used = self._runner.toolbox.use((self._work.task, n), tool, fitting, channels.key_of(self.key(n)), begin)
+        def timed() -> str:
+            self._since_ms[n] = now_ms()
+            return begin()
+
+        used = self._runner.toolbox.use((self._work.task, n), tool, fitting, channels.key_of(self.key(n)), timed)
         if used is None:
             self._beside[n] = Beside(tool, given)
         else:
@@ -224,24 +269,34 @@ class ToolSteps:
             return
         if tool.effect != "none":
             reach("effect.called")
+        spot = self._spot(n)
+        for event in tool_backups.noted(spot, tool, spot.now_ms - self._since_ms.get(n, spot.now_ms), used.refused):
+            self._runner.shell.apply(event)
+        self._outcome(n, tool, given, used)
+        if tool.effect != "none":
+            reach("effect.recorded")
+
+    def _outcome(self, n: int, tool: Tool, given: Fields, used: Used) -> None:
+        """What a call has given, or what its failure means."""
         if used.late and tool.effect == "queryable":
             self._forced[n] = self._forced.get(n, 0) + 1
             self._ask(n, tool, given, used.refused)
         elif used.late and tool.effect == "opaque":
             self._doubt(n, used.refused)
+        elif used.refused and not used.unbegun and tool.backup and tool.effect == "queryable":
+            self._ask(n, tool, given, used.refused, failed=True)  # only if it did not happen another tool may do it
+        elif used.refused:
+            self._failed(n, tool, given, used.refused, clear=used.unbegun)
         else:
-            on_record = None if self._step(n) else given  # as the intent says, if there is one
-            self._record(n, on_record, used, refused=used.refused, state="failed" if used.refused else "")
-        if tool.effect != "none":
-            reach("effect.recorded")
+            self._record(n, None if self._step(n) else given, used)  # as the intent says, if there is one
 
     # -- in doubt
-    def _ask(self, n: int, tool: Tool | None, given: Fields, why: str) -> None:
+    def _ask(self, n: int, tool: Tool | None, given: Fields, why: str, *, failed: bool = False) -> None:
         """Ask a queryable tool by its key whether it happened."""
         if tool is None or not tool.asked_by:
             self._doubt(n, f"{why}, and it cannot be asked any more")
             return
-        beside = Beside(tool, given, why)
+        beside = Beside(tool, given, why, failed)
         used = self._runner.toolbox.ask((self._work.task, n), tool, channels.key_of(self.key(n)), given["input"])
         if used is None:
             self._beside[n] = beside
@@ -261,8 +316,11 @@ class ToolSteps:
         assert step is not None, "an effect in doubt without its step"
         if found:
             self._record(n, None, used)
+        elif beside.failed:
+            self._failed(n, beside.tool, beside.given, beside.doubt, clear=True)
         elif self._forced.get(n, 0) >= FORCED:
-            self._record(n, None, refused=f"{beside.doubt}; it did not happen, {FORCED} times in a row", state="failed")
+            why = f"{beside.doubt}; it did not happen, {FORCED} times in a row"
+            self._failed(n, beside.tool, beside.given, why, clear=True)
         else:
             self._fit(n, beside.tool, step)
 

@@ -178,7 +178,8 @@ class Toolbox:
                     limit_s=order.tool.timeout_s, limit_bytes=self._limit_bytes,
                 )  # fmt: skip
             except (OSError, ValueError) as error:
-                self._end(step, Used(None, f"the command of the tool {order.tool.name} cannot be started: {said(error)}"))
+                why = f"the command of the tool {order.tool.name} cannot be started: {said(error)}"
+                self._end(step, Used(None, why, unbegun=True))
                 continue
             self._jobs[step] = job, order.tool
 

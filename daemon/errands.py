@@ -73,7 +73,10 @@ def _check(mai: "MaiDecider", peer: str, body: Asking, until_ms: int, now_ms: in
         deadline_ms=until_ms, size=body.inquiry.size if isinstance(body, Think) else 0,
     )  # fmt: skip
     if not checked.allowed:
-        return [*judged, checked, Send(peer, f"{body.id}=", 0, refusal(body, "expired" if late else "refused", checked.rule))]
+        refused = refusal(body, "expired" if late else "refused", checked.rule)
+        if isinstance(refused, Used) and not judged:  # what a policy refuses no other tool does instead
+            refused = msgspec.structs.replace(refused, clear=True)
+        return [*judged, checked, Send(peer, f"{body.id}=", 0, refused)]
     return [*judged, checked, Send(f"{mai.mandate.client}/{service}", body.id, sooner_ms(now_ms, until_ms), _lasting(mai, body))]
 
 

@@ -2,6 +2,7 @@
 
     intent    → step | unknown | queried
     queried   → step, if it was found | intent again, if not
+    intent, or queried and not found → fallback.switched, if nothing has happened: another tool has the step
     unknown   → resolved, once | nothing more: its task has ended | intent again, if it may simply be repeated
     resolved  → step with that value, if it happened | intent again, if not
 
@@ -11,6 +12,7 @@ Before effects were resolved, a step that said so followed an unknown at once: s
 from typing import Any
 
 from mai.agents.events import EffectIntent, EffectUnknown, Ended, Event, Stepped
+from mai.agents.fallback import FallbackSwitched
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 
 SIMPLY = ("none", "idempotent")  # effects that may be repeated without a question
@@ -51,6 +53,7 @@ class Effects(Invariant):
             EffectUnknown.kind: self._unknown,
             "effect.queried": self._queried,
             "effect.resolved": self._resolved,
+            FallbackSwitched.kind: self._switched,
             Stepped.kind: self._stepped,
             Ended.kind: self._ended,
             "process.started": self._started,
@@ -88,6 +91,16 @@ class Effects(Invariant):
             why = f"an effect that is {one.effect}" if one.effect != "queryable" else f"one that is {one.phase} already"
             self.found(seq, f"record {seq} asks whether {key} happened: {why}", *_other(one))
         one.goes("found" if found else "absent", seq)
+
+    def _switched(self, seq: int, event: Event) -> None:
+        """Another tool has the step: only if it is known that nothing has happened."""
+        assert isinstance(event, FallbackSwitched)
+        if event.what != "tool" or (one := self.open.get(key := f"{event.task}/{event.n}")) is None:
+            return
+        if one.phase not in ("absent", "denied") and not (one.phase == "intended" and event.clear):
+            how = "may have happened" if one.phase in ("intended", "unknown") else "has happened"
+            self.found(seq, f"record {seq} gives {key} to {event.to}, and what {event.name} was called for {how}", one.seq)
+        one.goes("absent", seq)
 
     def _unknown(self, seq: int, event: Event) -> None:
         assert isinstance(event, EffectUnknown)

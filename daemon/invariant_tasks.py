@@ -12,6 +12,7 @@ from mai.agents.effects import AGAIN
 from mai.agents.errand_messages import Think, Thought, Use, Used
 from mai.agents.escalating import EscalationParked
 from mai.agents.events import Asked, EffectIntent, EffectUnknown, Ended, Event, Hopped, Received, Sent, Stepped
+from mai.agents.fallback import FallbackSwitched
 from mai.agents.memory_messages import Browse, Forget, Recall, Recalled, Remember
 from mai.agents.messages import Result, Task
 from mai.agents.remembering import CALLS
@@ -71,6 +72,7 @@ class Tasks(Invariant):
             Stepped.kind: self._stepped,
             "task.released": self._released,
             ApprovalAsked.kind: self._pleads,
+            FallbackSwitched.kind: self._switched,
             EscalationParked.kind: self._parked,
             **dict.fromkeys(OF_OPEN_TASKS, self._of_open),
             **dict.fromkeys(ENDING, self._ending),
@@ -216,6 +218,15 @@ class Tasks(Invariant):
         else:
             task.asked[event.n] = (seq, event.call)
             task.pleads.add(event.n)
+
+    def _switched(self, seq: int, event: Event) -> None:
+        """Another tool has a step: it begins again, and what comes of the first one now is too late."""
+        assert isinstance(event, FallbackSwitched)
+        task = self.open.get(event.task) if event.what == "tool" else None
+        if task and event.n in task.asked:
+            task.pleads.add(event.n)
+            task.awaited.pop(event.n, None)
+            self.dues.settle(("step", event.task, str(event.n)))
 
     def _doubted(self, seq: int, event: Event) -> None:
         """What comes of it now is too late: a person has to say."""

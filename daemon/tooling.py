@@ -180,7 +180,9 @@ class ToolsDecider:
         if self.tool(use) is None:
             return self._end(use, refused=f"{use.agent} may not use the tool {use.tool}")
         if len(self.state.uses) > self.limits.queue:
-            return self._end(use, refused=f"{self.limits.queue} tools are in use, which is the limit; ask again later")
+            return self._end(
+                use, refused=f"{self.limits.queue} tools are in use, which is the limit; ask again later", clear=True
+            )
         return self._late(use) if use.deadline_ms <= now_ms else []
 
     def _late(self, use: OpenUse) -> list[Event | Send]:
@@ -234,15 +236,17 @@ class ToolsDecider:
         if found:
             return [queried, *self._end(use, given.value)]
         if use.attempts >= ATTEMPTS:
-            return [queried, *self._end(use, refused=f"{use.doubt}; it did not happen in {use.attempts} calls")]
+            return [queried, *self._end(use, refused=f"{use.doubt}; it did not happen in {use.attempts} calls", clear=True)]
         return [queried]
 
     def _once(self, use: OpenUse) -> bool:
         tool = self.tool(use)
         return tool is None or tool.effect in ONCE
 
-    def _end(self, use: OpenUse, value: Any = None, refused: str = "", doubt: bool = False) -> list[Event | Send]:
-        body = Used(use.id, use.request, value, readable(refused), doubt)
+    def _end(
+        self, use: OpenUse, value: Any = None, refused: str = "", doubt: bool = False, *, clear: bool = False
+    ) -> list[Event | Send]:
+        body = Used(use.id, use.request, value, readable(refused), doubt, clear)
         if why := too_large(body, self.limits.message_bytes):
             body = Used(use.id, use.request, None, f"what the tool {use.tool} gave cannot be sent: {why}", doubt)
         ended = ToolEnded(

@@ -82,8 +82,8 @@ def company() -> Organisation:
         name="shelf", about="", served_by="looker", may_ask=("sales",), request=cents, reply=cents, subject="cents"
     )  # its code says too much, at first or always
     value = msgspec.structs.replace(price, served_by="valuer", backups=())
-    ways = ("opaque", "keyed", "asked", "look")
-    takes = ways[:3]
+    ways = ("opaque", "keyed", "asked", "look", "spare")
+    takes = (*ways[:3], "spare")
     policies = (
         Policy(name="person", verdict="person", tools=takes, when={"cents": {"in": BY_PERSON}}),
         Policy(name="two", verdict="person", tools=takes, when={"cents": {"in": BY_TWO}}, four_eyes=True, expires_s=20),
@@ -99,8 +99,9 @@ def company() -> Organisation:
         Policy(name="closed", verdict="deny", contracts=("finance.charge",), when={"cents": {"in": CLOSED}}),
     )
     many = Policy(name="many", verdict="board", tools=("fetch",), when={"items": {"at_least": 7}})
-    effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none"}
+    effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none", "spare": "queryable"}
     tools = tuple(_tool(name, effects[name]) for name in ways)
+    tools = tuple(msgspec.structs.replace(one, backup="spare") if one.name == "asked" else one for one in tools)
     whole = Organisation(
         name="simulated", clients=("acme",), digest="0123456789abcdef", base=str(Path(__file__).parent),
         policies=general,

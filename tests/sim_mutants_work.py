@@ -109,3 +109,17 @@ def fold_otherwise(put: Put) -> None:
         return evolve(state, event, seq)
 
     put(folding, "evolve", otherwise)
+
+
+@mutant
+def let_another_tool_do_what_may_have_happened(put: Put) -> None:
+    """A tool that was ended by force is taken for one that has done nothing, and another is called."""
+    outcome = tool_steps.ToolSteps._outcome
+
+    def rash(self: Any, n: int, tool: Any, given: Any, used: Any) -> None:
+        if used.refused and tool.backup:
+            self._failed(n, tool, given, used.refused, clear=True)
+        else:
+            outcome(self, n, tool, given, used)
+
+    put(tool_steps.ToolSteps, "_outcome", rash)

@@ -12,6 +12,16 @@ rank = "operator"
 charter = "Looks."
 skills = ["looks"]
 handler = "small.py:blind"
+tools = ["eye", "glass"]
+
+[[departments.support.tools]]
+name = "eye"
+handler = "small.py:eye"
+backup = "glass"
+[[departments.support.tools]]
+name = "glass"
+handler = "small.py:glass"
+quality = "it sees less"
 
 [[departments.support.contracts]]
 name = "look"
@@ -45,7 +55,17 @@ BACKUPS
 """
 CODE = """
 
+def eye(files):
+    raise ValueError("dust")
+
+
+def glass(files):
+    return "dimly"
+
+
 async def blind(ctx, task):
+    if task.contract == "support.look":
+        await ctx.tool("eye")
     raise ValueError("nothing to be seen")
 
 
@@ -78,9 +98,12 @@ def test_who_stands_in_is_on_record(tmp_path: Path) -> None:
         assert {(one["what"], one["name"], *one["to"], one["switches"]) for one in found} == {
             ("contract", "support.look", "spare.look", 5),
             ("contract", "second.look", "spare.look", 5),
+            ("tool", "eye", "glass", 5),
         }
         assert all(one["returned_ms"] is None and one["evidence"] for one in found)
-        assert "support.look → spare.look  5 times, not back" in daemon.mai("fallback", "--open").stdout
+        said = daemon.mai("fallback", "--open").stdout
+        assert "support.look → spare.look  5 times, not back" in said and "tool eye → glass  5 times, not back" in said
+        assert "the tool eye failed: ValueError: dust" in said and "given up: it sees less" in said
         until(lambda: not daemon.mai("verify", "--deep").returncode, "all is at rest")
         assert "nobody stands in" in daemon.mai("fallback", "acme/spare").stdout
     finally:
