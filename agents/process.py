@@ -15,7 +15,7 @@ from mai.agents.linked import Linked
 from mai.agents.loop import run_process
 from mai.agents.match import Matcher
 from mai.agents.messages import Hop
-from mai.agents.organisation import Department
+from mai.agents.organisation import Department, Mandate
 from mai.agents.runner import Runner
 from mai.agents.sealing import Seals
 from mai.agents.shell import Shell, now_ms
@@ -61,6 +61,21 @@ def load(state: State, ledger: Ledger) -> None:
     fallback.load(state, ledger.load("breaker"))
 
 
+def decider_of(mandate: Mandate) -> DepartmentDecider:
+    """A department's decider that knows nothing yet."""
+    own = mandate.organisation.department(mandate.department)
+    assert own is not None, "a mandate without its own department"
+    described = matcher(own)
+
+    def fit(text: str, among: tuple[str, ...]) -> list[str]:
+        return [one.name for one in described.fits(text) if one.name in among]
+
+    def shares(text: str, among: tuple[str, ...]) -> dict[str, float]:
+        return {one.name: one.coverage for one in described.fits(text) if one.name in among}
+
+    return DepartmentDecider(mandate, Table(mandate.organisation), fit, Contracts(mandate.organisation).fault, shares)
+
+
 class DepartmentProcess(Linked):
     """One department at work."""
 
@@ -68,7 +83,7 @@ class DepartmentProcess(Linked):
 
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
-        self.decider = self._decider()
+        self.decider = decider_of(self.mandate)
         self.runner = Runner(self.decider, self.home, self.left, (place.state, place.run))
         self._prepare()
         self.dial()
@@ -89,21 +104,7 @@ class DepartmentProcess(Linked):
 
     def blank(self) -> DepartmentDecider:
         """A decider that knows nothing."""
-        return self._decider()
-
-    def _decider(self) -> DepartmentDecider:
-        contracts = Contracts(self.organisation)
-        own = self.organisation.department(self.mandate.department)
-        assert own is not None, "a mandate without its own department"
-        described = matcher(own)
-
-        def fit(text: str, among: tuple[str, ...]) -> list[str]:
-            return [one.name for one in described.fits(text) if one.name in among]
-
-        def shares(text: str, among: tuple[str, ...]) -> dict[str, float]:
-            return {one.name: one.coverage for one in described.fits(text) if one.name in among}
-
-        return DepartmentDecider(self.mandate, Table(self.organisation), fit, contracts.fault, shares)
+        return decider_of(self.mandate)
 
     def _prepare(self) -> None:
         """Let the organisation lay out the department's own files, once; again if that was interrupted. Raises Broken."""

@@ -77,6 +77,8 @@ class Running:
 class Runner:
     """All workers' code of one department."""
 
+    contexts: type[Context] = Context  # of which each task has one
+
     def __init__(self, decider: DepartmentDecider, home: Path, left: str = "", secret: tuple[Path, ...] = ()) -> None:
         """`left`: the traceback that the last death of this process left, if it was one; `secret`: what no program may see."""
         self.decider, self.state, self.limits, self._left = decider, decider.state, decider.limits, left
@@ -212,7 +214,7 @@ class Runner:
         except Broken as fault:
             self.shell.feed(Report(work.task, self.endings.done(work, "failed", reason=f"{work.agent}: {fault.sentence}")))
             return
-        context = Context(self, work, code)
+        context = self.contexts(self, work, code)
         given = Assignment(
             work.task, work.request, work.asker, work.contract, work.text, work.input, work.deadline_ms, work.correction,
             work.plea.reason if work.plea else "", work.plea.tried if work.plea else (), work.case,
