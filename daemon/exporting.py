@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import pysqlite3 as sqlite3
 
-from mai.daemon import deep
-from mai.daemon.backup import MANIFEST, PAGES, File, Manifest, Progress, copied, digest, quiet, whole, write
+from mai.daemon import deep, own_copy
+from mai.daemon.backup import MANIFEST, File, Manifest, Progress, copied, digest, quiet, whole, write
 from mai.daemon.reader import chosen
 from mai.sandbox.errors import MaiError, UsageFault
 from mai.sandbox.place import Place
@@ -117,27 +116,15 @@ def _copy(path: Path, above: int, target: Path) -> str:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return "neither file nor directory"
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if file.read(len(MAGIC)) == MAGIC and _database(path, descriptor, target):
-            return ""
+        if file.read(len(MAGIC)) == MAGIC:
+            why = own_copy.copied(path.name, above, descriptor, target)
+            if why is not None:
+                return why
         file.seek(0)
         with target.open("wb") as copy:
             shutil.copyfileobj(file, copy, 1 << 20)
         target.chmod(0o600)
     return ""
-
-
-def _database(path: Path, descriptor: int, target: Path) -> bool:
-    """A database as it is at one moment; false if it is none after all, or not this one any more."""
-    with contextlib.suppress(sqlite3.Error, OSError):
-        source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-        with contextlib.closing(source), contextlib.closing(sqlite3.connect(str(target), isolation_level=None)) as copy:
-            source.backup(copy, pages=PAGES)
-            copy.execute("PRAGMA journal_mode=DELETE")
-        target.chmod(0o600)
-        if os.path.samestat(path.lstat(), os.fstat(descriptor)):
-            return True
-    target.unlink(missing_ok=True)
-    return False
 
 
 # -- one file

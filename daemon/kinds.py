@@ -35,7 +35,7 @@ _LEVELLED: Final = {
         cancel.taken cancel.ended cancel.answered undo.planned undo.done undo.intent
         approval.asked approval.raised approval.voted approval.referred approval.decided doubt.resolved effect.resolved
         escalation.answered escalation.parked case.opened case.reopened case.ruled case.appealed ruling.told
-        shift.ordered shift.set task.handed remedy remedy.checked remedy.ended incident.noted wakes sleeps lies_down
+        answer.held shift.ordered shift.set task.handed remedy remedy.checked remedy.ended incident.noted wakes sleeps lies_down
         """,
     WARNING: """
         hop.refused message.refused memory.refused door.denied door.refused spool.refused reply.breached wording.dropped
