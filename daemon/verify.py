@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mai.daemon import refold, sealed_check, signed, witness
+from mai.daemon import keycheck, refold, sealed_check, signed, witness
 from mai.daemon.against import compare as compare_with
 from mai.daemon.checkpoint import Checkpoint
 from mai.daemon.reader import Reader, chosen, clock
@@ -106,6 +106,8 @@ def verify(
             text = f"the ledger of {process} is gone: it was verified at {told_when(before)}"
             gone = Finding(process, 0, text, "put it back from a backup")
             signatures.findings += [] if process in {one.process for one in signatures.findings} else [gone]
+        if whole:
+            signatures.findings += keycheck.check(place, processes, signatures.keys)
         if state:
             for scrub in sweep.scrubs:
                 sweep.guarded(scrub, lambda scrub: _state(place, scrub))

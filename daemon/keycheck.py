@@ -1,0 +1,127 @@
+"""The keys of a state directory, held against what is on record of them. Part of a `mai verify` that reads everything.
+
+A key that was changed protects nothing and opens nothing, and its process notices at its next start at the earliest. What is not
+there (a backup has no keys), or not ours to read, is passed over.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+import msgspec
+import pysqlite3 as sqlite3
+import zmq
+from nacl.signing import SigningKey
+
+from mai.daemon import signed
+from mai.daemon.keyring import NOUN, Held
+from mai.daemon.reader import NotFound, Reader
+from mai.daemon.seals import GONE, SEALED, Seals, client_of
+from mai.daemon.seals import NAME as SEAL
+from mai.daemon.witness import Finding
+from mai.sandbox import durable, keys, signing
+from mai.sandbox.errors import LedgerFault, UsageFault
+from mai.sandbox.place import Place
+
+WATCHDOG = "watchdog"
+PUT_BACK = "if nobody has replaced it on purpose, put it back from where you keep keys, or have new ones made: mai keys rotate"
+LOST = "what the watchdog has on record of this client cannot be read without it: put it back"
+
+
+def check(place: Place, processes: Iterable[str], signers: Iterable[str]) -> list[Finding]:
+    """What is wrong with the keys of these processes; `signers`: the public keys that have signed heads. Never raises.
+
+    They may be changed just now, by whose right it is: only what is wrong at two looks is told.
+    """
+    names = list(processes)
+    first = list(_all(place, names, set(signers)))
+    return [one for one in _all(place, names, set(signers)) if one in first] if first else []
+
+
+def _all(place: Place, processes: list[str], signers: set[str]) -> Iterator[Finding]:
+    look: Callable[[], Iterator[Finding]]
+    for look in (
+        lambda: _signing(place, signers) if WATCHDOG in processes else iter(()),
+        lambda: _curve(place, [process for process in processes if "/" in process]),
+        lambda: _seals(place, sorted({client_of(process) for process in processes} - {""})),
+    ):
+        with suppress(OSError, LedgerFault, NotFound, sqlite3.Error, msgspec.MsgspecError):
+            yield from look()
+
+
+# -- the watchdog's
+def _signing(place: Place, signers: set[str]) -> Iterator[Finding]:
+    public = durable.read(place.watchdog / signing.PUBLIC).decode(errors="replace").strip()
+    with suppress(FileNotFoundError):
+        secret = durable.read(place.watchdog / signing.NAME)
+        try:
+            own = SigningKey(bytes.fromhex(secret.decode())).verify_key.encode().hex()
+        except ValueError:
+            own = "none"
+        if own != public:
+            yield Finding(WATCHDOG, 0, f"{signing.NAME} and {signing.PUBLIC} of the watchdog are not one pair", PUT_BACK)
+    if signers and public not in signers:
+        what = f"{signing.PUBLIC} of the watchdog names the key {public[:16]}, which has signed nothing"
+        yield Finding(WATCHDOG, 0, what, PUT_BACK)
+
+
+# -- with which processes prove who they are
+def _curve(place: Place, processes: list[str]) -> Iterator[Finding]:
+    with closing(Reader(place, WATCHDOG)) as reader:
+        rows = reader.plain("SELECT key, value FROM state WHERE noun = ? LIMIT 100000", NOUN)
+    held = {process: msgspec.json.decode(value, type=Held) for process, value in rows}
+    for process in processes:
+        if process in held:
+            for what in _of(place, process, held):
+                yield Finding(process, 0, what, PUT_BACK)
+
+
+def _of(place: Place, process: str, held: dict[str, Held]) -> Iterator[str]:
+    home, mai = place.home(process), f"{client_of(process)}/mai"
+    with suppress(FileNotFoundError):
+        try:
+            pair = keys.own(home)
+            fits = zmq.curve_public(pair.secret) == pair.public
+        except (UsageFault, ValueError, zmq.ZMQError):
+            pair, fits = None, False
+        if not fits:
+            yield f"the file {keys.KEY} of {process} holds no key pair"
+        elif pair and not _given(held[process], pair.public):
+            yield f"the file {keys.KEY} of {process} holds a key that was not given to it"
+    with suppress(FileNotFoundError):
+        if mai in held and not _given(held[mai], durable.read(home / keys.MAI)):
+            yield f"the file {keys.MAI} of {process} holds a key that is not Mai's"
+    with suppress(FileNotFoundError):
+        if wrong := _known(durable.read(home / keys.KNOWN), held):
+            yield f"the file {keys.KNOWN} of {process} {wrong}"
+
+
+def _given(held: Held, public: bytes) -> bool:
+    return public.strip().decode(errors="replace") in filter(None, (held.public, held.next))
+
+
+def _known(data: bytes, held: dict[str, Held]) -> str:
+    """What is wrong with the list of keys that a Mai accepts."""
+    try:
+        known = msgspec.msgpack.decode(data, type=keys.Known)
+    except msgspec.MsgspecError:
+        return "is no list of keys"
+    wrong = [process for public, process in known.known.items() if process not in held or not _given(held[process], public)]
+    wrong += [process for print_, process in known.old.items() if process not in held or print_ not in held[process].old]
+    return f"accepts a key for {wrong[0]} that was not given to it" if wrong else ""
+
+
+# -- under which the watchdog keeps what it has of a client
+def _seals(place: Place, clients: list[str]) -> Iterator[Finding]:
+    erased = signed.erased(place, 0)
+    with closing(Reader(place, WATCHDOG)) as reader:
+        for client in clients:
+            if not (place.state / "clients" / client / SEAL).exists():
+                continue
+            like = (f'%"process":"{client}/%', f'%"{SEALED}":%"box":"_%')
+            query = "seq > ? AND body LIKE ? AND body LIKE ?"
+            for record in reader.records(query, erased.get(client, 0), *like, limit=1, newest=True):
+                body = msgspec.json.decode(reader.body(record, trust=True), type=dict[str, Any])
+                if GONE in Seals(place.state).open(body).values():
+                    what = f"the file {SEAL} of {client} does not open what the watchdog has on record (its record {record.seq})"
+                    yield Finding(f"{client}/mai", 0, what, LOST)
