@@ -43,7 +43,7 @@ test -n "$$python" || { \
 	echo "hint: install one (on Debian python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
 endef
 
-.PHONY: help venv test lint format demo demo-model simulate chaos escape parents storm bench million traces lag power schema dist check-wheel install uninstall clean
+.PHONY: help venv test lint format demo demo-model simulate chaos escape parents storm bench million tamper traces lag power schema dist check-wheel install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets (the default)
@@ -92,6 +92,10 @@ simulate: $(STAMP)  ## play seeded worlds with the production processes in them:
 
 bench: $(BASE)  ## measure start, answers and idle cost
 	@$(BIN)/mai bench
+
+tamper: FLIPS = 100
+tamper: $(STAMP)  ## flip bits in every kind of byte that a real run has left, and see that each is found; FLIPS=100 SEED=1
+	@$(BIN)/python -m tests.tamper $(FLIPS) $(SEED)
 
 million: RECORDS = 1000000
 million: $(STAMP)  ## write big ledgers for who measures: STATE=directory RECORDS=1000000 SEED=1

@@ -66,7 +66,7 @@ def _words(scrub: Scrub) -> None:
     db = scrub.reader.connection
     try:
         due, held = words.due(db.execute("SELECT noun, key, value FROM state WHERE noun LIKE 'version/%'")), words.held(db)
-    except (ValueError, KeyError, TypeError) as error:  # of a row whose check value has told
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # of a row whose check value has told
         scrub.found(0, f"the full-text index of memory cannot be compared with the state: {error}", REBUILD)
         return
     for shelf, key in sorted(row for row in due.keys() | held.keys() if due.get(row) != held.get(row)):

@@ -45,7 +45,7 @@ def _all(place: Place, processes: list[str], signers: set[str]) -> Iterator[Find
         lambda: _curve(place, [process for process in processes if "/" in process]),
         lambda: _seals(place, sorted({client_of(process) for process in processes} - {""})),
     ):
-        with suppress(OSError, LedgerFault, NotFound, sqlite3.Error, msgspec.MsgspecError):
+        with suppress(OSError, LedgerFault, NotFound, sqlite3.Error, msgspec.MsgspecError, AttributeError, TypeError, ValueError):
             yield from look()
 
 
@@ -69,11 +69,15 @@ def _signing(place: Place, signers: set[str]) -> Iterator[Finding]:
 def _curve(place: Place, processes: list[str]) -> Iterator[Finding]:
     with closing(Reader(place, WATCHDOG)) as reader:
         rows = reader.plain("SELECT key, value FROM state WHERE noun = ? LIMIT 100000", NOUN)
-    held = {process: msgspec.json.decode(value, type=Held) for process, value in rows}
+    seals = Seals(place.state)
+    opened = {process: seals.open_row(msgspec.json.decode(value)) for process, value in rows}
+    held = {process: msgspec.convert(row, Held) for process, row in opened.items() if row is not None}
     for process in processes:
-        if process in held:
-            for what in _of(place, process, held):
-                yield Finding(process, 0, what, PUT_BACK)
+        with suppress(OSError, UsageFault):
+            held.setdefault(process, Held(keys.own(place.home(process)).public.decode(errors="replace"), 0))  # of older versions
+    for process in processes:
+        for what in _of(place, process, held) if process in held else ():
+            yield Finding(process, 0, what, PUT_BACK)
 
 
 def _of(place: Place, process: str, held: dict[str, Held]) -> Iterator[str]:
@@ -92,7 +96,9 @@ def _of(place: Place, process: str, held: dict[str, Held]) -> Iterator[str]:
         if mai in held and not _given(held[mai], durable.read(home / keys.MAI)):
             yield f"the file {keys.MAI} of {process} holds a key that is not Mai's"
     with suppress(FileNotFoundError):
-        if wrong := _known(durable.read(home / keys.KNOWN), held):
+        there = (name for name in held if client_of(name) == client_of(process) and (place.home(name) / keys.KEY).exists())
+        own = {name: held[name] for name in there}
+        if wrong := _known(durable.read(home / keys.KNOWN), own):
             yield f"the file {keys.KNOWN} of {process} {wrong}"
 
 
@@ -108,7 +114,11 @@ def _known(data: bytes, held: dict[str, Held]) -> str:
         return "is no list of keys"
     wrong = [process for public, process in known.known.items() if process not in held or not _given(held[process], public)]
     wrong += [process for print_, process in known.old.items() if process not in held or print_ not in held[process].old]
-    return f"accepts a key for {wrong[0]} that was not given to it" if wrong else ""
+    if wrong:
+        return f"accepts a key for {wrong[0]} that was not given to it"
+    lacking = [process for process, one in held.items() if known.known.get(one.public.encode()) != process]
+    lacking += [process for process, one in held.items() if any(known.old.get(print_) != process for print_ in one.old)]
+    return f"does not know the keys of {lacking[0]}" if lacking else ""
 
 
 # -- under which the watchdog keeps what it has of a client

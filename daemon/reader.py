@@ -47,7 +47,11 @@ class Reader:
         if not self.path.exists():
             raise missing(place, process)
         self.connection = connect(self.path, write=False)
-        self.archive = Archive(self.connection, self.path.parent)
+        try:
+            self.archive = Archive(self.connection, self.path.parent)
+        except (sqlite3.Error, ValueError) as error:
+            self.connection.close()
+            raise fault(self.path, error if isinstance(error, sqlite3.Error) else sqlite3.DatabaseError("malformed")) from error
         self._sieve: sqlite3.Connection | None = None  # in memory: conditions in SQL on records that come from segments
 
     @cached_property

@@ -12,7 +12,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pysqlite3 as sqlite3
@@ -24,6 +24,7 @@ from mai.agents.rotation_events import SegmentRemoved
 from mai.agents.sealing import Sealed
 from mai.daemon.reader import Reader
 from mai.daemon.redacted import Erasures, erasures
+from mai.daemon.told import WatchdogTold
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.verified import MOST_WAITING, Mark, Way
 from mai.daemon.witness import Ends, Finding, Strand
@@ -34,7 +35,13 @@ from mai.sandbox.place import FORMAT, Place
 from mai.sandbox.segment import Entry
 
 TRANSCRIPTS = frozenset({ModelRequest.kind, ModelResponse.kind})  # kinds that name the bytes of what models were asked
-LOOKED_AT = TRANSCRIPTS | {Sent.kind, Received.kind, Acked.kind, ProcessStarted.kind}  # kinds whose bodies matter here
+LOOKED_AT = TRANSCRIPTS | {
+    Sent.kind,
+    Received.kind,
+    Acked.kind,
+    ProcessStarted.kind,
+    WatchdogTold.kind,
+}  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
 THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
 BLOBS = "SELECT address, value FROM blob WHERE address > ? ORDER BY address LIMIT 100"
@@ -53,6 +60,15 @@ TAMPERED = "somebody has changed the file: keep it as evidence, and put the ledg
 
 Row = tuple[Any, ...]
 State = dict[tuple[str, str], str]  # noun and key -> JSON
+
+
+class Heard(NamedTuple):
+    """A record of the watchdog's, as another journal has it."""
+
+    seq: int
+    at_ms: int
+    what: str
+    by_seq: int
 
 
 class Scrub:
@@ -75,6 +91,7 @@ class Scrub:
         self.seq, self.head, self.at_ns = 0, GENESIS, 0  # of the last record that was read
         self.known = 0  # records that an earlier run has read
         self.warnings: list[Finding] = []
+        self.heard: list[Heard] = []  # what it was told of the watchdog's journal
         self._bad_what, self._bad_more = "", 0
         self._back = 0  # how often the clock went back
         self._hashed: set[int] = set()  # the beginnings of addresses of blobs that were looked at
@@ -152,7 +169,7 @@ class Scrub:
             seq, at_ns, term, _, kind, _, _, _, body, prev, digest = row
             try:
                 fits = chain(prev, seq, at_ns, term, row[3:9]) == digest
-            except (struct.error, UnicodeEncodeError):  # a number or a text that the ledger could never have written
+            except (struct.error, UnicodeEncodeError, AttributeError, TypeError):  # what the ledger could never have written
                 fits = False
             left = not fits and self._left(row)
             fits = fits or left or (body == REMOVED and self.reader.archive.thinned(seq) is not None)
@@ -163,7 +180,7 @@ class Scrub:
                     self._went_back(seq, at_ns, clock_ns + BACK_NS)
                 clock_ns = at_ns - BACK_NS
             last, head = seq, digest
-            if body == REMOVED:
+            if body == REMOVED or (not fits and not (isinstance(kind, str) and isinstance(body, str))):
                 continue
             if kind == Values.kind:
                 self._erasures = None  # there is one more
@@ -185,7 +202,7 @@ class Scrub:
         try:
             if self.erasures.of(Record(*row)) is None:
                 return False
-        except (struct.error, UnicodeEncodeError):  # a number or a text that the ledger could never have written
+        except (struct.error, UnicodeEncodeError, AttributeError, TypeError):  # what the ledger could never have written
             return False
         self.touched[row[0]] = row[5]
         return True
@@ -259,6 +276,10 @@ class Scrub:
                     self._refer(address, seq)
             elif kind in THOUGHTS and not left:
                 self._thought(seq, msgspec.json.decode(body))
+            elif kind == WatchdogTold.kind:
+                if not left:
+                    heard = msgspec.json.decode(body, type=WatchdogTold)
+                    self.heard.append(Heard(heard.seq, heard.at_ms, heard.what, seq))
             elif kind == ProcessStarted.kind:
                 self.owned(msgspec.json.decode(body)["process"], seq)
             elif kind in LOOKED_AT and (gap := self.ends.add(kind, seq, digest, body, cut=left)) and not self.bad_seq:

@@ -115,7 +115,7 @@ def compare(place: Place, scrubs: Iterable[Scrub], since: Verified | None = None
         return found  # the examination of the watchdog's own ledger says so
     try:
         _compare(reader, usable, since or Verified(), found)
-    except (sqlite3.Error, LedgerFault) as error:
+    except (sqlite3.Error, LedgerFault, msgspec.MsgspecError, AttributeError, TypeError, ValueError) as error:
         found.findings.append(Finding(WATCHDOG, 0, f"the signed heads cannot be read: {error}", TAMPERED))
     finally:
         reader.close()
@@ -147,7 +147,7 @@ def erased(place: Place, after: int) -> dict[str, int]:
     try:
         with closing(Reader(place, WATCHDOG)) as reader:
             return _erased(reader, after)
-    except (sqlite3.Error, LedgerFault, NotFound, msgspec.MsgspecError):
+    except (sqlite3.Error, LedgerFault, NotFound, msgspec.MsgspecError, AttributeError, TypeError, ValueError):
         return {}  # its own examination says what is wrong
 
 

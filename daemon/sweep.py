@@ -5,6 +5,7 @@ forgotten. What is known then fits into some hundred numbers: it is what a run l
 interrupted run that reads everything goes on from.
 """
 
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from mai.daemon import filecheck, sealed_check, signed, witness
 from mai.daemon.reader import NotFound
 from mai.daemon.scrub import Scrub
 from mai.daemon.signed import WATCHDOG, Signatures
+from mai.daemon.summary import clean
 from mai.daemon.verified import Mark, Part, Verified, fits, of_clients
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import fault
@@ -27,6 +29,7 @@ Progress = Callable[[str, int, int], None]  # process, how many records are read
 Keep = Callable[[Part], None]
 
 SETTLED = 20  # portions between two looks at what both ends have
+UNWRITTEN = (msgspec.MsgspecError, struct.error, AttributeError, KeyError, TypeError, ValueError)  # of values of another kind
 KEPT_S = 5.0  # between two times that what is known so far is kept
 
 
@@ -141,6 +144,10 @@ class Sweep:
             return bool(work(scrub))
         except (LedgerFault, NotFound) as error:
             scrub.found(scrub.seq + 1 if scrub.seq else 0, error.sentence, error.hint, good_seq=scrub.seq)
+            scrub.readable = scrub.usable = False
+        except UNWRITTEN as error:
+            what = f"the ledger holds what no ledger can have written: {clean(repr(error), 200)}"
+            scrub.found(scrub.seq + 1 if scrub.seq else 0, what, good_seq=scrub.seq)
             scrub.readable = scrub.usable = False
         except sqlite3.Error as error:
             said = fault(scrub.reader.path, error)

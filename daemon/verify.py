@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mai.daemon import keycheck, refold, sealed_check, signed, witness
+from mai.daemon import hearsay, keycheck, refold, sealed_check, signed, witness
 from mai.daemon.against import compare as compare_with
 from mai.daemon.checkpoint import Checkpoint
 from mai.daemon.reader import Reader, chosen, clock
@@ -97,6 +97,9 @@ def verify(
         sweep.read(whole=whole, keep=(lambda part: keep(Memory(verified=before, part=part))) if keep and whole else None)
         known = not whole and all(scrub.process in sweep.since.marks for scrub in sweep.scrubs)
         signatures = signed.compare(place, sweep.scrubs, sweep.since if known else None)
+        if WATCHDOG in processes:
+            watchdog = next(scrub for scrub in sweep.scrubs if scrub.process == WATCHDOG)
+            sweep.guarded(watchdog, lambda _: hearsay.compare(sweep.scrubs))
         if against:
             signatures.findings += compare_with(place, against, sweep.scrubs, signatures, whole=not names)
         _links(place, sweep.scrubs, signatures.good)

@@ -20,7 +20,7 @@ import pysqlite3 as sqlite3
 
 from mai.sandbox import beside, made
 from mai.sandbox.archive import Archive
-from mai.sandbox.bodies import REMOVED, blob_of, body_of, damaged, fault, read, sound
+from mai.sandbox.bodies import REMOVED, RESTORE, blob_of, body_of, damaged, fault, read, sound
 from mai.sandbox.bounds import Bounds
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.opening import look
@@ -65,6 +65,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         return db
     except sqlite3.Error as error:
         raise fault(path, error) from error
+    except UnicodeDecodeError as error:  # SQLite quotes the file where it says what is wrong with it
+        raise LedgerFault(f"the ledger {path} cannot be used: it is malformed", RESTORE) from error
 
 
 class Ledger:

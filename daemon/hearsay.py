@@ -1,0 +1,35 @@
+"""What each Mai has heard of the watchdog's journal, held against it: part of `mai verify`.
+
+The watchdog exchanges no messages that others witness. But it tells each Mai what concerns her client, and she puts on record
+which of its records that was: so a watchdog's journal that was cut, replaced or written anew contradicts hers.
+"""
+
+from collections.abc import Iterable
+
+from mai.daemon.scrub import Scrub
+from mai.daemon.signed import WATCHDOG
+
+
+def compare(scrubs: Iterable[Scrub]) -> None:
+    """Hold the watchdog's journal against what was read in others; the first difference is noted with it. Raises LedgerFault."""
+    by = {scrub.process: scrub for scrub in scrubs}
+    watchdog = by.get(WATCHDOG)
+    if watchdog is None or not watchdog.usable:
+        return
+    for scrub in by.values():
+        for heard in scrub.heard:
+            if scrub.bad_seq and heard.by_seq >= scrub.bad_seq:
+                break
+            if what := _contradicted(watchdog, heard.seq, heard.at_ms, heard.what):
+                by_whom = f"that {scrub.process} was told of (its record {heard.by_seq})"
+                watchdog.found(min(heard.seq, watchdog.seq + 1), f"{what} {by_whom}")
+                break
+
+
+def _contradicted(watchdog: Scrub, seq: int, at_ms: int, kind: str) -> str:
+    rows = watchdog.reader.portion(seq - 1, seq)
+    if not rows:
+        last = watchdog.reader.last()
+        lost = f"the journal ends with record {last}: it was cut, or is an older copy, for it had record {seq},"
+        return lost if seq > last else ""
+    return "" if (rows[0][4], rows[0][1] // 1_000_000) == (kind, at_ms) else f"record {seq} is not the one"
