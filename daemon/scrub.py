@@ -96,6 +96,7 @@ class Scrub:
         self._back = 0  # how often the clock went back
         self._hashed: set[int] = set()  # the beginnings of addresses of blobs that were looked at
         self._erasures: Erasures | None = None
+        self._erasing = False  # was one read in this run?
         self.touched: dict[int, str] = {}  # records that an erasure has touched, with their requests
 
     def found(self, seq: int, what: str, hint: str = TAMPERED, good_seq: int = 0) -> None:
@@ -183,7 +184,7 @@ class Scrub:
             if body == REMOVED or (not fits and not (isinstance(kind, str) and isinstance(body, str))):
                 continue
             if kind == Values.kind:
-                self._erasures = None  # there is one more
+                self._erasures, self._erasing = None, True  # there is one more
             if kind in LOOKED_AT or body.startswith(BLOB) or (kind in THOUGHTS and '"call":"model"' in body and not left):
                 self._body(row, left=left)
             elif kind == Sealed.kind and (place := body.find(SCOPE)) > 0:
@@ -221,7 +222,7 @@ class Scrub:
 
     def spared(self) -> None:
         """What an erasure says that it has destroyed, and has not: records that still say what they said."""
-        for seq, touched in self.erasures.touched.items():
+        for seq, touched in self.erasures.touched.items() if self._erasing else ():
             if self.known < seq <= self.seq and seq not in self.touched and seq != self.bad_seq:
                 self.found(seq, f"record {seq} was erased by record {touched.said}, and still says what it said", ERASE)
 

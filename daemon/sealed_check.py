@@ -93,8 +93,8 @@ def _file(scrub: Scrub, entry: Entry) -> None:
 
 
 def _unnamed(scrub: Scrub, known: dict[int, Entry]) -> None:
-    """Is there a row for each segment that the journal speaks of?"""
-    for record in scrub.reader.of_kinds(tuple(KINDS), 0, scrub.upto):
+    """Is there a row for each segment that the journal speaks of, in what is read now?"""
+    for record in scrub.reader.of_kinds(tuple(KINDS), scrub.known, scrub.upto):
         first = _fields(scrub.reader, record.seq).get("first")
         if first not in known or known[first].seq < record.seq:
             what = f"the journal has a segment from record {first} on (record {record.seq}), which the ledger does not list"
