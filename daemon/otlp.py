@@ -134,7 +134,8 @@ class _Spans:
         name = short(node.agent)
         more: dict[str, Value] = {
             "gen_ai.operation.name": "invoke_agent", "gen_ai.provider.name": PROVIDER, "gen_ai.agent.name": name,
-            "gen_ai.agent.id": node.agent, "mai.task": node.task, "mai.contract": node.contract or None,
+            "gen_ai.agent.id": node.agent, "gen_ai.agent.version": node.code or None, "mai.task": node.task,
+            "mai.contract": node.contract or None,
             "mai.record": node.ended or node.record, "mai.decision": node.decision or None,
             "mai.attempts": node.attempts or None, "mai.crashes": node.crashes or None, "mai.restarts": node.restarts or None,
         }  # fmt: skip

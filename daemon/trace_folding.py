@@ -42,7 +42,7 @@ from mai.daemon.summary import asked, happened, plain, thought
 from mai.daemon.trace_errands import Errands, whose
 from mai.daemon.trace_notes import PASSED, noted
 from mai.daemon.trace_waits import Waits
-from mai.daemon.tree import OPEN, WAITS, Node, Note, Step, Trace
+from mai.daemon.tree import OPEN, Node, Note, Step, Trace
 from mai.daemon.turn_ids import first
 from mai.sandbox.record import Record
 
@@ -75,6 +75,7 @@ class Fold:
         self.cases: dict[str, None] = {}  # that claims of this request are in
         self._nodes: dict[str, Node] = {}
         self._parents: dict[str, str] = {}  # as the hop says; else it is read off the id
+        self._steps: dict[tuple[str, int], Step] = {}  # by task and number; undoings have a negative one
         self._before: dict[str, float] = {}  # the last record of a task
         self._boots: dict[tuple[str, str], set[str]] = {}  # of a process, during a task; of Mai, during the request
         self._notes: list[tuple[str, Note]] = []  # each with its task, "" for the request's own
@@ -174,8 +175,9 @@ class Fold:
             case "task.released":
                 said = f": {body['why']}" if body.get("why") else ""
                 self._note(task, at_ms, "crash", f"{body['how']} from quarantine by {body['by']}{said}")
-                node = self._node(task, at_ms)
-                node.steps = [step for step in node.steps if step.n not in body.get("again", ())]
+                node, again = self._node(task, at_ms), set(body.get("again", ()))
+                node.steps = [step for step in node.steps if step.n not in again]
+                self._steps = {key: step for key, step in self._steps.items() if key[0] != task or key[1] not in again}
             case _:
                 self._undo(kind, body, at_ms)
 
@@ -186,10 +188,9 @@ class Fold:
                 if one.get("state"):
                     self._note(one["task"], at_ms, "undo", f"{one['tool']} is not undone: {one.get('note', '')}")
             return
-        node, n, what = self._node(body["task"], at_ms), body["n"], f"{body['tool']} {body['undoes']}"
-        step = next((one for one in node.steps if (one.n, one.call) == (n, "undo")), None)
-        if step is None:
-            step = Step(n, "undo", what, at_ms, record=self._at)
+        node, n = self._node(body["task"], at_ms), body["n"]
+        if (step := self._steps.get((node.task, -n))) is None:
+            step = self._steps[node.task, -n] = Step(n, "undo", f"{body['tool']} {body['undoes']}", at_ms, record=self._at)
             node.steps.append(step)
         if kind != "undo.intent":
             refused = body.get("refused", "")
@@ -230,7 +231,8 @@ class Fold:
             case HopRefused():
                 self._note(event.task, at_ms, "refusal", f"may not hand it to {event.receiver}: {event.rule}")
             case Begun():
-                self._node(event.task, at_ms).attempts += 1
+                node = self._node(event.task, at_ms)
+                node.attempts, node.code = node.attempts + 1, event.code
             case Interrupted():
                 self._node(event.task, at_ms).crashes += 1
                 self._note(event.task, at_ms, "crash", f"the process died while {event.agent} worked on this")
@@ -260,10 +262,10 @@ class Fold:
 
     def _step(self, event: Asked | EffectIntent | EffectUnknown | Stepped, at_ms: float) -> None:
         node = self._node(event.task, at_ms)
-        step = next((one for one in node.steps if one.n == event.n and one.call != "undo"), None)
-        if step is None:
+        if (step := self._steps.get((event.task, event.n))) is None:
             start_ms = self._before.get(event.task, at_ms) if isinstance(event, Stepped) else at_ms
             step = Step(event.n, "tool" if isinstance(event, EffectIntent | EffectUnknown) else event.call, "", start_ms)
+            self._steps[event.task, event.n] = step
             node.steps.append(step)
         step.record = self._at
         match event:
@@ -282,8 +284,8 @@ class Fold:
         """Somebody knows whether an effect in doubt happened."""
         who, it = ("its tool", event.found) if isinstance(event, EffectQueried) else (event.by, event.happened)
         self._note(event.task, at_ms, "doubt", f"{who} says that it {happened(it)} (key {event.key})")
-        for step in self._node(event.task, at_ms).steps:
-            step.state = "" if step.n == event.n else step.state
+        if step := self._steps.get((event.task, event.n)):
+            step.state = ""
 
     # -- the whole
     def whole(self) -> Trace:
@@ -314,8 +316,7 @@ class Fold:
         """What models took stands with the steps that asked them, their tasks, and the whole."""
         for ident, errand in self._errands.found.items():
             task, n = whose(ident)
-            node = self._nodes.get(task)
-            step = next((one for one in node.steps if one.n == n and one.call not in (*WAITS, "undo")), None) if node else None
+            node, step = self._nodes.get(task), self._steps.get((task, n))
             if step is None:
                 errand.call, errand.what = errand.call or "model", errand.what or ident
                 (node or self.trace).steps.append(errand)

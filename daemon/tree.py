@@ -85,6 +85,7 @@ class Node(msgspec.Struct):
     record: str = ""  # where it is handed on
     ended: str = ""  # the record of its end
     decision: str = ""  # the seal of that, for `mai replay`
+    code: str = ""  # the digest of the code that worked on it last
     tokens: int = 0  # of its own questions to models
     cost_nano: int = 0
 

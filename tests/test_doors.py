@@ -391,7 +391,7 @@ def reading(daemon: Daemon, *words: str) -> Iterator[socket.socket]:
 
 def test_it_is_read_to_the_daemons_own_user_as_well(daemon: Daemon) -> None:
     """The same bytes as the command itself prints, its errors and its status."""
-    for words in (["tail", "-n5", "--json", "beta/mai"], ["trace", "nothing"]):
+    for words in (["tail", "-n5", "--json", "beta/mai"], ["trace", "nothing"], ["why", "nothing", "some words"]):
         said: dict[str, Any] = {"out": "", "err": ""}
         for reply in Door(daemon.place.door, PATIENCE_S).ask({"do": "read", "command": words}):
             said |= {key: said.get(key, "") + value if isinstance(value, str) else value for key, value in reply.items()}

@@ -35,7 +35,7 @@ def thinking() -> Trace:
     notes = [Note(30.0, f"the process died: {SECRET}", "crash", "acme/sales:7")]
     node = Node(
         "r1/1", "acme/sales/analyst", "acme/mai", "sales.refund", SECRET, {"order": SECRET}, started_ms=1.0, attempts=2,
-        crashes=1, notes=notes, steps=[model, tool, memory, wait], record="acme/sales:3",
+        crashes=1, notes=notes, steps=[model, tool, memory, wait], record="acme/sales:3", code="c0de",
     )  # fmt: skip
     case = Trace("k1", "acme", text=SECRET, state="ruled", accepted_ns=10**18, started_ms=3.0, ms=4.0, tasks=[Node("k1/1")])
     return Trace(
@@ -66,9 +66,11 @@ def test_the_names_are_those_of_the_conventions() -> None:
     }  # fmt: skip
     assert about(found["invoke_workflow acme"])["gen_ai.workflow.name"] == "acme"
     agent = about(found["invoke_agent sales/analyst"])
-    assert (agent["gen_ai.operation.name"], agent["gen_ai.agent.name"], agent["gen_ai.agent.id"], agent["mai.crashes"]) == (
-        "invoke_agent", "sales/analyst", "acme/sales/analyst", 1,
-    )  # fmt: skip
+    expected = {
+        "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "sales/analyst", "gen_ai.agent.id": "acme/sales/analyst",
+        "gen_ai.agent.version": "c0de", "mai.crashes": 1, "mai.attempts": 2, "mai.record": "acme/sales:3",
+    }  # fmt: skip
+    assert {key: agent[key] for key in expected} == expected
     chat = about(found["chat small"])
     expected = {
         "gen_ai.operation.name": "chat", "gen_ai.provider.name": "b", "gen_ai.request.model": "small",
