@@ -13,10 +13,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from mai.agents.figures import NUMBER, figures
+from mai.agents.markers import MARK
 from mai.agents.match import words
 
 DATE: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 MARKED: Final = re.compile(r"\d{1,3}[.,]\d{3}")
+GONE: Final = re.compile(rf"{MARK.pattern}|\berased-e\d+\b")  # what stands for erased values says nothing of its own
 KEY: Final = re.compile(r"[^\W\d_]{3,}")
 STRONG: Final = 3  # digits of a number that is not found anywhere by chance
 LONG: Final = 4  # letters of a word that may stand for a longer one: consent, consents
@@ -57,6 +59,7 @@ class Found(msgspec.Struct, frozen=True):
 
 def wanted(text: str) -> Wanted:
     """What of a sentence can be found again."""
+    text = GONE.sub(" ", text)
     dates = frozenset(DATE.findall(text))
     numbers: dict[Decimal, str] = {}
     for found in NUMBER.findall(DATE.sub(" ", text)):
@@ -107,6 +110,8 @@ def _places(value: Any, where: str = "", budget: list[int] | None = None) -> Ite
             yield where, _Length(len(value))
             for number, one in enumerate(value):
                 yield from _places(one, f"{where}[{number}]", budget)
+        case str() if "erased" in value:
+            yield where, GONE.sub(" ", value)
         case _:
             yield where, value
 

@@ -116,6 +116,8 @@ class _Asking:
         ground.found = tuple(found(have, {"answer": part.answer, "value": part.value, "reason": part.reason}))
         if node := self._node(task, part):
             ground.grounds = [self._grounds.of(node, have)]
+        elif not part.department:
+            ground.grounds = self._own()
         return ground
 
     def _node(self, task: str, part: PartAnswer) -> Node | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from mai.agents.markers import MARK
 from mai.daemon.matching import Found
 from mai.daemon.status import painted
 from mai.daemon.summary import clean, short
@@ -19,6 +20,7 @@ LABELS: Final = {
     "ruling": "ruling", "named": "named as a ground", "message": "message", "record": "", "wording": "worded", "mai": "mai",
     "written": "written", "part": "", "answer": "",
 }  # fmt: skip
+BARE: Final = ("question", "claim")  # grounds that say nothing of where an answer comes from
 LAW: Final = (
     "What is named stands in that record; that it was taken from there is not proven. All that an agent knew: mai replay."
 )
@@ -36,8 +38,9 @@ def render(found: Why, *, colour: bool = False) -> str:
 
 
 def _sentence(one: Because, colour: bool) -> Iterator[str]:
-    by = "" if one.exact else f"  (words of {one.by})" if one.by != "mai" else "  (Mai's own words)"
-    yield painted(f"“{clean(one.text, 1000)}”{by}", BOLD, colour)
+    by = "" if one.exact or MARK.search(one.text) else f"  (words of {one.by})" if one.by != "mai" else "  (Mai's own words)"
+    text = clean(one.text, 1000)
+    yield painted(f"{text if text.startswith('“') else f'“{text}”'}{by}", BOLD, colour)
     for index, ground in enumerate(one.grounds):
         yield from _ground(ground, "", index == len(one.grounds) - 1, colour)
     if one.nowhere:
@@ -73,8 +76,8 @@ def _notes(ground: Ground, colour: bool) -> Iterator[str]:
         yield painted(ground.verdict, YELLOW, colour)
     if ground.made:
         yield painted(f"made by it, in nothing that it had: {', '.join(ground.made)}", YELLOW, colour)
-        if ground.besides:
-            yield painted(f"it also had: {clean('; '.join(ground.besides))}", GREY, colour)
+    if ground.besides and (ground.made or all(one.what in BARE for one in ground.grounds)):
+        yield painted(f"it also had: {clean('; '.join(ground.besides))}", GREY, colour)
 
 
 def _found(found: tuple[Found, ...]) -> Iterator[str]:

@@ -80,3 +80,9 @@ def test_anything_can_be_looked_through(value: object, sentence: str) -> None:
     sought = wanted(sentence)
     for one in found(sought, value):
         assert isinstance(one, Found) and one.said in (*sought.figures, *sought.words)
+
+
+def test_markers_of_what_was_erased_match_nothing() -> None:
+    """What stands in the place of a person's values is neither sought nor found."""
+    assert wanted("(erased e12) owes (erased e1: number)").figures == () and hits("(erased e12)", "(erased e12)") == {}
+    assert hits("12 were erased, says 4711", {"a": "(erased e12: number)", "b": "erased-e12"}) == {}

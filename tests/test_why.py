@@ -276,6 +276,25 @@ def test_mais_own_words_are_hers(place: Place) -> None:
     journal(place, MAI, accepted, planned, ended)
     (sentence,) = why(place, "q1").sentences
     assert [(one.what, one.record, one.said) for one in sentence.grounds] == [("mai", "acme/mai:3", "nothing fits that")]
+    part = PartAnswer("", "sing", "refused", "", {}, "nothing fits that", "", ())
+    ended = RequestEnded(request="q2", state="refused", answer=answer((part,)), parts=(part,), elapsed_ms=1)
+    journal(place, MAI, msgspec.structs.replace(accepted, request="q2"), msgspec.structs.replace(planned, request="q2"), ended)
+    ((only,),) = [one.grounds for one in why(place, "q2").sentences]
+    assert [(one.what, one.record) for one in only.grounds] == [("mai", "acme/mai:8")]
+
+
+def test_a_refusal_shows_what_was_looked_at(place: Place) -> None:
+    """Where nothing that an agent had says what he says, what he had is named."""
+    tool = Stepped(**OF, n=1, call="tool", given={"tool": "sale", "input": {"order": 1}}, value=None)
+    refused = Ended(**OF, state="refused", reason="no invoice is there", by=BY)
+    journal(place, SALES, hop(), Begun(**OF, attempt=1, code="c0de"), tool, refused)
+    part = PartAnswer("sales", "how much?", "refused", "", {}, "no invoice is there", BY, ())
+    accepted = RequestAccepted(request="q1", asker="acme/client", text="how much?", accepted_ms=1, deadline_ms=2)
+    ended = RequestEnded(request="q1", state="refused", answer=answer((part,)), parts=(part,), elapsed_ms=1)
+    journal(place, MAI, accepted, PartEnded(request="q1", task="q1/1", answer=part), ended)
+    found = why(place, "q1")
+    assert result(found.sentences[0]).besides == ("tool sale order=1 (acme/sales:4)",)
+    assert "it also had: tool sale order=1 (acme/sales:4)" in render(found)
 
 
 def test_what_cannot_be_explained_is_said(place: Place) -> None:
