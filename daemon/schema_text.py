@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from mai.daemon.kinds import kinds, level_of
+from mai.daemon.site import QUESTIONS
 from mai.sandbox.place import FORMAT
 from mai.sandbox.schema import TABLES
 from mai.sandbox.view import View
@@ -45,7 +46,8 @@ state.
 
 def text() -> str:
     """The whole page."""
-    return "\n".join((HEAD.format(format=FORMAT, tables=_tables()), *(_view(view) for view in VIEWS), *_kinds(), ""))
+    views = (_view(view) for view in VIEWS)
+    return "\n".join((HEAD.format(format=FORMAT, tables=_tables()), *views, *_questions(), *_kinds(), ""))
 
 
 def _tables() -> str:
@@ -55,6 +57,16 @@ def _tables() -> str:
 def _view(view: View) -> str:
     rows = "\n".join(f"| `{column.name.strip(chr(34))}` | {column.about} |" for column in view.columns)
     return f"### `{view.name}` ({view.where})\n\n{view.about}\n\n| column | what |\n|---|---|\n{rows}\n"
+
+
+def _questions() -> Iterator[str]:
+    yield "## Questions\n"
+    yield "For `mai sql PROCESS '…'`, with a `--value` for each name with a colon, in their order; Datasette shows them.\n"
+    for whose, questions in QUESTIONS.items():
+        yield f"Of {whose}:\n"
+        for title, sql in questions.values():
+            yield f"- {title}: `{sql}`"
+        yield ""
 
 
 def _kinds() -> Iterator[str]:

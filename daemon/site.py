@@ -23,7 +23,8 @@ from mai.sandbox.ledger import blob_of
 from mai.sandbox.place import Place
 from mai.sandbox.views import STATEMENTS, VIEWS
 
-METADATA: Final = "metadata.json"  # what Datasette 0.65 and 1.0 read from a directory
+METADATA: Final = "metadata.json"  # what Datasette reads from a directory; 1.0 has questions and settings in CONFIG
+CONFIG: Final = "datasette.json"
 SETTINGS: Final = {"default_page_size": 50, "sql_time_limit_ms": 10_000, "truncate_cells_html": 400, "facet_time_limit_ms": 2_000}
 BLOB: Final = '{"blob":'
 EVERYWHERE: Final = {
@@ -67,6 +68,7 @@ OF_MODELS: Final = {
         "FROM calls GROUP BY 1, 2 ORDER BY cost DESC",
     ),
 }
+QUESTIONS: Final = {"every process": EVERYWHERE, "Mai": OF_MAI, "departments": OF_DEPARTMENTS, "models": OF_MODELS}
 
 
 def build(place: Place, processes: list[str], directory: Path, progress: Progress = quiet) -> tuple[Kept, ...]:
@@ -81,7 +83,10 @@ def build(place: Place, processes: list[str], directory: Path, progress: Progres
             (room / one.path).rename(target)
             _prepare(place, one.process, target)
         shutil.rmtree(room)
-        _write(part / METADATA, metadata(made.ledgers, made.made_ms))
+        described = metadata(made.ledgers, made.made_ms)
+        _write(part / METADATA, described)
+        questions = {name_: {"queries": one["queries"]} for name_, one in described["databases"].items()}
+        _write(part / CONFIG, {"settings": SETTINGS, "databases": questions})
         _write(part / "settings.json", SETTINGS)
     return made.ledgers
 

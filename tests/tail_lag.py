@@ -26,8 +26,8 @@ from mai.sandbox.place import Place
 ROUNDS = 200
 BETWEEN_S = 0.02
 IDLE_S = 10.0
-LOAD_S = 5.0
-TURNS = 3
+LOAD_S = 4.0
+TURNS = 5
 IN_COMMIT = 10
 BODY = b'{"process":"acme/sales","step":"%d"}'
 COMMAND = [sys.executable, "-P", "-c", "from mai.cli import main; main(prog_name='mai')"]

@@ -201,7 +201,7 @@ def test_a_site_has_all_that_is_on_record(place: Place, tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     directory = tmp_path / "site"
     assert {path.name for path in directory.iterdir()} == {
-        "acme-mai.db", "acme-marketing.db", "acme-sales.db", site.METADATA, "settings.json",
+        "acme-mai.db", "acme-marketing.db", "acme-sales.db", site.METADATA, site.CONFIG, "settings.json",
     }  # fmt: skip
     described = json.loads((directory / site.METADATA).read_bytes())["databases"]
     for path in directory.glob("*.db"):
