@@ -22,6 +22,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     subject: str
     requests: tuple[str, ...]
+    values: tuple[str, ...] = ()  # JSON that they have written to memory, and that others may have read
     salt: bytes  # of what replaces digests
     by: str
     role: str

@@ -84,7 +84,7 @@ class Eraser:
     def __init__(self, ledger: Ledger, order: Order, beat: Callable[[], None]) -> None:
         self._ledger, self._order, self._beat = ledger, order, beat
         alias = order.erasure if order.round == 1 else f"{order.erasure}-{order.round}"
-        self._reach = Reach(Names(order.subject, alias, order.salt), order.requests)
+        self._reach = Reach(Names(order.subject, alias, order.salt), order.requests, order.values)
         self._column: dict[int, str] = {}  # bodies that were replaced, as the column has them now
 
     def run(self, decider: Decider, *, whole: bool) -> Said:

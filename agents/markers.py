@@ -2,8 +2,8 @@
 
 Fields are told apart by their names, which mean the same in all kinds of records and messages: those in VALUES and TEXTS hold
 what somebody said, was told, computed or kept; those in VEILED digests of such values, which could be guessed; all others hold
-ids, names, states and numbers that the journal's laws need, and are only renamed where they name the subject. A test refuses a
-field that stands in none of the lists. Empty texts and nothing stay: that there was none is no value.
+ids, names, states, numbers and digests that the journal's laws need, and are only renamed where they name the subject. A test
+refuses a field that stands in none of the lists. Empty texts and nothing stay: that there was none is no value.
 """
 
 import re
@@ -18,7 +18,7 @@ TEXTS: Final = frozenset({
     "answer", "chain", "correction", "detail", "evidence", "gives_up", "note", "notes", "over", "question", "reason", "reference",
     "refused", "reply_to", "ruling", "text", "traceback", "traces", "why",
 })  # fmt: skip
-VEILED: Final = frozenset({"arguments", "lost"})
+VEILED: Final = frozenset({"arguments"})
 MORE: Final = frozenset({  # kind of record or message, or the field that holds it, and field
     ("contract.checked", "rule"), ("inbound.taken", "subject"), ("voice.sent", "subject"), ("tried", "what"),
     ("handover", "claims"), ("approval.decided", "late"),
@@ -28,7 +28,7 @@ KEPT: Final = frozenset({  # the same: not what their names say elsewhere
     ("message.refused", "why"), ("attempt.ended", "why"), ("breaker.noted", "why"),  # a word of a closed list
 })  # fmt: skip
 HIDDEN: Final = frozenset({  # digests of values
-    ("case_told", "digest"), ("claim", "digest"), ("inbound.taken", "digest"), ("ruling", "digest"), ("voice.said", "value"),
+    ("inbound.taken", "digest"), ("voice.said", "value"),
 })  # fmt: skip
 PLAIN: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")  # a field's name, in values
 MARK: Final = re.compile(r"\(erased [a-z0-9-]+(: [a-z]+)?\)")

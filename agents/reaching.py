@@ -7,17 +7,20 @@ of them were the person's. So do the texts that models were asked and answered f
 text; and each key of memory that names the subject, or whose newest version such a request has written, with all of its versions.
 A record that belongs to no request goes if it names the subject itself.
 
+What such a request has written to memory, or has brought to a conversation, goes from the records of those who have read it
+there, too.
+
 What cannot be found so: what somebody has written about the person in the free text of another request, what another request has
 made of a shared memory that one of these had written, and what tools have done outside. `person_search.py` looks for given words,
 letter by letter, in all that is left.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 
-from mai.agents.events import Event
+from mai.agents.events import Event, Remembered
 from mai.agents.kept import Kept, Version
 from mai.agents.markers import redacted
 from mai.agents.memory import MemoryForgotten
@@ -26,6 +29,15 @@ from mai.agents.sealing import Sealed
 from mai.sandbox.references import named, reached
 
 ASKED: Final = "model.request"  # kind of the records of what models are asked
+CASES: Final = frozenset({"case.opened", "case.reopened"})
+LEAST: Final = 8  # characters of a value in JSON: what is shorter says nothing of anybody
+WRITING: Final = frozenset({Remembered.kind, "inbound.taken", "voice.sent"})
+RECALLING: Final = tuple(f'"call":"{call}"' for call in ("recall", "recall_all", "search", "versions"))
+HISTORY: Final = '"conversation":['
+READING: Final[dict[str, tuple[str, ...]]] = {  # kind of record -> what stands in one that has read what others have written
+    "step": RECALLING, "memory.read": ("",), "request.planned": (HISTORY,), "hop": (HISTORY,),
+    "message.sent": ('"is":"recalled"', HISTORY), "message.received": ('"is":"recalled"', HISTORY),
+}  # fmt: skip
 LOOSE: Final = frozenset({"incident.noted", "incident.opened", "task.suspected", "watchdog.told", "message.refused"})
 SEALS: Final = Sealed.kind
 
@@ -37,6 +49,20 @@ class Tied(msgspec.Struct):
     task: str = ""
 
 
+class Written(msgspec.Struct):
+    """As much of a record as says what was written."""
+
+    value: msgspec.Raw = msgspec.Raw()
+    text: msgspec.Raw = msgspec.Raw()
+
+
+class Case(msgspec.Struct):
+    """As much of a record as says whose claims a case is about."""
+
+    claims: tuple[str, ...] = ()
+    claim: str = ""
+
+
 class Pieces(msgspec.Struct):
     """As much of a record `model.request` as says what it is made of."""
 
@@ -46,19 +72,43 @@ class Pieces(msgspec.Struct):
 
 
 def first(ident: str) -> str:
-    """The request that an id derives from."""
-    return ident.partition("/")[0]
+    """The request that an id derives from: r1 of r1/1.2 and of r1!answer3."""
+    return ident.partition("/")[0].partition("!")[0]
 
 
 def request_of(request: str, body: str) -> str:
     """Whose record it is; "" if it belongs to no request."""
     if request or '"id":' not in body:
-        return request
+        return first(request)
     try:
         found = msgspec.json.decode(body, type=Tied)
     except msgspec.MsgspecError:
         return ""
     return first(found.id or found.task)
+
+
+def case_of(kind: str, request: str, body: str, requests: Collection[str]) -> str:
+    """The case that a claim of one of these requests has come to: what is said in it is said of that claim, too; "" if none."""
+    if kind not in CASES:
+        return ""
+    found = msgspec.json.decode(body, type=Case)
+    return request if any(first(claim) in requests for claim in (*found.claims, found.claim)) else ""
+
+
+def written(kind: str, body: str) -> str:
+    """What a record has put where others may read it: into memory, or into a conversation. As it stands there, in JSON."""
+    if kind not in WRITING:
+        return ""
+    found = msgspec.json.decode(body, type=Written)
+    name, value = ("value", found.value) if kind == Remembered.kind else ("text", found.text)
+    return f'"{name}":{bytes(value).decode()}' if value and len(bytes(value)) >= LEAST else ""
+
+
+def reads(kind: str, body: str, written: Collection[str]) -> bool:
+    """Has somebody read one of these from memory, or been told it as a line of a conversation?"""
+    if kind not in READING or not written or not any(word in body for word in READING[kind]):
+        return False
+    return any(one in body for one in written)
 
 
 def naming(kind: str, body: str, names: Names) -> bool:
@@ -90,8 +140,9 @@ class Once:
 class Reach:
     """What the pass over one journal has found. `note` takes each record in order, with its whole body."""
 
-    def __init__(self, names: Names, requests: Iterable[str]) -> None:
-        self.names, self.requests = names, frozenset(requests)
+    def __init__(self, names: Names, requests: Iterable[str], values: Iterable[str] = ()) -> None:
+        """`values`: what these requests have written to memory, where others may have read it."""
+        self.names, self.requests, self.values = names, frozenset(requests), frozenset(values)
         self.changes: list[Change] = []
         self.others: set[str] = set()  # requests that name the subject and are not among those
         self._theirs: set[str] = set()  # addresses that are named by nobody else, so far
@@ -103,11 +154,11 @@ class Reach:
         whose = request_of(request, body)
         pieces = self._pieces(seq, body) if kind == ASKED else ()
         own = whose in self.requests if whose else naming(kind, body, self.names)
-        if not own:
+        if not own and not reads(kind, body, self.values):
             self._kept.update((*pieces, *named(body)))
             if column is not body:
                 self._kept.update(named(column))
-            if whose and naming(kind, body, self.names):
+            if whose and (naming(kind, body, self.names) or case_of(kind, request, body, self.requests)):
                 self.others.add(whose)
             return
         left = redacted(kind, body, self.names)
@@ -143,7 +194,8 @@ def left_open(rows: Iterable[tuple[str, str, Any]], requests: frozenset[str]) ->
     """Of rows of state (noun, key, value) that are open work: what of these requests is not at its end."""
     for noun, key, value in rows:
         whose = value.get("request", "") if isinstance(value, dict) else ""
-        if (whose or first(key)) in requests:
+        over = noun == "cancel" and "stopped" not in value and set(value.get("to", ())) <= set(value.get("answers", ()))
+        if first(whose or key) in requests and not over:
             yield f"{noun} {key}"
 
 

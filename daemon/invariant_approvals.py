@@ -8,6 +8,7 @@ from mai.agents.approval_messages import Approval, Decided, Word
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
 from mai.agents.events import EffectIntent, Ended, Event, Hopped, MessageRefused, ProcessStarted, Received, Sent
 from mai.agents.judging import PolicyJudged
+from mai.agents.markers import marked
 from mai.agents.pleas import arguments_of, binding, digest_of
 from mai.daemon.invariants import End, Handler, Invariant, Notes
 from mai.daemon.pending import ApprovalClosed, ApprovalPassed, ApprovalRaised, ApprovalVoted
@@ -70,9 +71,9 @@ class Pleas(Invariant):
         assert isinstance(event, ApprovalAsked)
         if before := self.asked.get(event.id):
             self.found(seq, f"record {seq} asks again for the approval {event.id[:16]}", before.seq)
-        if event.id != binding(event, f"{self.process}/{event.agent}") or event.arguments != arguments_of(
-            event.call, event.given
-        ):
+        whole = not marked(event.given)  # it was erased
+        bound = event.id == binding(event, f"{self.process}/{event.agent}")
+        if whole and not (bound and event.arguments == arguments_of(event.call, event.given)):
             self.found(seq, f"record {seq}: the approval {event.id[:16]} is not bound to the call of {event.name} that it is of")
         if event.organisation != self.organisation:
             self.found(seq, f"record {seq} asks for an approval under another organisation than that of its process")
@@ -121,7 +122,7 @@ class Pleas(Invariant):
             return
         if event.approved and event.who not in ("board", "person"):
             self.found(seq, f"record {seq} approves {event.id[:16]}, and nobody has: the word is {event.who!r}")
-        if event.approved and event.who == "board" and one.word != "approve":
+        if event.approved and event.who == "board" and one.word != "approve" and not marked(one.word):
             self.found(seq, f"record {seq} approves {event.id[:16]} in the name of a board that has said {one.word!r}", one.seq)
         if event.approved and f"{self.process}/{one.event.agent}" in event.by:
             self.found(seq, f"record {seq} approves {event.id[:16]} by the agent that asks for it", one.seq)
@@ -174,7 +175,7 @@ class Pleas(Invariant):
             self.found(seq, f"{what}, and no approval of it was used", judged[0])
         elif event.approval and (one is None or (one.event.task, one.event.n) != (event.task, event.n) or one.at != "used"):
             self.found(seq, f"record {seq} names the approval {event.approval[:16]}, which is not that of its step")
-        elif one and one.event.arguments != digest_of(event.given):
+        elif one and not marked(event.given) and one.event.arguments != digest_of(event.given):
             self.found(seq, f"record {seq} calls {event.tool} with another input than record {one.seq} has asked for", one.seq)
 
     # -- Mai

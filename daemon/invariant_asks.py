@@ -8,6 +8,7 @@ from mai.agents.approval_messages import Consult, Opinion
 from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, ApprovalExpired, ApprovalReferred, ApprovalUsed
 from mai.agents.events import Event, MessageRefused, Received, Sent
 from mai.agents.judging import PolicyJudged
+from mai.agents.markers import marked
 from mai.agents.messages import Task
 from mai.agents.pleas import arguments_of, binding, digest_of
 from mai.daemon.desk import first, origin
@@ -65,7 +66,8 @@ class AskedFirst(Invariant):
     def _asked(self, seq: int, event: Event) -> None:
         assert isinstance(event, ApprovalAsked)
         self.dues.settle(("asked", event.task))
-        if event.id != binding(event, f"{self.client}/{CLIENT}/{CLIENT}") or event.arguments != arguments_of("ask", event.given):
+        bound = event.id == binding(event, f"{self.client}/{CLIENT}/{CLIENT}")
+        if not marked(event.given) and not (bound and event.arguments == arguments_of("ask", event.given)):
             self.found(seq, f"record {seq}: the approval {event.id[:16]} is not bound to the ask for {event.name} that it is of")
         self.asked.setdefault(event.request, {})[event.task] = Plea(seq, event)
         self.dues.owe(("at", event.task), seq, f"{event.task} waits for an approval, and neither a board nor persons are asked")
@@ -157,7 +159,7 @@ class AskedFirst(Invariant):
             self.found(seq, f"record {seq} sends {body.task}, whose approval is {one.at}", one.seq)
         elif one.at == "used" and body.task == first(body.task):
             given = digest_of({"to": body.contract, "text": body.text, "input": body.input})
-            if given != one.event.arguments:
+            if given != one.event.arguments and not marked([body.text, body.input]):
                 self.found(seq, f"record {seq} sends {body.task} with another input than record {one.seq} has asked for", one.seq)
 
     def _ended(self, seq: int, event: Event) -> None:

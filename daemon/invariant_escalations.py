@@ -8,6 +8,7 @@ Mai: Escalate → escalation.raised and request.pending, or Ruled at once → es
 from mai.agents.escalating import MOST_TRIED, UP, EscalationParked
 from mai.agents.escalation_messages import Escalate, Parked, Plea, Ruled, Withdrawn
 from mai.agents.events import Ended, Escalated, Event, Hopped, MessageRefused, Received, Sent, Stepped
+from mai.agents.markers import marked
 from mai.daemon.escalations import EscalationAnswered, EscalationEnded, EscalationRaised, RequestPending
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import ContractEnded, PartEnded, RequestEnded, RequestPlanned
@@ -94,7 +95,9 @@ class Asked(Invariant):
         assert isinstance(event, RequestPlanned)
         if self.dues.settle(("over", event.request)):
             state, _, by = self.said.pop(event.request)
-            if (state == "answered") != bool(event.parts) or (event.parts and by not in event.parts[0].why):
+            if (state == "answered") != bool(event.parts) or (
+                event.parts and by not in event.parts[0].why and not marked(event.parts[0].why)
+            ):
                 self.found(seq, f"record {seq} plans {event.request} otherwise than a person has said")
 
     def _ends(self, seq: int, event: Event) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 
 from mai.agents.channels import message_of
 from mai.agents.events import Event
+from mai.agents.markers import marked
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.outgoing import failed
 from mai.daemon.records import RequestAccepted, RequestEnded
@@ -150,7 +151,11 @@ class Voices(Invariant):
         owed = self.talks[event.thread].owed.pop(event.n, None)
         if owed is None:
             self.found(seq, f"record {seq} sends line {event.n} of {event.thread}, which is nothing that may leave, or has left")
-        elif (event.request, event.what, event.text) != (f"{owed[0]}!{owed[1]}{event.n}", owed[1], owed[2]):
+        elif not marked(event.text) and (event.request, event.what, event.text) != (
+            f"{owed[0]}!{owed[1]}{event.n}",
+            owed[1],
+            owed[2],
+        ):
             self.found(seq, f"record {seq} sends other than line {event.n} of {event.thread} says")
 
     def close(self, end: End) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from mai.agents.eraser import OPEN
 from mai.agents.markers import redacted
 from mai.agents.naming import Names
-from mai.agents.reaching import left_open, naming, request_of
+from mai.agents.reaching import case_of, first, left_open, naming, reads, request_of, written
 from mai.daemon import calling, records, spooled, tooling  # noqa: F401  # they register their kinds
 from mai.daemon.reader import Reader
 from mai.daemon.voice_records import InboundTaken
@@ -44,6 +44,8 @@ class Search:
         self.names = Names(subject, "e0")
         self.words = [word.casefold() for word in dict.fromkeys((subject, *also))]
         self.requests: set[str] = set(more)
+        self.values: set[str] = set()  # that they have written to memory
+        self.readers: set[str] = set()  # other requests that have read some of that
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)  # by process: kind of record -> how many
         self.files: set[tuple[str, str]] = set()  # of spools: channel and name
         self.hits: list[Hit] = []  # the first few
@@ -63,6 +65,27 @@ class Search:
                             if kind == InboundTaken.kind:
                                 self._filed(body)
                     yield len(rows)
+        yield from self._cases()
+        yield from self._written()
+
+    def _written(self) -> Iterator[int]:
+        """What these requests have written to memory."""
+        for process in self.processes:
+            with closing(Reader(self.place, process)) as reader:
+                for rows in self._portions(reader, process):
+                    found = (written(kind, body) for _, kind, request, _, body in rows if first(request) in self.requests)
+                    self.values.update(filter(None, found))
+                    yield len(rows)
+
+    def _cases(self) -> Iterator[int]:
+        """Cases that a claim of these requests has come to."""
+        mai = f"{self.client}/mai"
+        if mai in self.processes:
+            with closing(Reader(self.place, mai)) as reader:
+                for rows in self._portions(reader, mai):
+                    found = (case_of(kind, request, body, self.requests) for _, kind, request, _, body in rows)
+                    self.requests.update(filter(None, found))
+                    yield len(rows)
 
     def count(self) -> Iterator[int]:
         """Count what goes, and find given words in what stays; yields after each portion. Raises LedgerFault, sqlite3.Error."""
@@ -76,6 +99,9 @@ class Search:
     def _note(self, process: str, seq: int, kind: str, request: str, body: str) -> None:
         whose = request_of(request, body)
         own = whose in self.requests if whose else naming(kind, body, self.names)
+        if not own and reads(kind, body, self.values):
+            own = True
+            self.readers.update([whose] if whose else [])
         if own and redacted(kind, body, self.names) != body:
             self.counts[process][kind] += 1
         elif not own and any(word in body.casefold() for word in self.words):

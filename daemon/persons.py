@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NAME: Final = "erasing.json"
 NOUN: Final = "person"
 TURN_S: Final = 0.02  # of one turn of the watchdog's loop
-AGAIN_S: Final = 1.0  # between two looks at what waits
+AGAIN_S: Final = 0.1  # between two looks at what waits
 RETRY_S: Final = 2.0  # until a process that was not ready for it gets its order again
 MOST_ROUNDS: Final = 20
 SALT_BYTES: Final = 32
@@ -80,6 +80,11 @@ class Persons:
     def _take_up(self, job: Job) -> None:
         self.now, self.busy = job, True
         self._steps = self._work(job)
+
+    @property
+    def due_s(self) -> float:
+        """When there is something to look at again."""
+        return self._look_s if self.now else float("inf")
 
     # -- an order
     def begin(self, given: Job) -> None:
@@ -124,7 +129,7 @@ class Persons:
             if job.round > MOST_ROUNDS:
                 raise Refused("requests that concern the person come again and again", "pause the departments: mai pause")
             self._phase(job, "telling")
-            more = yield from self._tell(job, told)
+            more = yield from self._tell(job, told, search)
             if not more:
                 break
             job.requests = tuple(sorted({*job.requests, *more}))
@@ -159,13 +164,14 @@ class Persons:
         homes = {process: self._place.home(process) for process in search.processes}
         return [process for process, home in homes.items() if search.counts[process] or (home / eraser.ORDER).exists()]
 
-    def _tell(self, job: Job, processes: list[str]) -> Generator[bool, None, set[str]]:
+    def _tell(self, job: Job, processes: list[str], search: Search) -> Generator[bool, None, set[str]]:
         """Have each of them do it; returns the requests that have to be looked for as well."""
         order = Order(
-            erasure=job.erasure, round=job.round, subject=job.subject, requests=job.requests, salt=job.salt, by=job.by,
+            erasure=job.erasure, round=job.round, subject=job.subject, requests=job.requests,
+            values=tuple(sorted(search.values)), salt=job.salt, by=job.by,
             role=job.role, at_ms=job.asked_ms,
         )  # fmt: skip
-        self._enter(job, "told", round=job.round, processes=processes, requests=job.requests)
+        self._enter(job, "told", round=job.round, processes=processes, requests=(*job.requests, *search.readers))
         self._watchdog.book.flush(time.monotonic())  # on record first: what nobody has ordered is no erasure
         if fault := self._watchdog.book.fault:
             raise LedgerFault(f"the watchdog cannot write its ledger: {fault}", "make room")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from mai.agents.reaching import first
 from mai.daemon import hearsay, keycheck, refold, sealed_check, signed, witness
 from mai.daemon.against import compare as compare_with
 from mai.daemon.checkpoint import Checkpoint
@@ -188,7 +189,7 @@ def _ordered(place: Place, scrubs: list[Scrub]) -> None:
             order = known.get((client_of(scrub.process), touched.erasure, touched.round))
             if order is None or scrub.process not in order.processes:
                 scrub.found(seq, f"record {seq} was changed and called erased, by {touched.erasure}, which nobody has ordered")
-            elif request and request not in order.requests:
+            elif request and first(request) not in order.requests:
                 scrub.found(seq, f"record {seq} was changed and called erased; {touched.erasure} is not about its request")
 
 

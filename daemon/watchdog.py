@@ -161,7 +161,7 @@ class Watchdog:
         if self._behind or self.erasing.at_work or self.persons.busy:
             return 0.0
         due = min((due_s(ward.case, ward.rules) for ward in self.wards.values()), default=now_s + TICK_S)
-        due = min(due, self.starts.due_s(now_s))
+        due = min(due, self.starts.due_s(now_s), self.persons.due_s)
         return min(max(due - now_s, 0.0), TICK_S) + 0.001
 
     def _excuse(self, now_s: float) -> None:
