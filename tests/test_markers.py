@@ -18,11 +18,11 @@ STRUCTURE = frozenset(  # fields that hold ids, names, states, and addresses: wh
     """
     again agent agents approval approvers approves asker asking attempt attribute before blobs body breach by
     call case cases channel claim claims clause code context contract day department digest effect erasure
-    failed file grounds head how id ident instead kept key known late level libraries losers lost messages model
+    failed file grounds head how id ident instead kept key kinds known late level libraries links losers lost messages model
     more name of open order organisation own owner parent peer periods pieces policies policy prev process
     provider rank ranked receiver remedy replaces request requester response rests role rule schema scope
     sender sha256 sources state stopped subject subjects successor talk target task tasks thread to tool tools
-    under undo undoes url user verb verdict version votes walls wanted what who whose winner word
+    under undo undoes url user verb verdict was version votes walls wanted what who whose winner word
     """.split()
 )
 
