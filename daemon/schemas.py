@@ -1,4 +1,4 @@
-"""JSON schemas of records as `mai tail --json` and `mai export` write them, one for each kind; made of the Structs. Pure.
+"""JSON schemas of records as `mai tail --json` and `mai export` write them, one for each kind; made of the Structs.
 
 They say what this version writes. Fields that they do not know are allowed: a journal may be older, or newer. Of a client that
 was erased what the watchdog had sealed is gone, and where a person's values were erased a marker stands; both are texts.

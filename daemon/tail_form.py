@@ -1,4 +1,4 @@
-"""How `mai tail` shows a record: a line for people, a line of JSON for programs. Pure."""
+"""How `mai tail` shows a record: a line for people, a line of JSON for programs."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Which records a tail or an export shows: conditions that all have to hold. Pure."""
+"""Which records a tail or an export shows: conditions that all have to hold."""
 
 from typing import NamedTuple
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from mai.daemon.reader import NotFound, Reader
 from mai.daemon.records import ContractChecked, RequestAccepted, RequestEnded
 from mai.daemon.trace import Known, fields, find, trace
 from mai.daemon.tree import OPEN, Node, Row, Step, Trace, render, rows
+from mai.daemon.why import why
 from mai.sandbox.ledger import Ledger, connect
 from mai.sandbox.place import Place
+from mai.sandbox.rotation import Rotation
 from tests import trace_speed
 from tests.wired import Wired, write
 
@@ -309,6 +312,20 @@ def test_no_query_reads_a_journal_through(tmp_path: Path, monkeypatch: pytest.Mo
     for query in read:
         (plan,) = Reader(place, MAI).plain(f"EXPLAIN QUERY PLAN {query}")
         assert "INDEX journal_request (request" in plan[3] or "PRIMARY KEY" in plan[3], (query, plan)
+
+
+def test_a_request_in_sealed_segments_is_as_it_was(tmp_path: Path) -> None:
+    """Rotated out of the journals that go on, it is found by its first letters, and its tree and its grounds are the same."""
+    place = Wired(tmp_path, sealed=True).asked("r1", "r2").close().place
+    before = [fields(trace(place, "r1")), why(place, "r1")]
+    for process in (MAI, MARKETING, SALES):
+        with closing(Ledger(place.ledger(process), process)) as ledger:
+            rotation = Rotation(ledger, ledger.seq)
+            while rotation.step():
+                pass
+            assert not rotation.fault
+        assert Reader(place, process).plain("SELECT COUNT(*) FROM journal WHERE request <> ''") == [(0,)]
+    assert find(place, "r1").request == "r1" and [fields(trace(place, "r1")), why(place, "r1")] == before
 
 
 def test_any_request_of_many_is_measured(tmp_path: Path) -> None:
