@@ -7,12 +7,12 @@ from mai.daemon.terminal import examples, json_option
 SHOWN = (
     "mai bench",
     "mai bench --json",
-    *(f"mai bench {part}" for part in ("clients", "flood", "messages", "recovery", "restart", "routing", "walls")),
+    *(f"mai bench {part}" for part in ("clients", "flood", "messages", "recovery", "restart", "routing", "talk", "walls")),
 )
 
 
 @click.command(epilog=examples(*SHOWN))
-@click.argument("what", required=False, metavar="[FILE|clients|flood|messages|recovery|restart|routing|walls]", default="")
+@click.argument("what", required=False, metavar="[FILE|clients|flood|messages|recovery|restart|routing|talk|walls]", default="")
 @click.option("--records", type=click.IntRange(1), help="Of `recovery`: in each journal; by default a million.")
 @json_option
 def bench(what: str, records: int | None, json_: bool) -> None:
@@ -21,8 +21,8 @@ def bench(what: str, records: int | None, json_: bool) -> None:
     Or one part: `clients` runs ten clients beside each other, kills one of them whole, and wakes them from sleep; `flood`
     shows what the others notice when one department floods its Mai; `messages` counts round trips between two departments,
     everything durable, beside the relay; `recovery` how fast a journal is folded, and what a start reads; `restart` how
-    long a department is away that was killed; `routing` which requests find their department; `walls` what the walls
-    around a process add to its start.
+    long a department is away that was killed; `routing` which requests find their department; `talk` what a talk of a
+    hundred turns with a model takes on the disk; `walls` what the walls around a process add to its start.
     """
     from mai.daemon.showing import measured
 
