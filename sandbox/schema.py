@@ -42,6 +42,12 @@ CREATE TABLE state(noun TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
   crc INTEGER NOT NULL,  -- of the three others; SQLite's pages have no check value of their own
   PRIMARY KEY(noun, key)) STRICT, WITHOUT ROWID;
 """
+BLOB = (  # with a rowid: without one all that is above a quarter of a page takes a page of its own
+    "CREATE TABLE blob(address TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;",
+    "CREATE TRIGGER blob_update BEFORE UPDATE ON blob BEGIN SELECT RAISE(ABORT, 'blob: never changed'); END;",
+    """CREATE TRIGGER blob_insert BEFORE INSERT ON blob WHEN EXISTS(SELECT 1 FROM blob WHERE address = NEW.address)
+  BEGIN SELECT RAISE(ABORT, 'blob: is there'); END;""",
+)
 TABLES = (
     """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -59,7 +65,6 @@ CREATE TABLE journal(
   prev    BLOB NOT NULL,
   digest  BLOB NOT NULL) STRICT;
 CREATE INDEX journal_request ON journal(request) WHERE request<>'';
-CREATE TABLE blob(address TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TRIGGER journal_insert BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'journal: not the next record')
   WHERE NEW.seq IS NOT (SELECT COALESCE(MAX(seq), (SELECT upto FROM rotated), 0) + 1 FROM journal)
      OR NEW.prev IS NOT COALESCE((SELECT digest FROM journal WHERE seq = NEW.seq - 1), (SELECT head FROM rotated), zeroblob(32));
@@ -67,10 +72,8 @@ END;
 CREATE TRIGGER journal_update BEFORE UPDATE ON journal BEGIN SELECT RAISE(ABORT, 'journal: append only'); END;
 CREATE TRIGGER journal_delete BEFORE DELETE ON journal WHEN OLD.seq > COALESCE((SELECT upto FROM rotated), 0)
   BEGIN SELECT RAISE(ABORT, 'journal: append only'); END;
-CREATE TRIGGER blob_update BEFORE UPDATE ON blob BEGIN SELECT RAISE(ABORT, 'blob: never changed'); END;
-CREATE TRIGGER blob_insert BEFORE INSERT ON blob WHEN EXISTS(SELECT 1 FROM blob WHERE address = NEW.address)
-  BEGIN SELECT RAISE(ABORT, 'blob: is there'); END;
 """
+    + "\n".join(BLOB)
     + SEGMENT
     + STATE
     + "".join(f"{statement};\n" for statement in STATEMENTS)

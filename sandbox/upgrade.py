@@ -2,7 +2,8 @@
 
 Format 2 has a check value in each row of state. Format 3 has memory with versions: what was one row `memory` of the key
 `level/owner/key` is a row `memory/SHELF` and its first version, `version/SHELF`, which is found by its words (words.py).
-Format 4 has other views, and a table of the segments that were rotated out of the journal (archive.py).
+Format 4 has other views, a table of the segments that were rotated out of the journal (archive.py), and a table of blobs with a
+rowid: without one, what was above a quarter of a page took a page of its own.
 """
 
 import time
@@ -11,7 +12,7 @@ from typing import Final
 import pysqlite3 as sqlite3
 
 from mai.sandbox.place import FORMAT
-from mai.sandbox.schema import SEGMENT, STATE, TABLES, crc
+from mai.sandbox.schema import BLOB, SEGMENT, STATE, TABLES, crc
 from mai.sandbox.views import STATEMENTS
 from mai.sandbox.words import NOUN, Words
 
@@ -33,6 +34,7 @@ def upgrade(db: sqlite3.Connection, format_: int) -> None:
         _check_values(db)
     if format_ < 3:
         _memory(db)
+    _blobs(db)
     db.execute(SEGMENT)
     for statement in STATEMENTS:
         db.execute(statement)
@@ -48,6 +50,16 @@ def _check_values(db: sqlite3.Connection) -> None:
     db.execute(STATE)
     db.execute("INSERT INTO main.state SELECT noun, key, value, crc FROM temp.kept ORDER BY noun, key")
     db.execute("DROP TABLE temp.kept")
+
+
+def _blobs(db: sqlite3.Connection) -> None:
+    for trigger in ("blob_update", "blob_insert"):
+        db.execute(f"DROP TRIGGER main.{trigger}")
+    db.execute("ALTER TABLE main.blob RENAME TO blob_before")
+    for statement in BLOB:
+        db.execute(statement)
+    db.execute("INSERT INTO main.blob SELECT address, value FROM main.blob_before")
+    db.execute("DROP TABLE main.blob_before")
 
 
 def _memory(db: sqlite3.Connection) -> None:
