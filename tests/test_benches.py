@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mai.daemon import bench_clients, bench_messages, bench_recovery, bench_restart, bench_walls, rebuild, relay
+from mai.daemon import bench_clients, bench_messages, bench_recovery, bench_restart, bench_talk, bench_walls, rebuild, relay
 from mai.daemon.bench_messages import NAMES, Sub
 from mai.daemon.example import company
 from mai.daemon.reader import Reader
@@ -115,3 +115,11 @@ def test_the_bench_of_clients() -> None:
     assert "all 18 processes of 2 clients" in shown["first start"].note
     assert "all 9 processes at once" in shown["sub-server killed"].note
     assert "median of 4 requests" in shown["waked, answered"].note
+
+
+def test_a_talk_costs_its_new_turns(tmp_path: Path) -> None:
+    """The same exact bytes, by pieces and whole: what the bench compares are those of a real talk."""
+    figures = list(bench_talk.run(company(), lambda text: None, turns=12))
+    found = {one.name: one.value for one in figures}
+    assert set(found) == {"all ledgers", "requests", "kept whole", "kept by pieces", "ratio"} and found["ratio"] > 1.5, found
+    assert found["requests"] > 12 * bench_talk.CHARACTERS
