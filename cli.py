@@ -82,9 +82,23 @@ ELSEWHERE = {  # commands that lie beside what they show
 }
 
 
+SECTIONS = {  # of `mai --help`, with their commands in the order in which they are met
+    "Begin": "demo check chart policy up down reload client doctor bench completion",
+    "Talk": "ask chat thread deliver cancel",
+    "Decide": "owed approvals approve deny escalations conflicts effects quarantine",
+    "Operate": (
+        "status start stop restart drain pause resume reset shift logs incidents remedies fallback budgets sla metrics keys"
+    ),
+    "Answer for it": "tail trace why replay memory verify checkpoint sql export otlp",
+    "Keep": "archive backup restore rebuild erase",
+    "Try models": "provider play record",
+}
+
+
 @click.group(
     cls=Commands,
     elsewhere=ELSEWHERE,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=SETTINGS_HELP,
 )

@@ -33,14 +33,29 @@ class Commands(click.Group):
     ledgers is left to the daemon where their files are not ours to read.
     """
 
-    def __init__(self, *args: Any, elsewhere: Mapping[str, str] | None = None, **named: Any) -> None:
-        """`elsewhere`: name of a command -> the module that has it, under the same name."""
+    def __init__(
+        self, *args: Any, elsewhere: Mapping[str, str] | None = None, sections: Mapping[str, str] | None = None, **named: Any
+    ) -> None:
+        """`elsewhere`: name of a command -> the module that has it, under the same name; `sections`: of the help -> names."""
         super().__init__(*args, **named)
-        self._elsewhere = dict(elsewhere or {})
+        self._elsewhere, self._sections = dict(elsewhere or {}), dict(sections or {})
 
     def list_commands(self, context: click.Context) -> list[str]:
         """All names, sorted."""
         return sorted({*self.commands, *self._elsewhere})
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands in their sections; what stands in none comes last."""
+        named = {name for names in self._sections.values() for name in names.split()}
+        rest = [name for name in self.list_commands(context) if name not in named]
+        width = max(map(len, self.list_commands(context)), default=0)
+        for title, names in (*self._sections.items(), ("Commands", " ".join(rest))):
+            found = [(name, self.get_command(context, name)) for name in names.split()]
+            short = formatter.width - 6 - width
+            rows = [(name.ljust(width), command.get_short_help_str(short)) for name, command in found if command]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """A command, imported if it lies elsewhere."""

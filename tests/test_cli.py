@@ -13,7 +13,7 @@ import click
 import pytest
 
 from mai.agents.faults import Fault, Faulty
-from mai.cli import main
+from mai.cli import SECTIONS, main
 from mai.daemon.status import duration, render
 from mai.daemon.terminal import Commands, count, printable, told
 from mai.sandbox.errors import MaiError, NotRunning, Refused
@@ -72,6 +72,12 @@ def test_help_names_every_command_and_setting() -> None:
     assert shown.returncode == 0 and shown.stdout == mai("-h").stdout
     assert all(re.search(rf"^  {name.split()[0]} ", shown.stdout, re.MULTILINE) for name in COMMANDS)
     assert all(setting.name in shown.stdout and setting.help in shown.stdout for setting in SETTINGS)
+
+
+def test_each_command_stands_in_one_section_of_the_help() -> None:
+    """None is left to the end, none stands in two, and none is named that is not there."""
+    named = [name for names in SECTIONS.values() for name in names.split()]
+    assert sorted(named) == main.list_commands(click.Context(main))
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *(setting.name for setting in SETTINGS)])
