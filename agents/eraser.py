@@ -20,20 +20,22 @@ from typing import Any, Final
 import msgspec
 
 from mai.agents import anew, events
+from mai.agents.archive_eraser import Taken, erase
 from mai.agents.decider import Decider
 from mai.agents.erased import DONE, Happened, Order, Values
 from mai.agents.events import Event, Sent
 from mai.agents.kept import Kept, Version
 from mai.agents.link import Link
+from mai.agents.markers import redacted
 from mai.agents.naming import Names
-from mai.agents.reaching import Reach, first, forgotten, left_open
+from mai.agents.reaching import Reach, first, forgotten, left_open, walked
 from mai.agents.texts import PARCEL
 from mai.sandbox import durable
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import BLOB_BYTES, Ledger
 from mai.sandbox.points import reach
 from mai.sandbox.purging import blobs, purge, redact
-from mai.sandbox.record import chain
+from mai.sandbox.record import Record, chain
 
 ORDER: Final = "erasure.order"
 SAID: Final = "erasure.said"
@@ -98,8 +100,9 @@ class Eraser:
             return self._said("more", " ".join(sorted(self._reach.others)))
         self._ledger.stage()
         made = self._replace()
-        due = self._folded(decider, made, whole=whole)
-        self._store(due)
+        whole_journal = all(entry.kept == "all" for entry in self._ledger.archive.entries)
+        self._fresh = [(self._ledger.append(one.kind, data), one.kind, data.decode()) for one, data in self._encoded()]
+        self._store(self._folded(decider, whole=whole) if whole_journal else self._walked())
         self._ledger.commit()
         reach("erase.committed")
         return self._purged(made)
@@ -116,13 +119,27 @@ class Eraser:
         return next(one for one in reversed(found) if one.erasure == self._order.erasure)
 
     def _purged(self, made: Values) -> Said:
-        self._beat()
+        """What follows once it is on record: the segments, free pages and the log."""
+        taken = Taken(made.erasure, frozenset(one[0] for one in made.records), frozenset(made.blobs), self._left)
+        for _ in erase(self._ledger, taken):
+            self._beat()
         if not purge(self._ledger):
             return self._said("waits", f"somebody reads the ledger of {self._ledger.process}")
         reach("erase.purged")
         return Said(
             erasure=made.erasure, round=made.round, state="done", records=len(made.records), blobs=len(made.blobs), keys=made.keys
         )
+
+    def _left(self, record: Record) -> str:
+        """What is to stand in the column of a record in a segment; the same as was listed."""
+        if column := self._column.get(record.seq):
+            return column
+        body = self._ledger.body(record) if record.body.startswith(anew.BLOB) else record.body
+        return self._kept(redacted(record.kind, body, self._reach.names))
+
+    def _kept(self, body: str) -> str:
+        data = body.encode()
+        return body if len(data) <= BLOB_BYTES else f'{{"blob":"{self._ledger.keep(data)}","bytes":{len(data)}}}'
 
     # -- is it time?
     def _open(self) -> Iterator[str]:
@@ -149,9 +166,7 @@ class Eraser:
         """Put the new bodies in their place, and journal it; the transaction stays open."""
         listed = []
         for change in self._reach.changes:
-            data = change.body.encode()
-            column = change.body if len(data) <= BLOB_BYTES else f'{{"blob":"{self._ledger.keep(data)}","bytes":{len(data)}}}'
-            self._column[change.seq] = column
+            self._column[change.seq] = self._kept(change.body)
         for record in self._ledger.records():
             if column := self._column.get(record.seq, ""):
                 digest = chain(record.prev, record.seq, record.at_ns, record.term, (*record[3:8], column))
@@ -176,16 +191,21 @@ class Eraser:
                 yield shelf, key, kept, msgspec.json.decode(newest, type=Version) if newest else None
 
     # -- the state that the journal gives now
-    def _folded(self, decider: Decider, made: Values, *, whole: bool) -> dict[tuple[str, str], bytes]:
-        fresh: list[tuple[int, str, str]] = []
-        for event in self._made:
-            body = events.encode(event)
-            fresh.append((self._ledger.append(event.kind, body), event.kind, body.decode()))
+    def _encoded(self) -> list[tuple[Event, bytes]]:
+        return [(event, events.encode(event)) for event in self._made]
 
+    def _walked(self) -> dict[tuple[str, str], bytes]:
+        """The state of a journal of which retention has taken so much that it cannot be folded: its rows, without the values."""
+        rows = {(noun, key): value for noun in self._ledger.nouns() for key, value in self._ledger.load(noun).items()}
+        return walked(rows, self._reach, self._made)
+
+    def _folded(self, decider: Decider, *, whole: bool) -> dict[tuple[str, str], bytes]:
         def bodies(after: int) -> list[tuple[int, str, str]]:
             self._beat()
-            rows = [(one.seq, one.kind, one.body) for one in islice(self._ledger.records(after), PORTION)]
-            return rows or [one for one in fresh if one[0] > after]
+            rows = [
+                (one.seq, one.kind, self._column.get(one.seq, one.body)) for one in islice(self._ledger.records(after), PORTION)
+            ]
+            return rows or [one for one in self._fresh if one[0] > after]
 
         def body_of(seq: int, column: str) -> str:
             data = self._ledger.blob(column.split('"')[3])

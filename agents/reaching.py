@@ -15,17 +15,20 @@ made of a shared memory that one of these had written, and what tools have done 
 letter by letter, in all that is left.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from mai.agents import memory
+from mai.agents.erased import Values, fold
 from mai.agents.events import Event, Remembered
 from mai.agents.kept import Kept, Version
 from mai.agents.markers import redacted
 from mai.agents.memory import MemoryForgotten
 from mai.agents.naming import Names
 from mai.agents.sealing import Sealed
+from mai.agents.state import State
 from mai.sandbox.references import named, reached
 
 ASKED: Final = "model.request"  # kind of the records of what models are asked
@@ -205,3 +208,23 @@ def forgotten(shelves: Iterable[tuple[str, str, Kept, Version | None]], reach: R
         if reach.names.name(key) or (newest and newest.task and first(newest.task) in reach.requests):
             level, _, owner = shelf.partition("/")
             yield MemoryForgotten(agent=owner, level=level, key=reach.names.renamed(key), n=kept.n, oldest=kept.oldest, by=by)
+
+
+def walked(rows: Mapping[tuple[str, str], bytes], reach: Reach, made: Iterable[Event]) -> dict[tuple[str, str], bytes]:
+    """Rows of state (noun, key, value) without the values of those requests, and what the facts of the erasure do to them."""
+    found = dict[tuple[str, str], bytes]()
+    for (noun, key), value in rows.items():
+        body = value.decode()
+        fields = msgspec.json.decode(body)
+        ids = [str(fields.get(name, "")) for name in ("request", "task", "message")] if isinstance(fields, dict) else []
+        own = any(first(one) in reach.requests for one in (*ids, key)) or reach.names.inside([noun, key, fields])
+        left = redacted(noun, body, reach.names) if own and isinstance(fields, dict) else body
+        found[reach.names.renamed(noun), reach.names.renamed(key)] = left.encode()
+    state = State()
+    for event in made:
+        fold(state, event) if isinstance(event, Values) else memory.fold(state, event)
+    for change, row in state.changes.items():
+        found.pop(change, None)
+        if row is not None:
+            found[change] = msgspec.json.encode(row)
+    return found

@@ -34,6 +34,21 @@ class SegmentThinned(Event, frozen=True, kw_only=True):
     records: int  # whose bodies are gone, with those of earlier times
 
 
+class SegmentErased(Event, frozen=True, kw_only=True):
+    """Of a segment the values of a person were erased: all its records are still there, as `values.erased` lists them."""
+
+    kind: ClassVar[str] = "segment.erased"
+    first: int
+    last: int
+    prev: str
+    head: str
+    file: str
+    bytes: int
+    sha256: str
+    was: str  # SHA-256 of the file in whose place it is
+    erasure: str
+
+
 class SegmentRemoved(Event, frozen=True, kw_only=True):
     """A segment was removed, as the organisation's retention says: its numbers, digests and times are all that is left."""
 
@@ -46,4 +61,4 @@ class SegmentRemoved(Event, frozen=True, kw_only=True):
     links: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
-register(Rotated, SegmentThinned, SegmentRemoved)
+register(Rotated, SegmentThinned, SegmentErased, SegmentRemoved)

@@ -29,7 +29,7 @@ _LEVELLED: Final = {
     NOTICE: """
         process.started process.stopped state.rebuilt rotated segment.thinned segment.removed
         started start wanted revived raised term reload reloaded exported
-        erased person values.erased erasing
+        erased person values.erased segment.erased erasing
         turnover keys.known watchdog.stands department.freed fallback.returned breaker.probed objective.kept
         request.cancelled request.pending task.cancelled task.released release.ordered release.answered
         cancel.taken cancel.ended cancel.answered undo.planned undo.done undo.intent

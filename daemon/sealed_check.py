@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.agents.rotation_events import Rotated, SegmentRemoved, SegmentThinned
+from mai.agents.rotation_events import Rotated, SegmentErased, SegmentRemoved, SegmentThinned
 from mai.daemon.reader import Reader, clock
 from mai.daemon.scrub import RESTORE, TAMPERED, Scrub
 from mai.sandbox.archive import LOST
@@ -18,7 +18,9 @@ from mai.sandbox.record import GENESIS
 from mai.sandbox.segment import Entry, sha256
 
 GONE: Final = "that was decided in the organisation file, [retention]; what is kept is examined"
-KINDS: Final = {Rotated.kind: "all", SegmentThinned.kind: "some", SegmentRemoved.kind: "none"}  # and what is kept then
+KINDS: Final = {  # and what is kept then
+    Rotated.kind: ("all",), SegmentThinned.kind: ("some",), SegmentErased.kind: ("all", "some"), SegmentRemoved.kind: ("none",),
+}  # fmt: skip
 
 
 def examine(scrub: Scrub, *, files: bool) -> None:
@@ -53,7 +55,7 @@ def _said(scrub: Scrub, entry: Entry) -> None:
     record = scrub.reader.record(entry.seq)
     if record is None and scrub.reader.archive.gap(entry.seq):
         return  # that record was removed itself: the chain, and the heads that were signed, vouch for it
-    told = _fields(scrub.reader, entry.seq) if record and KINDS.get(record.kind) == entry.kept else {}
+    told = _fields(scrub.reader, entry.seq) if record and entry.kept in KINDS.get(record.kind, ()) else {}
     due: dict[str, Any] = {"first": entry.first, "last": entry.last}
     due |= {"sha256": entry.sha256, "bytes": entry.bytes, "file": entry.file} if entry.kept != "none" else {"was": entry.sha256}
     due |= {"prev": entry.prev.hex(), "head": entry.head.hex()} if entry.kept == "all" else {}

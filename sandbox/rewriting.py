@@ -5,6 +5,7 @@ finds a file that no row names, and removes it (rotation.py).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 import pysqlite3 as sqlite3
@@ -35,12 +36,16 @@ def rewritten(
     change: Callable[[Record], Record],
     say: Callable[[Entry, int], tuple[str, bytes]],
     told: Mapping[str, str],
+    *,
+    kept: str = "some",
+    gone: frozenset[str] = frozenset(),
+    remove: Callable[[Path], None] = segment_files.remove,
 ) -> Iterator[None]:
     """Put a segment in the place of another whose records were changed so, in steps.
 
     `say(entry, records)` gives kind and body of the record that is written about it; `records` is how many have lost their
-    bodies. `told` is what the file itself says of it, in its table `meta`. Blobs that no body in it names any more go. Raises
-    OSError, LedgerFault, and what SQLite raises.
+    bodies. `told` is what the file itself says of it, in its table `meta`, `kept` what the ledger's table says of it. Blobs that
+    no body in it names any more go, and those that are `gone`. Raises OSError, LedgerFault, and what SQLite raises.
     """
     old, path = ledger.archive.segment(entry), ledger.path.parent / _next(entry)
     making, count = Making(path, ledger.process, {**old.more, **told}), 0
@@ -50,7 +55,7 @@ def rewritten(
             count += sum(record.body == REMOVED for record in records)
             making.add(records)
             for record in records:
-                for _ in reached(named(record.body), old.blob, making.blob):
+                for _ in reached(named(record.body), lambda one: None if one in gone else old.blob(one), making.blob):
                     pass
             yield
         new = entry
@@ -60,12 +65,12 @@ def rewritten(
         making.drop()
         raise
     reach("retention.written")
-    new = new._replace(kept="some")
-    yield from _kept_elsewhere(ledger, entry)
+    new = new._replace(kept=kept)
+    yield from _kept_elsewhere(ledger, entry, gone)
     ledger.segment(new, *say(new, count))
     ledger.commit()
     reach("retention.recorded")
-    segment_files.remove(ledger.path.parent / entry.file)
+    remove(ledger.path.parent / entry.file)
     yield
 
 
@@ -79,7 +84,7 @@ def removed(ledger: Ledger, entry: Entry, body: bytes) -> Iterator[None]:
     yield
 
 
-def _kept_elsewhere(ledger: Ledger, entry: Entry) -> Iterator[None]:
+def _kept_elsewhere(ledger: Ledger, entry: Entry, gone: frozenset[str] = frozenset()) -> Iterator[None]:
     """Blobs that the state or the journal refers to and that only this segment has go back into the ledger with this commit.
 
     Later segments have what they refer to themselves (rotation.py).
@@ -97,7 +102,7 @@ def _kept_elsewhere(ledger: Ledger, entry: Entry) -> Iterator[None]:
         if considered:
             yield from sweep.state()
             yield from sweep.journal()
-        needed = considered - sweep.candidates
+        needed = considered - sweep.candidates - gone
         ledger.put({address: data for address in needed if (data := segment.blob(address)) is not None})
     finally:
         ledger.watched = None
