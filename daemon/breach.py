@@ -20,6 +20,7 @@ from mai.daemon.pulse import Mark, Open, Pulse
 from mai.daemon.records import RequestAccepted, RequestEnded
 from mai.daemon.turned import DoorRefused, TurnedAway
 
+OWN = "/mai"  # who asks what Mai asks herself: no end of hers is counted
 NOUN = "objective"  # of the rows: minute/SCOPE/NUMBER, held/DEPARTMENT, delayed/REQUEST, breach/SCOPE/SPAN
 
 
@@ -76,11 +77,12 @@ def fold(state: MaiState, event: Event) -> list[Input]:
 
 
 def _tell_time(state: MaiState, event: Event) -> None:
+    """The latest minute. Only what is open, or leaves a count, may tell it: a new life knows it from these rows."""
     match event:
-        case RequestAccepted():
+        case RequestAccepted() if not event.asker.endswith(OWN):
             at_ms = event.accepted_ms
-        case RequestEnded() if event.request in state.requests:
-            at_ms = state.requests[event.request].accepted_ms + event.elapsed_ms
+        case RequestEnded() if (request := state.requests.get(event.request)) and not request.asker.endswith(OWN):
+            at_ms = request.accepted_ms + event.elapsed_ms
         case DoorRefused():
             at_ms = event.at_ms
         case _:
@@ -197,7 +199,7 @@ def load(state: MaiState, rows: dict[str, bytes]) -> None:
             case "breach":
                 pulse.breaches[name, int(number)] = msgspec.json.decode(data, type=Open)
     known = [at for minutes in pulse.minutes.values() for at in minutes]
-    open_ = [request.accepted_ms // MINUTE_MS for request in state.requests.values()]
+    open_ = [one.accepted_ms // MINUTE_MS for one in state.requests.values() if not one.asker.endswith(OWN)]
     pulse.minute = max((*known, *open_), default=0)
 
 

@@ -263,9 +263,9 @@ def root(ident: str) -> str:
     return first(work)
 
 
-def spoke(state: MaiState, request: str, who: str) -> bool:
-    """Has this person answered an escalation of this request? Then an answer may be signed so."""
-    return any(row.by == who for row in state.parking.of(request))
+def speakers(state: MaiState, request: str) -> tuple[str, ...]:
+    """Who has answered escalations of an open request: an answer may be signed by these persons."""
+    return tuple(dict.fromkeys(row.by for row in state.parking.of(request) if row.by))
 
 
 # -- evolve

@@ -9,6 +9,7 @@ from mai.agents.escalating import MOST_TRIED, UP, EscalationParked
 from mai.agents.escalation_messages import Escalate, Parked, Plea, Ruled, Withdrawn
 from mai.agents.events import Ended, Escalated, Event, Hopped, MessageRefused, Received, Sent, Stepped
 from mai.agents.markers import marked
+from mai.agents.triggers import TO
 from mai.daemon.escalations import EscalationAnswered, EscalationEnded, EscalationRaised, RequestPending
 from mai.daemon.invariants import End, Handler, Ids, Invariant, Notes
 from mai.daemon.records import ContractEnded, PartEnded, RequestEnded, RequestPlanned
@@ -37,6 +38,7 @@ class Asked(Invariant):
         self.told: dict[str, Escalate] = {}  # as the department told it, until it is on record
         self.saying: dict[str, tuple[str, str, str]] = {}  # what a Ruled has to say: state, text, by
         self.said: dict[str, tuple[str, str, str]] = {}  # the same of a task of hers
+        self.named: dict[str, str] = {}  # whom a person has named for a request
         self.raised = Ids()
 
     def handlers(self) -> dict[str, Handler]:
@@ -95,17 +97,25 @@ class Asked(Invariant):
         assert isinstance(event, RequestPlanned)
         if self.dues.settle(("over", event.request)):
             state, _, by = self.said.pop(event.request)
-            if (state == "answered") != bool(event.parts) or (
-                event.parts and by not in event.parts[0].why and not marked(event.parts[0].why)
-            ):
+            to, why = [part.department for part in event.parts], event.parts[0].why if event.parts else ""
+            named = self.named.pop(event.request, "")
+            otherwise = ([named] != to and not marked(named)) or (by not in why and not marked(why))
+            if (state == "answered") != bool(to) or (to and otherwise):
                 self.found(seq, f"record {seq} plans {event.request} otherwise than a person has said")
 
     def _ends(self, seq: int, event: Event) -> None:
         task = str(getattr(event, "task", ""))
-        if self.dues.settle(("over", task)) and isinstance(event, PartEnded):
-            state, text, by = self.said.pop(task)
-            if state != "expired" and (event.answer.state, event.answer.answer, event.answer.by) != (state, text, by):
-                self.found(seq, f"record {seq} is other than what a person has said of {task}")
+        if not self.dues.settle(("over", task)):
+            return
+        state, text, by = self.said.pop(task)
+        self.named.pop(task, None)
+        told: tuple[str, ...] = (state,)
+        if isinstance(event, PartEnded):
+            told = event.answer.state, event.answer.answer, event.answer.by
+        elif isinstance(event, ContractEnded):
+            told = (event.state,)
+        if state != "expired" and told != (state, text, by)[: len(told)]:
+            self.found(seq, f"record {seq} is other than what a person has said of {task}")
 
     def _pending(self, seq: int, event: Event) -> None:
         assert isinstance(event, RequestPending)
@@ -127,6 +137,7 @@ class Asked(Invariant):
         text, by = (event.text, event.by) if isinstance(event, EscalationAnswered) else ("", f"{self.client}/mai")
         if known.process == self.process:
             self.said[event.task] = (event.state, text, by)
+            self.named[event.task] = str(event.value.get(TO, "")) if isinstance(event, EscalationAnswered) else ""
             self.dues.owe(("over", event.task), seq, f"{event.id} is {event.state}, and its task goes nowhere")
             return
         self.saying[event.id] = (event.state, text, by)
@@ -181,6 +192,8 @@ class Climbed(Invariant):
         self.waiting: dict[str, str] = {}  # escalations at Mai -> their tasks
         self.sent = Ids()
         self.answers: dict[tuple[str, str], Ruled] = {}  # what the outcome of a step, or an end, has to say
+        self.parents: dict[str, str] = {}  # of open tasks
+        self.unsure: dict[str, str] = {}  # tasks that were in doubt -> whom those above have named
 
     def handlers(self) -> dict[str, Handler]:
         """What takes which kind of record."""
@@ -213,6 +226,9 @@ class Climbed(Invariant):
     def _hopped(self, seq: int, event: Event) -> None:
         assert isinstance(event, Hopped)
         self.pleas[event.task], before = event.plea, self.pleas.get(event.parent)
+        self.parents[event.task] = event.parent
+        if (name := self.unsure.get(event.parent)) and name not in event.rule:
+            self.found(seq, f"record {seq} hands {event.parent} on, and not to {name}, whom it is for")
         if event.plea and self.dues.settle(("up", event.parent)):
             self._whole(seq, event.parent, event.plea, event.sender)
         elif before and event.plea is None and not event.step:
@@ -235,6 +251,8 @@ class Climbed(Invariant):
         assert isinstance(event, Escalated)
         if not event.cause:
             return  # as it was once: the end of the task
+        if event.cause == "doubt" and self.pleas.get(event.task) is None:
+            self.unsure[event.task] = ""
         key = ("Escalate", f"{event.task}{UP}{event.n}", event.agent) if event.to == "mai" else ("up", event.task)
         self.dues.owe(key, seq, f"{event.agent} gives up {event.task}, and {event.to} does not get it")
 
@@ -271,6 +289,10 @@ class Climbed(Invariant):
         for ident in [ident for ident, task in self.waiting.items() if task == event.task]:
             self.found(seq, f"record {seq} ends {event.task}, and {ident}, for which it waits, is not withdrawn")
             del self.waiting[ident]
+        parent, name = self.parents.pop(event.task, ""), event.value.get(TO)
+        if parent in self.unsure and event.state == "answered" and isinstance(name, str):
+            self.unsure[parent] = name
+        self.unsure.pop(event.task, None)
         self.pleas.pop(event.task, None)
 
     def close(self, end: End) -> None:

@@ -72,9 +72,9 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             _end(state, event.task)
             state.changed("request", request, state.requests[request])
         case RequestEnded(request=request) if request in state.requests:
-            ended = state.requests.pop(request)
+            ended, persons = state.requests.pop(request), escalations.speakers(state, request)
             _fold_end(state, event, ended, seq)
-            following += [*healing.ended(state, event), *voice.ended(state, event, ended)]
+            following += [*healing.ended(state, event), *voice.ended(state, event, ended, persons)]
         case ContractChecked(allowed=True):
             passage = Passage(event.task, event.request, event.asking, event.contract, event.deadline_ms, event.body)
             state.passages[event.task] = passage

@@ -49,9 +49,9 @@ def _known(mai: "MaiDecider", holding: Holding, body: Result) -> bool:
     """Is who did the work an agent of that department, and are those departments that it rests on?"""
     process, _, agent = body.by.rpartition("/")
     own = process == holding.process and mai.table.rank(process.partition("/")[2], agent)
-    known = (
-        own or escalations.spoke(mai.state, body.request, body.by) or body.by in (holding.process, f"{mai.mandate.client}/mai")
-    )
+    late = voice.missed(mai, body.task)
+    persons = late.persons if late else escalations.speakers(mai.state, body.request)
+    known = own or body.by in (holding.process, f"{mai.mandate.client}/mai", *persons)
     return bool(known) and all(mai.mandate.organisation.department(name) for name in body.sources)
 
 

@@ -35,13 +35,14 @@ FAILED: Final = "Something went wrong on our side, and your message could not be
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-class Late(msgspec.Struct, frozen=True):
+class Late(msgspec.Struct, frozen=True, omit_defaults=True):
     """A part that had no answer when its request ended: whose it is, should it come."""
 
     request: str
     thread: str
     department: str
     part: PartPlan
+    persons: tuple[str, ...] = ()  # who has answered what was escalated for it, and may have signed it
 
 
 # -- what is said before an answer
@@ -224,8 +225,11 @@ def accepted(state: MaiState, event: RequestAccepted) -> None:
         _line(state, event.thread, Line(0, threads.PERSON, "message", event.text, event.request, event.accepted_ms))
 
 
-def ended(state: MaiState, event: RequestEnded, request: Request) -> list[Input]:
-    """The answer is a line of its conversation; on a channel it leaves, and the next message has its turn."""
+def ended(state: MaiState, event: RequestEnded, request: Request, persons: tuple[str, ...]) -> list[Input]:
+    """The answer is a line of its conversation; on a channel it leaves, and the next message has its turn.
+
+    `persons`: who has answered what was escalated for it, and may have signed what comes late.
+    """
     outgoing.ended(state, event)
     name = request.thread
     if not name:
@@ -233,7 +237,7 @@ def ended(state: MaiState, event: RequestEnded, request: Request) -> list[Input]
     by = ", ".join(dict.fromkeys(part.department for part in event.parts if part.department))
     text = outward(event) if channel_of(name) else event.answer
     n = _line(state, name, Line(0, threads.MAI, "answer", text, event.request, event.at_ms, event.state, by, event.note))
-    _tell(state, request, event, n)
+    _tell(state, request, event, n, persons)
     if not channel_of(name):
         return []
     thread = state.rows.get("thread", name, Thread)
@@ -243,7 +247,7 @@ def ended(state: MaiState, event: RequestEnded, request: Request) -> list[Input]
     return [Leave(name, n), threads.Next(name), *room]
 
 
-def _tell(state: MaiState, request: Request, event: RequestEnded, n: int) -> None:
+def _tell(state: MaiState, request: Request, event: RequestEnded, n: int, persons: tuple[str, ...]) -> None:
     """What was told of each contract, and which parts may still come."""
     if len(request.parts) != len(event.parts):
         return
@@ -252,7 +256,7 @@ def _tell(state: MaiState, request: Request, event: RequestEnded, n: int) -> Non
             told = Told(answer.state, _digest(answer.value), n, event.at_ms)
             state.changed(f"told/{request.thread}", _about(part), told)
         if answer.state == "expired" and task not in request.answers:
-            state.changed("late", task, Late(request.request, request.thread, part.department, part))
+            state.changed("late", task, Late(request.request, request.thread, part.department, part, persons))
 
 
 def said(state: MaiState, event: VoiceSaid) -> list[Input]:

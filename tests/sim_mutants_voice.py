@@ -67,7 +67,7 @@ def forget_who_waits(put: Put) -> None:
     put(
         voice,
         "ended",
-        lambda state, event, request: [one for one in ended(state, event, request) if not isinstance(one, threads.Next)],
+        lambda *given: [one for one in ended(*given) if not isinstance(one, threads.Next)],
     )
 
 
