@@ -200,7 +200,7 @@ def fold(state: State, event: Event) -> None:
         case Hopped():
             if event.sender == "mai":
                 _day(state, tasks=1)
-            elif not event.up:
+            elif not (event.up or event.approves):  # what policies and pleas lead to is nobody's own hand-on
                 _day(state, hops=1)
                 _use(state, event.parent, Amounts(hops=1))
         case ToolCounted():

@@ -121,7 +121,7 @@ class Hopped(Event, frozen=True, kw_only=True):
     approves: str = ""  # to a board: the id of the approval that it is to decide about
     allow: Amounts | None = None  # what Mai has granted with it
     plea: Plea | None = None  # it is an escalation, or was one
-    up: bool = False  # it goes to who is above, because it was given up: no budget counts that
+    up: bool = False  # it goes to who is above, because it was given up: no budget counts that, nor what a board is to approve
     case: str = ""  # of a board that is asked about it: the case
     handover: Handover | None = None  # what was done for it by who had it before
 

@@ -155,8 +155,7 @@ class Hearing:
             self._silence(peer, pause.why, pause.detail)
         else:  # its own Hello may have come while it was not heard: ours is owed until it is taken, or both would wait
             self._gateway.shell.greet(peer)
-        if told:
-            self._tempo.told(peer, pause, time.monotonic())
+            self._tempo.told(peer, pause, time.monotonic())  # or its pipe is full: then it is told once more
 
     def _transit(self, peer: str) -> Transit:
         return self._gateway.decider.state.transit(peer)

@@ -47,7 +47,7 @@ class Budgeted(Invariant):
             self.tops[event.task] = Top(seq, event.allow)
             return
         self.tops[event.task] = top
-        if not event.up:
+        if not (event.up or event.approves):
             top.hops += 1
             self._held(seq, event.task, top, "hops")
 

@@ -227,7 +227,7 @@ class Climbed(Invariant):
         assert isinstance(event, Hopped)
         self.pleas[event.task], before = event.plea, self.pleas.get(event.parent)
         self.parents[event.task] = event.parent
-        if (name := self.unsure.get(event.parent)) and name not in event.rule:
+        if (name := self.unsure.get(event.parent)) and name not in event.rule and not marked([name, event.rule]):
             self.found(seq, f"record {seq} hands {event.parent} on, and not to {name}, whom it is for")
         if event.plea and self.dues.settle(("up", event.parent)):
             self._whole(seq, event.parent, event.plea, event.sender)

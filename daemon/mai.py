@@ -113,6 +113,7 @@ class MaiDecider:
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends; tasks for a department that takes none now are held."""
         found = asks.ending(self, self._decide(granting.unburdened(given), now_ms), now_ms)
+        found = referring.let_go(self, found)
         found = voice.speak(self, found, now_ms)
         found = granting.account(self, given, found)
         return found if isinstance(given, held.Heed) else held.divert(self, found)

@@ -89,7 +89,8 @@ class Parking:
 
     def drop(self, state: "State", request: str, state_of: str, seq: int) -> None:
         """A request has ended: what was open of it is withdrawn, and all is kept among those that are over."""
-        for place, ident in enumerate(self._by_request.pop(request, ())):
+        gone = sorted((self.rows[ident].at_ms, ident) for ident in self._by_request.pop(request, ()))
+        for place, (_, ident) in enumerate(gone):  # in an order that a new life knows, too
             row = self.rows.pop(ident)
             self._due.drop(ident)
             self.unannounced.pop(ident, None)

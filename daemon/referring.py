@@ -25,7 +25,7 @@ from mai.agents.plain import readable
 from mai.agents.triggers import LEAST_MS, TO
 from mai.daemon.desk import Asked, Holding, MaiState, Request
 from mai.daemon.parking import Row
-from mai.daemon.records import PartPlan
+from mai.daemon.records import ContractEnded, PartPlan, RequestEnded
 
 if TYPE_CHECKING:
     from mai.daemon.escalations import EscalationAnswered
@@ -164,6 +164,20 @@ def fault(mai: "MaiDecider", row: Row, value: Fields) -> str:
         return "" if known else "it does not say which department the request is for"
     holding = holder(mai, row.body.task) if row.held else None
     return mai.scopes.breach(returning.way_of(mai, holding, row.body.task), value, "") if holding else ""
+
+
+def let_go(mai: "MaiDecider", found: list[Event | Send]) -> list[Event | Send]:
+    """The same; and what a person was asked about between departments goes back as it is, where its request ends."""
+    from mai.daemon import returning
+
+    more: list[Event | Send] = []
+    over = {one.task for one in found if isinstance(one, ContractEnded)}
+    for ended in [one for one in found if isinstance(one, RequestEnded)]:
+        for row in mai.state.parking.of(ended.request):
+            passage = mai.state.passages.get(row.held.task) if row.held and not row.state else None
+            if passage and row.held and passage.task not in over:
+                more += returning.goes_back(mai, passage, row.held)
+    return [*found, *more]
 
 
 def unanswered(mai: "MaiDecider", row: Row, now_ms: int) -> list[Event | Send]:

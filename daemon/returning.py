@@ -183,7 +183,7 @@ def ends(mai: "MaiDecider", body: Result, now_ms: int) -> list[Event | Send]:
         return found
     body = _shown(mai, holding.process, sound) if holding else sound
     if passage := mai.state.passages.get(body.task):
-        return [*found, *_goes_back(mai, passage, body)]
+        return [*found, *goes_back(mai, passage, body)]
     request = mai.state.requests[body.task.rpartition("/")[0]]
     part = mai.part(request, body.task)
     assert part is not None, "a part that nobody has"
@@ -192,7 +192,8 @@ def ends(mai: "MaiDecider", body: Result, now_ms: int) -> list[Event | Send]:
     return [*found, ended, *mai.whole_of(request, {**request.answers, body.task: answer}, now_ms)]
 
 
-def _goes_back(mai: "MaiDecider", passage: Passage, body: Result) -> list[Event | Send]:
+def goes_back(mai: "MaiDecider", passage: Passage, body: Result) -> list[Event | Send]:
+    """The end of what one department has asked of another: on record, and to who asked."""
     of = subjects.told(mai, passage, body.value)
     ended = ContractEnded(request=passage.request, task=passage.task, state=body.state, reason=body.reason, subjects=of)
     return [ended, Send(passage.asking, f"{passage.task}=", 0, body)]

@@ -26,7 +26,7 @@ class Budgets:
             case Hopped(sender="mai"):
                 self._take(process, "", tasks=1)
                 self.open[process, event.task] = event.at_ms, event.deadline_ms
-            case Hopped(up=False):
+            case Hopped(up=False, approves=""):
                 self._take(process, event.request, hops=1)
             case Ended() if (process, event.task) in self.open:
                 since_ms, until_ms = self.open.pop((process, event.task))

@@ -11,6 +11,7 @@ from mai.agents import events
 from mai.agents.channels import key_of
 from mai.agents.decider import Decider
 from mai.agents.department import DepartmentDecider
+from mai.agents.guard_scope import Guards
 from mai.agents.sealing import Sealed
 from mai.agents.texts import PARCEL
 from mai.daemon.desk import first
@@ -22,6 +23,7 @@ from mai.sandbox import words
 from mai.sandbox.bounds import bounds
 from mai.sandbox.ledger import GENESIS, Record, blob_of, body_of, digest_of, read
 from tests import sim_company, sim_letters
+from tests.realm_shifts import Shifts
 from tests.sim_lives import MAI, Violation
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ def check(world: "World") -> int:
         *asked_first(facts),
         *sim_letters.check(world, facts[MAI]),
         *allowed(world),
+        *limits(facts),
+        *shifts(journals),
         *withheld(facts),
         *deeply(journals),
         *replayed(world, journals),
@@ -331,6 +335,40 @@ def allowed(world: "World") -> Iterator[str]:
     for key, amount in world.bank.amounts.items():
         if amount in (*sim_company.NEVER, *sim_company.CLOSED):
             yield f"{key} has moved {amount}, which is denied"
+
+
+def limits(facts: Facts) -> Iterator[str]:
+    """Whatever the journals say of stops: nothing goes round, nothing takes more than a day or a request has."""
+    for name, records in facts.items():
+        hops = {record.task: body for record, body in records if record.kind == "hop"}
+        for task, hop in hops.items():
+            if not hop.get("up") and (count := _same(hops, hop)) >= Guards().same:
+                yield f"{name} hands {task} to {hop['agent']}, time {count} with the same in one chain"
+    taken = sum(record.kind == "hop" and body["sender"] == "mai" for record, body in facts["acme/stock"])
+    if taken > sim_company.DAY_TASKS:
+        yield f"the stock has taken {taken} tasks of {sim_company.DAY_TASKS} in a day"
+    asks = Counter(r.request for r, b in facts[MAI] if r.kind == "contract.checked" and b["allowed"])
+    if asks and (most := asks.most_common(1)[0])[1] > sim_company.ASKS:
+        yield f"{most[0]} was asked {most[1]} contracts of {sim_company.ASKS} for"
+
+
+def _same(hops: dict[str, dict[str, Any]], hop: dict[str, Any]) -> int:
+    """How often its agent has this very task along its chain."""
+    count, one = 0, hop
+    while one:
+        count += not one.get("up") and all(one.get(key) == hop.get(key) for key in ("agent", "contract", "text", "input"))
+        one = hops.get(one["parent"], {})
+    return count
+
+
+def shifts(journals: dict[str, list[Record]]) -> Iterator[str]:
+    """Nobody gets a task who is off, and a task changes hands once, before anything was changed for it (realm_shifts.py)."""
+    for name in ("acme/stock",):
+        told = Shifts(sim_company.company())
+        for record in journals[name]:
+            wrong = told.look(name, events.decode(record.kind, record.body), record.at_ns // 1_000_000)
+            if wrong:
+                yield f"{name}, record {record.seq}: {wrong}"
 
 
 def _outcomes(records: list[tuple[Record, dict[str, Any]]], kinds: dict[str, str], outcomes: dict[str, str]) -> None:

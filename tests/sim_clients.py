@@ -71,7 +71,7 @@ class Clients:
         how = chance.choice([*sim_company.HOWS, *sim_company.HOWS, "poison" if chance.random() < 0.3 else "opaque"])
         single = chance.choice([f"order by {how} for {cents}", f"order by {how} for {cents}", f"charge by {how} for {cents}"])
         others = ["Please write notes down. Please do the counting.", "fly me to the moon", BOXES, "who takes what?"]
-        text = chance.choice([single] * 8 + others)
+        text = chance.choice([single] * 12 + others)
         return Wish(f"r{number}", text, chance.choice([0.2, 2.0, 30.0, 3600.0, 3600.0, 3600.0]))
 
     # -- what they do

@@ -9,7 +9,7 @@ import msgspec
 from zmq.utils import z85
 
 from mai.agents.body import Fields
-from mai.agents.budget_scope import DayLimits
+from mai.agents.budget_scope import DayLimits, RequestLimits
 from mai.agents.carrying import equipped
 from mai.agents.channels import Channel
 from mai.agents.conflict_scope import Conflicts, Precedence
@@ -21,6 +21,7 @@ from mai.agents.match import Matcher
 from mai.agents.organisation import Agent, Contract, Department, Limits, Mandate, Organisation, Tool, mandate
 from mai.agents.policy_scope import Policy
 from mai.agents.process import matcher
+from mai.agents.shift_scope import Shift
 from mai.agents.table import Table
 from mai.daemon.descriptions import planner
 from mai.daemon.plan import Plan, Planner
@@ -37,12 +38,20 @@ DISPUTES = Conflicts(
     settle_s=20, person_s=300, precedence=(Precedence(name="who has them", attribute="goods", by=("votes", "stock")),)
 )
 PLEAS = Escalations(person_s=30, refusal="person", deadline="person", doubt="person")
+DAY_TASKS, ASKS = 7, 4  # of the stock in a day; for contracts, of one request
+TEAM = ("keeper", "packer")
 TASK_S = 3600.0
 QUICK = {"hauler": 20.0, "cashier": 40.0}  # seconds that they have
 GUARD_S = 900.0  # bounds in real time, which is not the world's: never reached
 
 
-SKILLS = {"clerk": ("notes",), "teller": ("counting",), "porter": ("boxes by hand",), "hauler": ("boxes by cart",)}
+SKILLS = {
+    "clerk": ("notes",),
+    "scribe": ("notes",),
+    "teller": ("counting",),
+    "porter": ("boxes by hand",),
+    "hauler": ("boxes by cart",),
+}
 
 
 def _agents(*workers: tuple[str, str, tuple[str, ...]]) -> tuple[Agent, ...]:
@@ -98,7 +107,7 @@ def company() -> Organisation:
         Policy(name="never", verdict="deny", tools=tuple(f"finance.{name}" for name in takes), when={"cents": {"in": NEVER}}),
         Policy(name="closed", verdict="deny", contracts=("finance.charge",), when={"cents": {"in": CLOSED}}),
     )
-    many = Policy(name="many", verdict="board", tools=("fetch",), when={"items": {"at_least": 7}})
+    many = Policy(name="many", verdict="board", tools=("fetch",), when={"items": {"at_least": 5}})
     effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none", "spare": "queryable"}
     tools = tuple(_tool(name, effects[name]) for name in ways)
     tools = tuple(msgspec.structs.replace(one, backup="spare") if one.name == "asked" else one for one in tools)
@@ -107,11 +116,13 @@ def company() -> Organisation:
         policies=general,
         doors=(Grant(role="operator", users=tuple(map(str, OFFICERS))),),
         conflicts=DISPUTES, escalation=PLEAS,
-        limits=Limits(turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4),
+        limits=Limits(
+            turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4, request=RequestLimits(asks=ASKS, hops=36)
+        ),
         departments=(
             Department(
                 name="sales", charter="Takes orders.", contracts=(order,), memory=OPEN,
-                agents=_agents(("seller", "specialist", ()), ("clerk", "operator", ())),
+                agents=_agents(("seller", "specialist", ()), ("clerk", "operator", ()), ("scribe", "operator", ())),
             ),
             Department(
                 name="finance", charter="Takes money.", contracts=(charge,), tools=tools,
@@ -125,9 +136,9 @@ def company() -> Organisation:
                 name="stock", charter="Gives goods.", contracts=(reserve, price, shelf), tools=(_tool("fetch", "idempotent"),),
                 agents=_agents(
                     ("keeper", "operator", ("fetch",)), ("pricer", "operator", ()), ("looker", "operator", ()),
-                    ("porter", "operator", ()), ("hauler", "operator", ()),
+                    ("porter", "operator", ()), ("hauler", "operator", ()), ("packer", "operator", ("fetch",)),
                 ),
-                day=DayLimits(tasks=9),
+                day=DayLimits(tasks=DAY_TASKS), shifts=(Shift(name="all", operators=TEAM),),
                 leaves=Leaves(withheld=("margin",)), policies=(many, Policy(name="few", verdict="allow", tools=("fetch",))),
             ),
             Department(

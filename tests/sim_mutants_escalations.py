@@ -80,12 +80,6 @@ def tell_the_result_as_well(put: Put) -> None:
 
 
 @mutant
-def answer_what_is_answered(put: Put) -> None:
-    """What a person has said is not noted: a second word counts as well."""
-    put(escalations, "_over", lambda row, event: None)
-
-
-@mutant
 def drop_a_persons_word(put: Put) -> None:
     """A department does nothing with what a person has said."""
     put(escalating, "ruled", lambda department, body: [])

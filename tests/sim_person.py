@@ -16,6 +16,7 @@ from tests.sim_outside import Outside
 
 RESOLVE_SHARE, CANCEL_SHARE, APPROVE_SHARE = 0.06, 0.004, 0.06  # of the steps of a world
 ANSWER_SHARE, AGAIN_SHARE = 0.05, 0.1  # of the steps of a world; of the answers to escalations: said once more
+SHIFT_SHARE = 0.03  # of the steps of a world: somebody is sent away, or called
 RULE_SHARE, APPEAL_SHARE = 0.02, 0.3  # of the steps of a world; of the looks at cases of which none waits
 
 
@@ -50,6 +51,8 @@ class Person:
         self.wrong: list[str] = []
         self.said: dict[str, bool] = {}  # what Mai has confirmed, by key
         self.officer: Inquiry | None = None
+        self.chief: Inquiry | None = None
+        self.away: set[str] = set()  # agents of whom something was said
         self.solver: Inquiry | None = None  # of what nobody in the company could do
         self.approved: defaultdict[str, set[int]] = defaultdict(set)  # step -> users who have told Mai to go on with it
 
@@ -63,6 +66,8 @@ class Person:
             self.rule()
         if self.chance.random() < ANSWER_SHARE:
             self.solve()
+        if self.chance.random() < SHIFT_SHARE:
+            self.send(self.chance.choice(sim_company.TEAM), self.chance.choice(["on", "off", "pause", ""]))
         if self.chance.random() < CANCEL_SHARE:
             request = self.chance.choice(self.clients.wishes).request
             self._knock({"do": "cancel", "request": request, "reason": "changed my mind"}, self._cancelled)
@@ -130,6 +135,23 @@ class Person:
         elif not any(word in reply.get("error", "") for word in LATE):
             self.wrong.append(f"the answer to {ident} was not taken: {reply}")
 
+    def send(self, agent: str, how: str) -> None:
+        """Say of an agent that it is on, off or paused, or that the calendar counts."""
+        self.away.add(agent)  # until it is heard that it is not
+        given = {"do": "shift", "name": f"acme/stock/{agent}", "how": how}
+        self.chief = self._knock(given, lambda reply: self._sent(agent, how, reply))
+
+    def _sent(self, agent: str, how: str, reply: dict[str, Any]) -> None:
+        if reply.get("how") != how:
+            self.wrong.append(f"that {agent} is {how!r} was not taken: {reply}")
+        elif not how:
+            self.away.discard(agent)
+
+    def call_back(self) -> None:
+        """All are on again."""
+        if self.away and (self.chief is None or self.chief.gone):
+            self.send(min(self.away), "")
+
     def rule(self) -> None:
         """Ask what is in dispute and waits for a person, unless an answer is still waited for."""
         if self.inquiry is None or self.inquiry.gone:
@@ -153,7 +175,7 @@ class Person:
 
     def mai_gone(self) -> None:
         """The connection to her is lost."""
-        for inquiry in filter(None, (self.inquiry, self.officer, self.solver)):
+        for inquiry in filter(None, (self.inquiry, self.officer, self.solver, self.chief)):
             inquiry.gone = True
 
     def _knock(self, given: dict[str, Any], heard: Callable[[dict[str, Any]], None], peer: Peer = PEER) -> Inquiry:

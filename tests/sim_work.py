@@ -11,6 +11,8 @@ from mai.agents.bounded import TooLong
 from mai.agents.context import Answer, Assignment, Context, Refusal
 from tests.sim_outside import Outside
 
+AGAIN = "notes, and notes"
+
 
 async def seller(ctx: Context, task: Assignment) -> Answer:
     """Asks finance and the stock at once, a clerk of its own, and the client's memory before and after."""
@@ -27,6 +29,7 @@ async def seller(ctx: Context, task: Assignment) -> Answer:
     charged, reserved, noted, _ = await ctx.all(*asked)
     with contextlib.suppress(Refusal):
         await ctx.ask("stock.shelf", cents=given["cents"])
+        await ctx.ask("stock.shelf", cents=given["cents"] + 1)  # more than a request may ask
     started, dice = ctx.now(), ctx.random()
     await ctx.remember("orders", [task.request, seen and seen[0], dice < 2], "client", expires_s=600 if dice < 0.2 else None)
     await ctx.all(ctx.recall_all("ord", "client"), ctx.search("false", "client"), ctx.versions("orders", "client"))
@@ -61,11 +64,17 @@ async def hauler(ctx: Context, task: Assignment) -> str:
 
 
 async def clerk(ctx: Context, task: Assignment) -> str:
-    """Counts its own notes."""
+    """Counts its own notes, and at times goes round in circles."""
+    if task.text == AGAIN or ctx.random() < 0.1:
+        with contextlib.suppress(Refusal):
+            await ctx.ask("coordinator", AGAIN)
     count = (await ctx.recall("notes") or 0) + 1
     await ctx.remember("notes", count)
     await _files(ctx, task.text, count)
     return f"noted {count}: {task.text}"
+
+
+scribe = clerk  # a colleague, with whom it can go round
 
 
 async def _files(ctx: Context, text: str, count: int) -> None:
@@ -106,11 +115,15 @@ async def teller(ctx: Context, task: Assignment) -> dict[str, Any]:
 
 
 async def keeper(ctx: Context, task: Assignment) -> dict[str, Any]:
-    """Gives goods."""
+    """Gives goods, when it has looked into the client's memory."""
+    await ctx.recall("orders", "client")
     given = ctx.tool("fetch", items=task.input["items"])
     items = await given
     await _claims(ctx, "keeper", given)
     return {"items": items}
+
+
+packer = keeper  # a colleague
 
 
 async def pricer(ctx: Context, task: Assignment) -> dict[str, Any]:

@@ -296,6 +296,7 @@ class World(Lives):
             self.step()
             self.clients.insist()
             self.letters.insist()
+            self.person.call_back()
             if any(life.name == MAI and life.process and life.process.decider.state.doubts for life in self.lives.values()):
                 self.person.resolve()
             if any(life.name == MAI and life.process and life.process.decider.state.approving for life in self.lives.values()):

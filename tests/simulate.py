@@ -23,6 +23,7 @@ from tests import (
     sim_mutants_approvals,
     sim_mutants_claims,
     sim_mutants_escalations,
+    sim_mutants_limits,
     sim_mutants_memory,
     sim_mutants_policies,
     sim_mutants_seals,
@@ -36,7 +37,7 @@ from tests.sim_world import World
 # they note themselves when they are imported
 MUTANTS_OF = (
     sim_mutants, sim_mutants_work, sim_mutants_memory, sim_mutants_seals, sim_mutants_approvals, sim_mutants_claims,
-    sim_mutants_voice, sim_mutants_policies, sim_mutants_escalations,
+    sim_mutants_voice, sim_mutants_policies, sim_mutants_escalations, sim_mutants_limits,
 )  # fmt: skip
 LAST = 40  # things that are told before a violation
 TOLD_EVERY_S = 5.0

@@ -151,6 +151,21 @@ def test_two_that_nobody_answers_end_one_after_the_other() -> None:
     assert lawful(mai) == []
 
 
+def test_what_waits_for_a_person_between_departments_ends_with_its_request() -> None:
+    """Nobody is left to wait for an answer that would go nowhere: who asked has the result as it was."""
+    mai = settled()
+    mai.feed(Asked("R", "acme/client", "t", UNTIL_MS, False, (PartPlan("sales", "t", "", {}, ""),)))
+    _, (sent,) = mai.feed(
+        Crossing("acme/sales", Task(PASSED, "R", "acme/sales/clerk", "museum.count", "", {"item": 1}, 4), UNTIL_MS)
+    )
+    mai.answer(sent, "escalated")
+    assert mai.of(EscalationRaised)
+    _, sends = mai.feed(Cancels("R", "ann", "", "o", ()))
+    (back,) = [one.body for one in sends if isinstance(one.body, Result)]
+    assert (back.task, back.state) == (PASSED, "escalated") and not mai.state.passages and len(mai.of(ContractEnded)) == 1
+    assert lawful(mai) == []
+
+
 def test_what_waits_for_a_person_is_given_to_no_backup() -> None:
     """Nobody else gets it meanwhile, whatever the watchdog tells of who had it last."""
     mai = settled()
