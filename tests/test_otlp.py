@@ -15,10 +15,9 @@ from mai.daemon.otlp import Said, export, payload
 from mai.daemon.otlp_contents import Contents
 from mai.daemon.trace import trace
 from mai.daemon.tree import Node, Note, Step, Trace, Try
-from mai.sandbox.place import Place
 from tests.collector import collecting, read
 from tests.test_why import OF, answered, department
-from tests.wired import Wired
+from tests.wired import Wired, bare
 
 SECRET = "s3cret-4711"
 
@@ -132,10 +131,7 @@ def test_contents_are_read_from_the_ledgers(tmp_path: Path) -> None:
     from mai.agents.replies import Said as Reply
     from mai.sandbox.ledger import Ledger
 
-    place = Place(tmp_path / "state", tmp_path / "run")
-    place.prepare()
-    for process in ("acme/mai", "acme/sales"):
-        place.home(process).mkdir(parents=True)
+    place = bare(tmp_path, "acme/mai", "acme/sales")
     ledger = Ledger(place.ledger("acme/sales"), "acme/sales")
     reply = msgspec.json.encode(Reply("It is 5.", (ModelCall("sum", "{}", "c1"),), "stop"))
     kept = [ledger.keep(b'{"role":"user","content":"How much?"}'), ledger.keep(reply)]

@@ -19,11 +19,10 @@ from mai.daemon.otlp_sending import BATCH_SPANS, TRIES, Collector, Undelivered, 
 from mai.daemon.records import RequestAccepted, RequestEnded
 from mai.daemon.trace import trace
 from mai.sandbox.errors import UsageFault
-from mai.sandbox.place import Place
 from tests.collector import Answer, collecting
 from tests.small import MAI
 from tests.test_why import hop, journal
-from tests.wired import Wired, waited
+from tests.wired import Wired, bare, waited
 
 
 def some(count: int = 3, size: int = 0) -> list[Span]:
@@ -177,10 +176,7 @@ def test_a_crash_between_two_portions_repeats_at_most_one(tmp_path: Path) -> Non
 
 def test_what_goes_on_behind_the_answer_is_waited_for(tmp_path: Path) -> None:
     """While a task of an ended request is open its trace waits, and those behind it; not for ever, and not if all is wanted."""
-    place = Place(tmp_path / "state", tmp_path / "run")
-    place.prepare()
-    for process in ("acme/mai", "acme/sales"):
-        place.home(process).mkdir(parents=True)
+    place = bare(tmp_path, "acme/mai", "acme/sales")
     accepted = RequestAccepted(request="q1", asker="acme/client", text="?", accepted_ms=1, deadline_ms=2)
     journal(place, "acme/sales", hop())
     journal(place, "acme/mai", accepted, RequestEnded(request="q1", state="expired", answer="late", parts=(), elapsed_ms=1))
@@ -194,9 +190,7 @@ def test_what_goes_on_behind_the_answer_is_waited_for(tmp_path: Path) -> None:
 
 def test_portions_and_what_is_left_out(tmp_path: Path) -> None:
     """Many requests go in several portions, each with its place; --from-now leaves out what there is."""
-    place = Place(tmp_path / "state", tmp_path / "run")
-    place.prepare()
-    place.home("acme/mai").mkdir(parents=True)
+    place = bare(tmp_path, "acme/mai")
     ended = [
         RequestEnded(request=f"q{number}", state="answered", answer="", parts=(), elapsed_ms=1) for number in range(PORTION + 1)
     ]

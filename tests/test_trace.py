@@ -21,7 +21,7 @@ from mai.sandbox.ledger import Ledger, connect
 from mai.sandbox.place import Place
 from mai.sandbox.rotation import Rotation
 from tests import trace_speed
-from tests.wired import Wired, write
+from tests.wired import Wired, bare, write
 
 SALES, MARKETING, MAI = "acme/sales", "acme/marketing", "acme/mai"
 
@@ -41,12 +41,7 @@ def drawn(found: Trace) -> str:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     """A state directory where a test writes the journals itself."""
-    place = Place(tmp_path / "state", tmp_path / "run")
-    place.prepare()
-    for process in (MAI, MARKETING, SALES):
-        place.home(process).mkdir(parents=True)
-        Ledger(place.ledger(process), process).close()
-    return place
+    return bare(tmp_path, MAI, MARKETING, SALES)
 
 
 def accepted(request: str = "q1") -> RequestAccepted:

@@ -33,9 +33,8 @@ from mai.daemon.trace import trace
 from mai.daemon.trace_folding import FOLDED, STOPPED
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.tree import Node, Trace, render
-from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
-from tests.wired import write
+from tests.wired import bare, write
 
 MAI, SALES, MODELS = "acme/mai", "acme/sales", "acme/models"
 OF: dict[str, Any] = {"request": "q1", "task": "q1/1", "agent": "board"}
@@ -44,11 +43,7 @@ OF: dict[str, Any] = {"request": "q1", "task": "q1/1", "agent": "board"}
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     """A state directory where a test writes the journals itself."""
-    place = Place(tmp_path / "state", tmp_path / "run")
-    place.prepare()
-    for process in (MAI, SALES, MODELS):
-        place.home(process).mkdir(parents=True)
-        Ledger(place.ledger(process), process).close()
+    place = bare(tmp_path, MAI, SALES, MODELS)
     write(place.ledger(MAI), MAI, RequestAccepted(request="q1", asker="acme/client", text="do it", accepted_ms=1, deadline_ms=2))
     write(place.ledger(SALES), SALES, hop())
     return place

@@ -41,7 +41,7 @@ from mai.sandbox.errors import UsageFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
 from tests import wired
-from tests.wired import Wired, organisation, stepped
+from tests.wired import Wired, bare, organisation, stepped
 
 MAI, SALES, MARKETING = "acme/mai", "acme/sales", "acme/marketing"
 BY = "acme/sales/analyst"
@@ -51,11 +51,7 @@ OF: dict[str, Any] = {"request": "q1", "task": "q1/1", "agent": "analyst"}
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     """A state directory where a test writes the journals itself."""
-    place = Place(tmp_path / "state", tmp_path / "run")
-    place.prepare()
-    for process in (MAI, SALES):
-        place.home(process).mkdir(parents=True)
-    return place
+    return bare(tmp_path, MAI, SALES)
 
 
 def journal(place: Place, process: str, *events: Event, blobs: tuple[str, ...] = ()) -> None:

@@ -235,6 +235,16 @@ class Wired:
         return self
 
 
+def bare(directory: Path, *processes: str) -> Place:
+    """A state directory with empty ledgers, where a test writes the journals itself."""
+    place = Place(directory / "state", directory / "run")
+    place.prepare()
+    for process in processes:
+        place.home(process).mkdir(parents=True)
+        Ledger(place.ledger(process), process).close()
+    return place
+
+
 def write(path: Path, process: str, *events: Event) -> None:
     """Add facts to a ledger as its own process would, in one commit."""
     ledger = Ledger(path, process)
