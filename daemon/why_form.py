@@ -68,7 +68,9 @@ def _notes(ground: Ground, colour: bool) -> Iterator[str]:
         yield painted(", ".join(_found(ground.found)), GREY, colour)
     if ground.via:
         yield painted(f"passed on as it is: {', '.join(ground.via)}", GREY, colour)
-    if ground.decision:
+    if ground.decision and ground.what == "model":
+        yield painted(f"the bytes that went out: mai replay {ground.decision} --raw-request", GREY, colour)
+    elif ground.decision:
         verdict = painted(ground.verdict, TINTS.get(ground.verdict, YELLOW), colour)
         code = f", code {ground.code}" if ground.code else ""
         yield f"{verdict}: mai replay {ground.decision}, of {ground.had} records{code}"

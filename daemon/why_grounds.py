@@ -37,7 +37,7 @@ class Ground(msgspec.Struct):
     record: str  # "acme/sales:57"
     said: str
     found: tuple[Found, ...] = ()
-    decision: str = ""  # of an answer: its seal, for `mai replay`
+    decision: str = ""  # of an answer, and of what a model said: its seal, for `mai replay`
     verdict: str = ""  # what came of replaying that
     code: str = ""  # that came to it; "" for the built-in behaviour of a rank
     via: tuple[str, ...] = ()  # of an answer: the records of those who passed it on, the nearest to the client first
@@ -187,6 +187,7 @@ class Grounds:
             return None
         ground = Ground("model", value.get("by", ""), name, clean(f"the model's own words: {_text(text)}"), hits)
         process = name.rpartition(":")[0]
+        ground.decision = self._seal(process, item.seq)
         reader = self._books.reader(process)
         given = item.body.get("given") or (before.body.get("given") if before else None) or {}
         for number, (address, one) in enumerate(asked_of(reader, given) if reader else (), 1):
@@ -195,6 +196,11 @@ class Grounds:
                 said = f"its input {number} ({address[:12]}): {_role(one)}"
                 ground.grounds.append(Ground("text", "", f"{process}:{before.seq}" if before else name, clean(said), inside))
         return ground
+
+    def _seal(self, process: str, seq: int) -> str:
+        """The seal of a decision, by its record."""
+        entries = self._books.of_request(process, self._trace.request)
+        return next((one.name for one in entries if one.record.kind == "decision" and one.body["record"] == seq), "")
 
     # -- claims
     def _claim(self, process: str, name: str, item: Item, have: Wanted) -> Ground:

@@ -220,6 +220,7 @@ def test_a_models_words_lead_to_its_inputs(place: Place) -> None:
     (sentence,) = why(place, "q1").sentences
     model = by_kind(result(sentence))["model"]
     assert model.who == "main/two" and model.said.startswith("the model's own words: ")
+    assert (model.record, model.decision) == ("acme/sales:5", "acme/sales:8")  # behind the task's end and its hop's seal
     (text,) = model.grounds
     assert text.record == "acme/sales:4" and text.said.startswith("its input 2 ")
     assert [(one.said, one.how) for one in text.found] == [("9,321", "hundredfold")]
