@@ -108,11 +108,12 @@ class Thread:
 
     def bind(self, upto: int) -> Bound:
         """Bind all records before this one; what the seal has to say."""
-        told, bound = hashlib.sha256(self.context), [one for one in self.since if one[0] < upto]
-        for seq, digest in bound:
-            told.update(seq.to_bytes(8, "big") + digest)
-        self.context, self.since = told.digest(), self.since[len(bound) :]
-        return Bound(told.hexdigest(), runs(seq for seq, _ in bound), self.seal)
+        bound, rest = self.since, list[tuple[int, bytes]]()
+        if bound and bound[-1][0] >= upto:
+            bound, rest = [one for one in bound if one[0] < upto], [one for one in bound if one[0] >= upto]
+        told = b"".join([seq.to_bytes(8, "big") + digest for seq, digest in bound])
+        self.context, self.since = hashlib.sha256(self.context + told).digest(), rest
+        return Bound(self.context.hex(), runs([seq for seq, _ in bound]), self.seal)
 
 
 class Threads:
@@ -131,7 +132,10 @@ class Threads:
 
     def of(self, task: str) -> Thread:
         """What this task rests on."""
-        return self._of.setdefault(task, Thread())
+        found = self._of.get(task)
+        if found is None:
+            found = self._of[task] = Thread()
+        return found
 
     def add(self, task: str, above: str, seq: int, digest: bytes) -> None:
         """A record of a task, or of its being handed on by who works on the one `above`."""

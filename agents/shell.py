@@ -273,8 +273,10 @@ class Shell:
         self._urgent = False
 
     def _seal(self, sealed: Sealed) -> int:
-        self.apply(sealed)
-        return self.ledger.seq
+        """On record like any fact; nobody decides or folds anything because of it, so it is not asked of them."""
+        return self.ledger.append(
+            sealed.kind, events.encode(sealed), request=sealed.request, task=sealed.task, agent=sealed.agent
+        )
 
     def _say(self, peer: str, transit: Transit) -> None:
         """Say how far we have received, if we owe that."""
