@@ -77,6 +77,8 @@ def _life(life: Item | None) -> Iterator[str]:
         yield f"  mai {life.body.get('version')}, organisation {life.body.get('organisation')}" + f", {libraries}" * bool(
             libraries
         )
+        if policies := life.body.get("policies"):
+            yield f"  policies {policies}"
         yield f"  walls: {clean(str(life.body.get('walls', '')))}"
 
 

@@ -107,7 +107,10 @@ def _entries(reader: Reader, request: str) -> Iterator[Entry]:
     for count, record in enumerate(reader.of_request(request)):
         if count > LATER:
             return
-        body = msgspec.json.decode(reader.body(record), type=dict[str, Any])
+        try:
+            body = msgspec.json.decode(reader.body(record), type=dict[str, Any])
+        except LedgerFault as fault:
+            raise LedgerFault(f"it cannot be made once more: {fault.sentence}", "mai replay says what is left of it") from None
         yield Entry(record.seq, record.at_ns, record.kind, record.task, body)
 
 

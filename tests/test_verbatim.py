@@ -9,16 +9,22 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mai.agents.errand_messages import Inquiry, Transcript, Usage
-from mai.agents.events import encode
+from mai.agents import talks
+from mai.agents.errand_messages import Inquiry, Think, Transcript, Usage
+from mai.agents.events import Asked, encode
+from mai.agents.messages import address_of
+from mai.agents.model_steps import ModelSteps
 from mai.agents.models import Provider
+from mai.agents.texts import misfit
 from mai.daemon import posting
 from mai.daemon.attempts import Failure, Question
 from mai.daemon.bare import bare
@@ -33,6 +39,7 @@ from mai.daemon.verbatim import Verbatims
 from mai.sandbox.errors import FAILED
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
+from tests.lone import Lone, desk
 from tests.minds import KEY, Minds
 from tests.small import MAI, environment
 
@@ -134,6 +141,84 @@ def test_the_pieces_are_the_body(messages: list[Any], anthropic: bool) -> None:
     assert len(pieces) == len(asked["messages"]) + 2
     if not anthropic:
         assert asked["messages"] == [json.loads(one) for one in told] and asked["seed"] == 7
+
+
+# -- what a talk costs
+GROWING = """
+async def desk(ctx, task):
+    told = [{"role": "system", "content": "Be brief."}]
+    for turn in range(12):
+        told.append({"role": "user", "content": f"turn {turn}"})
+        told.append({"role": "assistant", "content": (await ctx.model(told)).text})
+    told[0] = {"role": "system", "content": "Be long."}
+    return (await ctx.model(told)).text
+"""
+
+
+def asked_of(lone: Lone) -> list[Think]:
+    """All questions to models."""
+    return [one for one in lone.sent.values() if isinstance(one, Think)]
+
+
+def talking(tmp_path: Path) -> Lone:
+    """A department whose desk has a long talk with its model."""
+    whole = desk(tmp_path, GROWING)
+    worker = msgspec.structs.replace(whole.departments[0].agents[-1], model="m")
+    support = msgspec.structs.replace(whole.departments[0], agents=(*whole.departments[0].agents[:-1], worker))
+    return Lone(tmp_path, msgspec.structs.replace(whole, departments=(support, *whole.departments[1:])))
+
+
+def test_a_question_of_a_long_talk_names_what_is_new_in_it(tmp_path: Path) -> None:
+    """However long the talk is, its records do not grow; all of it is found; what was changed in it is named anew."""
+    lone = talking(tmp_path)
+    lone.task()
+    lone.think(lambda one: {"text": f"answer to {one.id}"})
+    asked = asked_of(lone)
+    told = [talks.messages(one.inquiry, lone.texts.__getitem__) for one in asked]
+    assert [len(one) for one in told] == [*range(2, 26, 2), 25] == [one.inquiry.total for one in asked]
+    assert all(later[: len(one)] == one for one, later in pairwise(told[:-1]))
+    assert {len(one.inquiry.messages) for one in asked[1:-1]} == {2} and not asked[-1].inquiry.talk
+    sizes = [len(encode(event)) for event in lone.of_kind(Asked)[1:-1]]
+    assert max(sizes) - min(sizes) < 8, sizes
+    lone.check()
+    lone.close()
+
+
+def test_a_step_that_is_on_record_in_the_old_form_is_asked_in_it(tmp_path: Path) -> None:
+    """From before there were lists: a task that goes on over such steps does the same, and what comes then is by lists again."""
+    lone = talking(tmp_path)
+    lone.task()
+    lone.settle()
+    work = next(one for one in lone.decider.state.work.values() if one.agent == "desk")
+    messages = [{"role": "user", "content": f"message {n}"} for n in range(6)]
+    steps = ModelSteps(lone.runner, work)
+    steps.given(messages[:2], (), None, 0, None)
+    listed = steps.given(messages[:4], (), None, 0, None)
+    old = ModelSteps(lone.runner, work)
+    old.given(messages[:2], (), None, 0, None)
+    flat = old.given(messages[:4], (), None, 0, {"model": "m", "inquiry": {"messages": []}})
+    assert listed["inquiry"]["talk"] and "talk" not in flat["inquiry"] and len(flat["inquiry"]["messages"]) == 4
+    later = msgspec.convert(old.given(messages, (), None, 0, None)["inquiry"], Inquiry)
+
+    def text_of(address: str) -> str:
+        return lone.shell.texts.text(address)
+
+    assert later.talk and len(later.messages) == 2 and len(talks.messages(later, text_of)) == 6
+    lone.close()
+
+
+@pytest.mark.parametrize("wrong", ["other", "absent", "none"])
+def test_a_question_with_a_wrong_list_is_no_message(wrong: str) -> None:
+    """A list that did not come along, one that is none, or one with other messages than the question says it has."""
+    message, text = '{"content":"x","role":"user"}', talks.written(talks.Talk((address_of("x"),)))
+    text = {"other": talks.written(talks.Talk((address_of(message), address_of(message)))), "absent": text, "none": "[1]"}[wrong]
+    inquiry = Inquiry((address_of(message),), 2 * len(message), talk=address_of(text), count=2)
+    texts = {address_of(message): message} | ({} if wrong == "absent" else {address_of(text): text})
+    assert misfit(Think("r/1.m1", "r", "acme/support/desk", "m", inquiry), texts)
+    right = talks.written(talks.Talk((address_of(message),)))
+    texts = {address_of(message): message, address_of(right): right}
+    fitting = Inquiry((address_of(message),), 2 * len(message), talk=address_of(right), count=2)
+    assert not misfit(Think("r/1.m1", "r", "acme/support/desk", "m", fitting), texts)
 
 
 # -- a daemon whose agents think
