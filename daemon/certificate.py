@@ -147,7 +147,7 @@ def known(place: Place) -> list[dict[str, Any]]:
     found = []
     for path in sorted(directory(place).glob("*.json")):
         try:
-            one = read(path)
+            one = read(path)  # that of a person is none of these
         except (UsageFault, OSError):
             continue
         about = {"name": one.client, "by": one.by, "at_ms": one.destroyed_ms, "bytes": one.bytes}

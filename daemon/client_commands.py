@@ -149,10 +149,20 @@ def _confirmed(name: str) -> None:
 @json_option
 @click.pass_context
 def certificate(context: click.Context, file: Path, key: str, *, json_: bool) -> None:
-    """Check the certificate of an erasure: is it as it was signed, and with which key? Exit status 1 if not."""
-    from mai.daemon import certificate as papers
+    """Check the certificate of an erasure, of a client or of a person's values: is it as it was signed, and with which key?
 
-    found = papers.check(file, key or papers.public_key(place_of(context)))
+    Exit status 1 if not.
+    """
+    from mai.daemon import certificate as papers
+    from mai.daemon import person_paper
+
+    due = key or papers.public_key(place_of(context))
+    if file.exists() and (paper := person_paper.read(file)):
+        trusted = person_paper.check(paper, file, due)
+        if json_:
+            return as_json({"sound": True, "trusted": trusted, **plain(paper)})
+        return click.echo(printable(person_paper.render(paper)))
+    found = papers.check(file, due)
     if json_:
         return as_json({"sound": True, "trusted": found.trusted, **plain(found.certificate)})
     return click.echo(printable(papers.render(found)))

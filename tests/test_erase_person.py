@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from mai.agents import events, markers
+from mai.agents.erased import Values
+from mai.agents.naming import Names
 from mai.daemon import deep
 from mai.daemon.reader import Reader
 from mai.daemon.replaying import sweep
+from mai.daemon.verify import verify
 from mai.sandbox.bounds import ALL
 from mai.sandbox.errors import REDACTED
+from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
+from mai.sandbox.purging import redact
+from mai.sandbox.record import digest_of
 from tests.small import HANDLERS, ORGANISATION, Daemon, until
 
 ANNA = "anna@example.org"
@@ -158,3 +165,43 @@ def test_who_was_erased_is_met_anew(daemon: Daemon) -> None:
     answer = daemon.ask(f"greet {ANNA} who likes Mispeln", "r9")
     assert answer["state"] == "answered" and answer["parts"][0]["value"]["also"] == [None, 2]
     assert deep.check(daemon.place).sound
+
+
+def test_the_certificate_says_what_was_destroyed_and_of_whom_nothing(daemon: Daemon) -> None:
+    """It is signed, says how much went where and what is not covered, and has no word of the person; one byte more is found."""
+    (path,) = (daemon.place.state / "certificates").glob("acme-e1-*.json")
+    ran = daemon.mai("client", "certificate", str(path), "--json")
+    assert ran.returncode == 0, ran.stderr
+    paper = json.loads(ran.stdout)
+    assert {led["process"]: led["records"] > 0 for led in paper["ledgers"]} == {
+        "acme/mai": True, "acme/support": True, "acme/finance": False
+    }  # fmt: skip
+    assert any("backups" in text for text in paper["not_covered"]) and paper["log_lines"] == 4
+    assert "anna" not in path.read_text().casefold()
+    path.write_text(path.read_text().replace('"requests": 4', '"requests": 3'))
+    assert daemon.mai("client", "certificate", str(path)).returncode == 1
+
+
+def test_a_conversation_says_erased(daemon: Daemon) -> None:
+    """Who reads the conversation finds its lines under another name, without their words."""
+    ran = daemon.mai("thread", "acme", "mail:erased-e1")
+    assert ran.returncode == 0 and "(erased e1)" in ran.stdout and "anna" not in ran.stdout
+    assert "I like Rhabarber" in daemon.mai("thread", "acme", "mail:ben@example.org").stdout
+
+
+def test_only_what_was_ordered_counts_as_erased(daemon: Daemon) -> None:
+    """A department that empties a record of its own and says that it was an erasure is found out."""
+    assert daemon.ask("refund order 9", "r10")["state"] == "answered"
+    assert daemon.mai("stop", "acme/finance").returncode == 0
+    with closing(Ledger(daemon.place.ledger("acme/finance"), "acme/finance")) as ledger:
+        record = [one for one in ledger.records() if one.kind == "step"][-1]
+        body = markers.redacted(record.kind, record.body, Names("nobody", "e1"))
+        digest = digest_of(record._replace(body=body)).hex()
+        redact(ledger, [(record.seq, body)], [])
+        listed = ((record.seq, record.digest.hex(), digest),)
+        said = Values(erasure="e1", round=1, by="root", role="administrator", at_ms=1, records=listed)
+        ledger.append(said.kind, events.encode(said))
+        ledger.commit()
+    report = verify(daemon.place, ["acme"])
+    assert [one.what for one in report.findings if "nobody has ordered" in one.what], report.findings
+    assert all(one.process == "acme/finance" for one in report.findings)
