@@ -31,12 +31,14 @@ def examine(scrub: Scrub, *, files: bool) -> None:
         if (entry.first, entry.prev) != (seq + 1, head):
             scrub.found(entry.first, f"the segment {entry.file} does not begin behind record {seq}", TAMPERED)
         seq, head = entry.last, entry.head
-        _said(scrub, entry)
         if entry.kept != "none" and (files or not archive.path(entry).exists()):
             _file(scrub, entry)
     if archive.upto > seq:
         scrub.found(seq + 1, f"the records {seq + 1} to {archive.upto} were taken out of the journal, and no segment has them")
-    _unnamed(scrub, {entry.first: entry for entry in archive.entries})
+    if not scrub.findings:  # else what the journal says of them may lie in what is missing, or damaged
+        for entry in archive.entries:
+            _said(scrub, entry)
+        _unnamed(scrub, {entry.first: entry for entry in archive.entries})
 
 
 def lacking(reader: Reader) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from mai.sandbox.bounds import ALL
 from mai.sandbox.record import Record
 from mai.sandbox.segment import FORMAT, HASHED, Entry, Segment
 
+PLACES: Final = 500  # that are written in one step
 SYNCED: Final = 4 << 20  # bytes, after which what is written is synced: the last sync must not have to wait for all of it
 
 
@@ -78,8 +80,10 @@ class Making:
             self._first.seq, self._last.seq, self._first.prev, self._last.digest, self._since_ns, self._until_ns,
             self.path.name, 0, "", "all", 0,
         )  # fmt: skip
-        for (what, name), blocks in self._places.items():
-            self._db.execute("INSERT INTO place VALUES(?,?,?)", (what, name, msgspec.json.encode(blocks).decode()))
+        places = iter(sorted(self._places.items()))
+        while some := [(*name, msgspec.json.encode(blocks).decode()) for name, blocks in islice(places, PLACES)]:
+            self._db.executemany("INSERT INTO place VALUES(?,?,?)", some)
+            yield entry
         told = {"format": FORMAT, "process": self._process, "first": entry.first, "last": entry.last, "prev": entry.prev.hex()}
         requests = [name for what, name in self._places if what == "request"]
         told |= {"head": entry.head.hex(), "requests": bloom.made(requests).hex()}
