@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from mai.daemon.kinds import INFO, LEVELS
+from mai.daemon.levels import INFO, LEVELS
 from mai.daemon.terminal import complete_process, count, examples, place_of
 from mai.sandbox.errors import UsageFault
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from mai.daemon.kinds import kinds, level_of
+from mai.daemon.kinds import kinds
+from mai.daemon.levels import level_of
 from mai.daemon.site import QUESTIONS
 from mai.sandbox.place import FORMAT
 from mai.sandbox.schema import TABLES

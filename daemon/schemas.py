@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.daemon.kinds import kinds, level_of
+from mai.daemon.kinds import kinds
+from mai.daemon.levels import level_of
 from mai.daemon.seals import GONE, OPEN
 from mai.daemon.visits import KINDS as VISITS
 from mai.daemon.watchdog_records import RECORDS

@@ -10,12 +10,14 @@ nobody is shown what somebody has put into the file under their names.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import pysqlite3 as sqlite3
 
-from mai.daemon.reader import Reader, opened
+from mai.daemon import apart
+from mai.daemon.reader import Reader
 from mai.daemon.sql_whole import Progress, lay
 from mai.sandbox.errors import Expired, Refused, UsageFault
 from mai.sandbox.ledger import fault
@@ -71,24 +73,36 @@ def ask(
     """
     bounds = _Bounds(rows, seconds, live, progress)
     columns, found, notes, more = tuple[str, ...](), list[tuple[Any, ...]](), list[str](), False
-    for reader in opened(place, processes):
-        one = _asked(reader, query, given, bounds._replace(rows=rows - len(found)))
+    for process in processes:
+        one = _one(place, process, query, given, bounds._replace(rows=rows - len(found)))
         alone = len(processes) == 1
         columns = one.columns if alone else ("process", *one.columns)
-        found += one.rows if alone else [(reader.process, *row) for row in one.rows]
+        found += one.rows if alone else [(process, *row) for row in one.rows]
         notes += one.notes
         if more := one.more:
             break
     return Found(columns, found, more, tuple(notes))
 
 
-def _asked(reader: Reader, query: str, given: Sequence[str], bounds: _Bounds) -> Found:
-    """One ledger's answer. Raises UsageFault, Refused, Expired, KeyboardInterrupt."""
+def _one(place: Place, process: str, query: str, given: Sequence[str], bounds: _Bounds) -> Found:
+    """One ledger's answer, by who has no rights if we are root."""
+
+    def work(ready: Callable[[], None]) -> Found:
+        with closing(Reader(place, process)) as reader:
+            return _asked(reader, query, given, bounds, ready)
+
+    columns, rows, more, notes = apart.done(work)
+    return Found(tuple(columns), [tuple(row) for row in rows], more, tuple(notes))
+
+
+def _asked(reader: Reader, query: str, given: Sequence[str], bounds: _Bounds, ready: Callable[[], None]) -> Found:
+    """One ledger's answer. Raises UsageFault, Refused, Expired, KeyboardInterrupt. All files are open when `ready` is called."""
     db, archived = reader.connection, bool(reader.archive.upto)
     try:
         _views(reader, whole=archived and not bounds.live, progress=bounds.progress)
     except sqlite3.Error as error:
         raise fault(reader.path, error) from error
+    ready()
     until_s = time.monotonic() + bounds.seconds
     db.set_authorizer(_allowed)
     db.set_progress_handler(lambda: time.monotonic() > until_s, STEPS)
@@ -112,6 +126,8 @@ def _views(reader: Reader, *, whole: bool, progress: Progress) -> None:
     """Those of this version, in the place of the file's; over the whole journal."""
     db = reader.connection
     db.execute(f"PRAGMA hard_heap_limit={HEAP_BYTES}").fetchall()
+    for name in ("trusted_schema=OFF", "cell_size_check=ON"):  # the file may be somebody's who means no good
+        db.execute(f"PRAGMA {name}")
     db.execute("PRAGMA query_only=OFF")  # which the ledger is none the less: it was opened read-only
     if whole:
         lay(reader, progress)

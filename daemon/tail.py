@@ -114,6 +114,7 @@ class Tail:
         self._told = True  # the kernel has told of all that we have found
         self._untold: set[str] = set()  # who was found to have more though nobody said so
         self._ready: deque[Line] = deque()  # what may be shown; the first one is being shown
+        self._waiting = self._stopping = False
         processes = [alone] if alone else self._chosen()
         if not processes:
             raise missing(place, what or self._wanted.about)
@@ -212,7 +213,11 @@ class Tail:
             self._ready += self.more(now_s, among=set(hot) if told is not None and self._told else None)
             if self._ready:
                 yield from self._given()
+            self._waiting = True
+            if self._stopping:
+                return
             told = wait(self._pause(now_s, hot))
+            self._waiting = False
             if told is not None and self._untold - told:
                 self._told = False  # from now on we look at all
             self._untold.clear()
@@ -221,15 +226,23 @@ class Tail:
         while self._ready:
             yield self._ready[0]
             self._ready.popleft()
+            if self._stopping:
+                return
         if self._keep:
             self._keep(self.places)
+
+    def stop(self) -> None:
+        """For a handler of signals: end as soon as no line is half shown. Raises KeyboardInterrupt, or lets it go on."""
+        if self._waiting:
+            raise KeyboardInterrupt
+        self._stopping = True
 
     def rest(self) -> Iterator[Line]:
         """What there is behind the places, to the end."""
         while True:
             self._ready += self.more(time.monotonic(), 0.0)
             yield from self._given()
-            if not (self._held or any(source.behind for source in self._sources.values())):
+            if self._stopping or not (self._held or any(source.behind for source in self._sources.values())):
                 return
 
     def _pause(self, now_s: float, hot: Mapping[str, float]) -> float:

@@ -1,5 +1,6 @@
 """The command `mai tail`."""
 
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mai.daemon.kinds import INFO, LEVELS
+from mai.daemon.levels import INFO, LEVELS
 from mai.daemon.terminal import complete_process, examples, follow_option, json_option, lines_option, on_terminal, place_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,14 @@ def _keep(cursor: Path, places: dict[str, int]) -> None:
 
 
 def _kept(tail: "Tail", cursor: Path, *, follow: bool) -> Iterator["Line"]:
-    """What comes behind the cursor, which is kept as far as it was shown, also at Ctrl-C."""
+    """What comes behind the cursor, which is kept as far as it was shown, also at Ctrl-C and SIGTERM; a second one ends it."""
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.default_int_handler)
+        tail.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         yield from tail.follow() if follow else tail.rest()
     finally:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mai.daemon.kinds import ERROR, WARNING, level_of
+from mai.daemon.levels import ERROR, WARNING, level_of
 from mai.daemon.reader import Body, clock
 from mai.daemon.status import painted
 from mai.daemon.summary import clean, summary

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from mai.daemon.kinds import INFO, from_level
+from mai.daemon.levels import INFO, from_level
 
 Term = tuple[str, tuple[object, ...]]  # a condition in SQL, and its values
 

@@ -3,24 +3,27 @@
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pysqlite3 as sqlite3
 import pytest
 
-from mai.daemon import sql_form
+from mai.daemon import apart, sql_form
 from mai.daemon.sql import Found, ask
-from mai.sandbox.errors import Expired, Refused, UsageFault
+from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
 from mai.sandbox.ledger import BLOB_BYTES, Ledger, connect
 from mai.sandbox.place import Place
 from mai.sandbox.rotation import Rotation
 from tests.formats import format_1
-from tests.small import MAI, environment
+from tests.small import MAI, environment, until
 from tests.wired import Wired
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
@@ -105,6 +108,29 @@ def test_a_wrong_question_is_explained(place: Place, query: str, words: str) -> 
         asked(place, query)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is somebody else")
+def test_root_asks_as_nobody() -> None:
+    """Who works on the question has no user of ours, no group, and sees no file by its name; he is gone afterwards."""
+
+    def work(ready: Callable[[], None]) -> list[object]:
+        before = os.geteuid()
+        ready()
+        return [before, *os.getresuid(), *os.getresgid(), os.getgroups(), os.path.exists("/etc")]
+
+    assert apart.done(work) == [0, *[apart.NOBODY] * 6, [], False]
+    assert not psutil.Process().children()
+
+    def bad(ready: Callable[[], None]) -> None:
+        raise Refused("no", "never")
+
+    def worse(ready: Callable[[], None]) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for work_, words in ((bad, "no"), (worse, "ended the process")):
+        with pytest.raises(MaiError, match=words):
+            apart.done(work_)
+
+
 def test_the_views_are_this_versions(tmp_path: Path) -> None:
     """A ledger of an older format has all views; one whose view was exchanged shows what is on record, not what the view says."""
     place = Place(tmp_path / "state", tmp_path / "run")
@@ -123,14 +149,18 @@ def test_the_views_are_this_versions(tmp_path: Path) -> None:
     assert asked(place, "SELECT body FROM records", "acme/forged").rows == [('{"text":"true"}',)]
 
 
+def reads(pid: int, place: Place) -> bool:
+    """Has the command, or its child, the index of a ledger's log in its memory?"""
+    command = psutil.Process(pid)
+    return any(str(place.state) in Path("/proc", str(one.pid), "maps").read_text() for one in (command, *command.children()))
+
+
 def test_ctrl_c_ends_a_question(place: Place) -> None:
     """SIGINT in the middle of a question ends the command at once, without a word about SQLite."""
     query = f"{ENDLESS} WHERE x = -1 UNION ALL SELECT seq FROM records"
     command = [*MAI, "--state", str(place.state), "sql", "acme/mai", query, "--seconds", "100"]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
-        shm = Path("/proc", str(process.pid), "maps")
-        while str(place.state) not in shm.read_text():  # it has begun to read: SQLite has mapped the index of the log
-            assert process.poll() is None
+        until(lambda: reads(process.pid, place), "it has begun to read")
         process.send_signal(signal.SIGINT)
         assert process.stderr and (process.wait(60), process.stderr.read().strip()) == (1, "Aborted!")
 

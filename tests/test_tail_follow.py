@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mai.daemon.awake import Awake
-from mai.daemon.kinds import LEVELS, from_level, level_of
+from mai.daemon.levels import LEVELS, from_level, level_of
 from mai.daemon.reader import BATCH, NotFound
 from mai.daemon.tail import Tail
 from mai.daemon.tail_form import Line

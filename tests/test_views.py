@@ -25,7 +25,8 @@ from mai.agents.events import (
 )
 from mai.agents.sealing import Sealed
 from mai.daemon import schema_text
-from mai.daemon.kinds import LEVELS, OF_KIND, REGISTERING, kinds, level_of
+from mai.daemon.kinds import REGISTERING, kinds
+from mai.daemon.levels import LEVELS, OF_KIND, level_of
 from mai.daemon.reader import Reader
 from mai.daemon.summary import SUMMARIES
 from mai.sandbox.ledger import BLOB_BYTES, Ledger, connect
