@@ -229,6 +229,7 @@ SUMMARIES: dict[str, Callable[[Body], str]] = {
     "process.started": lambda b: f"{b['process']}, version {b['version']}, organisation {b['organisation']}, pid {b['pid']}",
     "process.stopped": lambda b: b["why"],
     "segment.thinned": lambda b: f"{b['first']} to {b['last']}: {b['records']} bodies of {', '.join(b['kinds'])} were taken out",
+    "segment.erased": lambda b: f"{b['first']} to {b['last']}: values were erased by {b['erasure']}",
     "segment.removed": lambda b: f"{b['first']} to {b['last']}: {b['why']}",
     "rotated": lambda b: f"{b['first']} to {b['last']} into {b['file']}, {b['bytes']:,} bytes",
     "state.rebuilt": lambda b: f"{b['rows']} rows as the journal up to {b['upto']} gives them; {b['wrong']} were not so",
