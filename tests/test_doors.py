@@ -314,6 +314,16 @@ def test_an_auditor_reads_as_if_the_files_were_his(daemon: Daemon, command: str)
         assert theirs == (ours.returncode, ours.stdout, ours.stderr)
 
 
+@only_root
+def test_pictures_and_grounds_are_an_auditors_too(daemon: Daemon) -> None:
+    """What the daemon reads to him is drawn, or made a trace for a collector, by himself; what was said stays in the ledgers."""
+    assert daemon.mai("ask", "acme", "refund order 19", "--id", "drawn").returncode == 0
+    for words in (("trace", "drawn", "--svg", "-"), ("trace", "drawn", "--otlp", "-"), ("why", "drawn", "refunded")):
+        theirs, ours = guests.mai(AUDITOR, daemon.place.state, *words), daemon.mai(*words)
+        assert theirs == (ours.returncode, ours.stdout, ours.stderr) and ours.returncode == 0, theirs
+    assert guests.mai(AUDITOR, daemon.place.state, "trace", "drawn", "--otlp", "-", "--contents").returncode == 4
+
+
 def ageless(text: str) -> list[str]:
     """The lines without their ages."""
     return [" ".join(re.sub(r"\b\d+ (s|min|h|d)\b", "an age", line).split()) for line in text.splitlines()]
