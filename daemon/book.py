@@ -128,6 +128,11 @@ class Book:
         self.enter("started", facts)
 
     @property
+    def ledger(self) -> Ledger | None:
+        """The ledger, while there is one: for who changes what stands in it (book_eraser.py), with nothing left to write."""
+        return self._ledger if not self._unwritten else None
+
+    @property
     def seq(self) -> int:
         """The last record that is durable; 0 while there is no ledger."""
         return self._ledger.durable[0] if self._ledger else 0

@@ -2,10 +2,16 @@
 
 from mai.agents.erased import Values
 from mai.agents.events import ProcessStarted, ProcessStopped, StateRebuilt
+from mai.agents.rotation_events import SegmentErased
 from mai.daemon.invariants import GRACE_MS, Fact, Notes
 
 LAW = "lives"
-FIRST = (ProcessStarted.kind, StateRebuilt.kind, Values.kind)  # how a life begins: of the last two it may be no more than that
+FIRST = (
+    ProcessStarted.kind,
+    StateRebuilt.kind,
+    Values.kind,
+    SegmentErased.kind,
+)  # how a life begins: of all but the first it may be no more than that
 BACK_NS = 1_000_000_000  # that the clock may go back before it is named
 LOOK = "look at the host's clock (chronyc tracking, timedatectl): deadlines are wall clock"
 

@@ -23,10 +23,11 @@ import pysqlite3 as sqlite3
 
 from mai.agents import eraser
 from mai.agents.erased import Order, Values
-from mai.daemon import person_files, person_paper
+from mai.daemon import book_eraser, person_files, person_paper
 from mai.daemon.case import Restart
 from mai.daemon.person_paper import Erased, Paper
 from mai.daemon.person_search import Search
+from mai.daemon.programs import WATCHDOG
 from mai.daemon.reader import Reader
 from mai.sandbox.durable import destroy, write
 from mai.sandbox.errors import LedgerFault, MaiError, Refused, UsageFault
@@ -197,6 +198,11 @@ class Persons:
             lines += person_files.overwrite_lines(path, words, f"(erased {job.erasure})")
             yield True
         deaths = person_files.clear_deaths(self._place, job.client, words, requests, job.erasure)
+        book, own = self._watchdog.book, 0
+        book.flush(time.monotonic())
+        if ledger := book.ledger:
+            said = Values(erasure=job.erasure, round=job.round, by=job.by, role=job.role, at_ms=job.asked_ms)
+            own = book_eraser.erase(book, ledger, job.client, words=words, requests=requests, said=said)
         spooled = search.spooled()
         for path in spooled:
             destroy(path)
@@ -205,6 +211,7 @@ class Persons:
         left += [f"{search.left - len(search.hits)} records more"] if search.left > len(search.hits) else []
         left += list(person_files.files_with(self._place, search.processes, words))
         ledgers = [self._ledger(job, process) for process in search.processes]
+        ledgers += [Erased(WATCHDOG, own, 0, 0)] if own else []
         return Paper(
             client=job.client, erasure=job.erasure, reference=job.reference, by=job.by, role=job.role, asked_ms=job.asked_ms,
             done_ms=time.time_ns() // 1_000_000, requests=len(job.requests), ledgers=ledgers, log_lines=lines, deaths=deaths,

@@ -175,7 +175,7 @@ def _vanished(place: Place, scrubs: list[Scrub]) -> None:
 
 def _ordered(place: Place, scrubs: list[Scrub]) -> None:
     """What a journal calls erased was ordered by somebody: the watchdog has it on record, with the requests that it is about."""
-    erased = [scrub for scrub in scrubs if scrub.usable and scrub.touched]
+    erased = [scrub for scrub in scrubs if scrub.usable and scrub.touched and scrub.process != WATCHDOG]
     if not erased or not place.ledger(WATCHDOG).exists():
         return
     try:

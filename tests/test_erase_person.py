@@ -1,6 +1,9 @@
 """`mai erase`: what a client's ledgers hold of one person is found nowhere any more, and the journals stay what they were."""
 
 import json
+import os
+import re
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,10 +23,11 @@ from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
 from mai.sandbox.purging import redact
 from mai.sandbox.record import digest_of
+from mai.sandbox.traps import order, waits
 from tests.small import HANDLERS, ORGANISATION, Daemon, until
 
 ANNA = "anna@example.org"
-SECRETS = (b"anna@example.org", b"Quittenmus", b"Zwetschgen", b"Holunder", b"88123", b"Mirabellen")
+SECRETS = (b"anna@example.org", b"Quittenmus", b"Zwetschgen", b"Holunder", b"881230045678", b"Mirabellen")
 PEOPLE = """
 [[departments.support.agents]]
 name = "friend"
@@ -56,7 +60,7 @@ async def friend(ctx, task):
         return Answer("Thank you for: " + task.text, {})
     who, likes = task.input["who"], task.input["likes"]
     print("greets", who, "who likes", likes, flush=True)
-    number = 88123 if who.startswith("anna") else 77
+    number = 881230045678 if who.startswith("anna") else 77
     before = await ctx.recall("people/" + who)
     await ctx.remember("people/" + who, {"likes": likes, "number": number})
     await ctx.remember("last", {"likes": likes})
@@ -89,15 +93,24 @@ def holding(state: Path) -> set[str]:
     return found
 
 
+def traps(daemon: Daemon) -> Path:
+    """Where processes are told to die."""
+    return daemon.file.parent / "points"
+
+
 @pytest.fixture(scope="module")
 def daemon(module_state: Path) -> Iterator[Daemon]:
     """One that Anna and Ben have talked with, and that has erased Anna."""
     made = Daemon(module_state, ORGANISATION + PEOPLE)
     (made.file.parent / "small.py").write_text(HANDLERS + FRIEND)
-    made.up()
+    traps(made).mkdir()
+    ran = made.mai("up", "--detach", str(made.file), MAI_POINTS=str(traps(made)))
+    assert ran.returncode == 0, ran.stderr
     try:
         assert made.ask(f"greet {ANNA} who likes Quittenmus", "r1")["state"] == "answered"
         assert made.ask(f"greet {ANNA} who likes Zwetschgen", "r2")["state"] == "answered"
+        os.kill(made.status()["acme/support"]["pid"], signal.SIGKILL)  # what it printed last is kept
+        until(made.ready, "it is back")
         assert made.ask("greet ben@example.org who likes Birnen", "r3")["state"] == "answered"
         assert made.ask("refund order 3", "r4")["state"] == "answered"
         assert made.mai("archive", "acme", "--before", "now", "--timeout", "30").returncode == 0
@@ -123,11 +136,21 @@ def test_what_is_told_first_changes_nothing(daemon: Daemon) -> None:
 
 
 def test_nothing_of_the_person_is_left(daemon: Daemon) -> None:
-    """After it no file of the state directory holds one of the values, all else is as it was, and everything verifies."""
+    """No file holds one of the values any more, whoever was killed on the way, all else is as it was, and everything verifies."""
     refused = daemon.mai("erase", "acme", "--subject", ANNA)
     assert refused.returncode == 2 and "--yes" in refused.stderr
-    ran = daemon.mai("erase", "acme", "--subject", ANNA, "--yes", "--json", "--timeout", "30")
-    assert ran.returncode == 0, ran.stderr
+    assert ANNA in daemon.mai("incidents", "acme", "--json").stdout or (daemon.place.state / "deaths").exists()
+    for process, point, nth in (
+        ("acme/support", "erase.committed", 1),
+        ("acme/mai", "erase.begun", 1),
+        ("watchdog", "commit.after", 3),
+    ):
+        order(traps(daemon), process, point, nth, signal.SIGKILL, 0)
+    arguments = ("erase", "acme", "--subject", ANNA, "--yes", "--json", "--timeout", "30")
+    until(lambda: daemon.mai(*arguments).returncode == 0, "it is done, whoever died")
+    assert not any(waits(traps(daemon), process) for process in ("acme/support", "acme/mai", "watchdog"))
+    until(daemon.ready, "all is well")
+    assert not any(word.decode() in daemon.mai("incidents", "acme", "--json").stdout for word in SECRETS)
     assert holding(daemon.place.state) == set(), {
         name: [word for word in SECRETS if word in data]
         for name, data in everything(daemon.place.state).items()
@@ -146,7 +169,7 @@ def test_a_replay_says_what_was_erased(daemon: Daemon) -> None:
     listed = json.loads(daemon.mai("replay", "r1", "--list", "--json").stdout)["decisions"]
     ran = daemon.mai("replay", listed[-1]["decision"])
     assert ran.returncode == REDACTED, ran.stdout + ran.stderr
-    assert "redacted: erased on " in ran.stdout and "(erased e1)" in ran.stdout
+    assert "redacted: erased on " in ran.stdout and "(erased e1" in ran.stdout
     assert daemon.mai("replay", "--all", "r3").returncode == 0
     assert daemon.mai("replay", "--all", "r1").returncode == REDACTED
 
@@ -184,8 +207,9 @@ def test_the_certificate_says_what_was_destroyed_and_of_whom_nothing(daemon: Dae
 
 def test_a_conversation_says_erased(daemon: Daemon) -> None:
     """Who reads the conversation finds its lines under another name, without their words."""
-    ran = daemon.mai("thread", "acme", "mail:erased-e1")
-    assert ran.returncode == 0 and "(erased e1)" in ran.stdout and "anna" not in ran.stdout
+    (thread,) = re.findall(r"mail:erased-e1\S*", daemon.mai("thread", "acme", "--list").stdout)
+    ran = daemon.mai("thread", "acme", thread)
+    assert ran.returncode == 0 and "(erased e1" in ran.stdout and "anna" not in ran.stdout
     assert "I like Rhabarber" in daemon.mai("thread", "acme", "mail:ben@example.org").stdout
 
 
