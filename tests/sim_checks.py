@@ -22,7 +22,7 @@ from mai.daemon.replaying import Replays
 from mai.sandbox import words
 from mai.sandbox.bounds import bounds
 from mai.sandbox.ledger import GENESIS, Record, blob_of, body_of, digest_of, read
-from tests import sim_company, sim_letters
+from tests import sim_company, sim_judged, sim_letters
 from tests.realm_shifts import Shifts
 from tests.sim_lives import MAI, Violation
 
@@ -53,6 +53,7 @@ def check(world: "World") -> int:
         *answers(world, facts),
         *approved(world, facts),
         *asked_first(facts),
+        *sim_judged.check(facts),
         *sim_letters.check(world, facts[MAI]),
         *allowed(world),
         *limits(facts),
