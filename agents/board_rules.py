@@ -23,6 +23,9 @@ def board_decides_by_rule(scene: "Scene", department: "Department", where: KeyPa
         hint = "what has code or a model decides by that: leave the rules out, or its handler, command or model"
         yield at, f"the board of {department.name} has rules, and is of kind {board.kind}", hint
     world = World(scene)
+    world.open_to[department.name] |= {
+        f"{department.name}.{one.name}" for one in department.contracts
+    }  # the client asks for them
     rules = [
         world.rule(rule.policy(), (*at, index), department.name)._replace(
             label=f"the rule {rule.name} of the board of {department.name}"

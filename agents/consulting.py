@@ -7,11 +7,12 @@ A board that fails, refuses, is late or says none of the words is undecided: Mai
 
 from typing import TYPE_CHECKING, Final
 
-from mai.agents import approvals, by_rule
+from mai.agents import allowance, approvals, by_rule
 from mai.agents.approval_messages import Consult, Opinion
 from mai.agents.decider import Send
 from mai.agents.events import Event, Hopped
 from mai.agents.inputs import Consulted
+from mai.agents.messages import Task
 from mai.agents.policies import Act
 from mai.agents.state import Done, Work
 
@@ -30,6 +31,9 @@ def decide(decider: "DepartmentDecider", given: Consulted, now_ms: int) -> list[
         return [_opinion(decider, body, "refused", why)]
     if given.deadline_ms <= now_ms:
         return [_opinion(decider, body, "expired", "the question came after its deadline")]
+    admitted = allowance.admit(decider, _task(body), given.deadline_ms, now_ms)
+    if stopped := admitted.stopped:
+        return [stopped, _opinion(decider, body, "refused", stopped.why)]
     told = {
         "id": body.id, "call": "ask", "name": body.name, "input": body.input, "agent": body.agent, "rank": CLIENT,
         "requester": body.requester, "subject": body.subject, "policy": body.policy, "why": body.why,
@@ -38,10 +42,15 @@ def decide(decider: "DepartmentDecider", given: Consulted, now_ms: int) -> list[
     }  # fmt: skip
     hopped = Hopped(
         request=body.request, task=body.task, parent="", sender="mai", agent=board.name, asker=body.agent, contract="",
-        text=approvals.ASKS, input={approvals.KEY: told}, deadline_ms=given.deadline_ms, hops=decider.limits.hops,
+        text=approvals.ASKS, input={approvals.KEY: told}, deadline_ms=admitted.until_ms, hops=decider.limits.hops,
         rule=f"the policy {body.policy} wants the board's approval", at_ms=now_ms, approves=body.id,
     )  # fmt: skip
     return [hopped]
+
+
+def _task(body: Consult) -> Task:
+    """The question as a task that counts among those of the day."""
+    return Task(body.task, body.request, body.agent, "", body.text, {}, 0)
 
 
 def ruled(decider: "DepartmentDecider", work: Work) -> by_rule.Decided:

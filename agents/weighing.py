@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mai.agents import claims
+from mai.agents import allowance, claims
 from mai.agents.body import Fields, Outcome
 from mai.agents.claim_messages import CaseTold, Side, Vote, Weigh
 from mai.agents.conflict_scope import BUILT_IN, VOTES, clause_for
 from mai.agents.decider import Send
 from mai.agents.events import Event, Hopped
 from mai.agents.inputs import Asks
+from mai.agents.messages import Task
 from mai.agents.plain import readable
 from mai.agents.precedence import choose
 from mai.agents.state import Done, Work
@@ -43,7 +44,15 @@ def decide(decider: "DepartmentDecider", given: Asks, now_ms: int) -> list[Event
         return [_vote(decider, body, "refused", "", why)]
     if body.deadline_ms <= now_ms:
         return [_vote(decider, body, "expired", "", "the question came after its deadline")]
-    return [_hopped(decider, body, now_ms)]
+    return _begun(decider, body, now_ms)
+
+
+def _begun(decider: "DepartmentDecider", body: Weigh, now_ms: int) -> list[Event | Send]:
+    """A task for the board's code, if the department may take one more today."""
+    admitted = allowance.admit(decider, Task(body.task, body.request, decider.mai, "", "", {}, 0), body.deadline_ms, now_ms)
+    if stopped := admitted.stopped:
+        return [stopped, _vote(decider, body, "refused", "", stopped.why)]
+    return [msgspec.structs.replace(_hopped(decider, body, now_ms), deadline_ms=admitted.until_ms)]
 
 
 def _hopped(decider: "DepartmentDecider", body: Weigh, now_ms: int) -> Hopped:

@@ -32,7 +32,7 @@ def decide(mai: "MaiDecider", crossing: Crossing, now_ms: int) -> list[Event | S
     if not why:
         noted, why = policing.ask(mai, body, now_ms)
     late = not why and until_ms <= now_ms
-    passed = msgspec.structs.replace(body, hops=_hops(mai, body), ranked=(), allow=None)  # whom it is for she says alone
+    passed = msgspec.structs.replace(body, hops=_hops(mai, body), ranked=(), allow=None, word=None)  # she says whom it is for
     checked = ContractChecked(
         request=body.request, task=body.task, asking=crossing.peer, contract=body.contract, allowed=not why and not late,
         rule=why or ("it came after its deadline" if late else verdict.rule), deadline_ms=until_ms,

@@ -2,6 +2,8 @@
 
 from mai.agents.allowance import BudgetStopped, ToolCounted
 from mai.agents.amounts import Amounts
+from mai.agents.approval_messages import Opinion
+from mai.agents.claim_messages import Vote
 from mai.agents.events import Ended, Event, Hopped, HopRefused, Sent, Stepped
 from mai.agents.messages import Result
 from mai.daemon.granting import BudgetGranted, BudgetReturned
@@ -91,5 +93,13 @@ class Budgeted(Invariant):
             return
         said = str(getattr(event, "rule", "") or getattr(event, "refused", ""))
         if isinstance(event, Sent):
-            said = event.body.reason if isinstance(event.body, Result) else ""
+            said = _why(event.body)
         self.dues.settle((str(getattr(event, "task", "")), said))
+
+
+def _why(body: object) -> str:
+    """Why a task, or a board's question, was not taken up."""
+    match body:
+        case Result(reason=why) | Opinion(note=why) | Vote(why=why):
+            return why
+    return ""

@@ -30,6 +30,7 @@ from mai.daemon.desk import Asked, origin
 from mai.daemon.escalations import Answering
 from mai.daemon.mai import MaiDecider
 from mai.daemon.records import PartPlan
+from tests.realm_judged import Judging, judged
 from tests.realm_law import Law
 from tests.realm_organisations import KEPT, KEYS, NAMES, PLAIN, SUBJECTS, organisation, secret
 
@@ -89,13 +90,14 @@ class Node:
         return [received, *self.feed(*self.decider.taken(received))]
 
 
-class Realm:
+class Realm(Judging):
     """All of them."""
 
-    def __init__(self, seed: int, *, hostile: bool, escalates: bool = False) -> None:
+    def __init__(self, seed: int, *, hostile: bool, escalates: bool = False, judges: bool = False) -> None:
         self.escalates = escalates  # its agents do, and persons answer
+        self.judges = judges  # it has policies, its agents claim something, and persons decide
         self.chance = chance = Random(seed)
-        self.organisation = organisation(chance)
+        self.organisation = judged(chance, organisation(chance)) if judges else organisation(chance)
         self.names = [department.name for department in self.organisation.departments]
         self.hostile = {name for name in self.names if hostile and chance.random() < 0.4}
         self.law = Law(self.organisation, self.hostile)
@@ -103,11 +105,12 @@ class Realm:
         self.wire: deque[tuple[str, str, Numbered, int]] = deque()
         self.nodes = {name: Node(self, name) for name in (MAI, *(f"acme/{name}" for name in self.names))}
         self.requests = self.lies = 0
+        self.forged: list[Task] = []  # asks that hostile departments have made up
         self.answered: Counter[str] = Counter()  # escalations, by persons
 
     def play(self) -> "Realm":
         """All steps. Raises Violation."""
-        for _ in range(STEPS):
+        for _ in range(STEPS + 40 * self.judges):
             self.step()
         while self.wire:
             self.deliver()
@@ -116,8 +119,9 @@ class Realm:
     def step(self) -> None:
         """One thing happens."""
         kinds, weights = ["deliver", "work", "ask", "lie", "let through", "late", "person"], [9, 9, 2, 3, 1, 0.3, 0.9]
-        more = (["answer"], [1.0]) if self.escalates else ([], [])
-        kind = self.chance.choices([*kinds, *more[0]], [*weights, *more[1]])[0]
+        more = {"answer": 1.0 * self.escalates, "decide": 1.2 * self.judges}
+        chosen = {one: weight for one, weight in more.items() if weight}
+        kind = self.chance.choices([*kinds, *chosen], [*weights, *chosen.values()])[0]
         match kind:
             case "deliver" if self.wire:
                 self.deliver()
@@ -131,6 +135,8 @@ class Realm:
                 self.let_through()
             case "answer":
                 self.answer()
+            case "decide":
+                self.decides()
             case "late":
                 self.now_ms += 20_000
                 for node in self.nodes.values():
@@ -210,7 +216,8 @@ class Realm:
         node.calls += 1
         n = len(node.department.state.steps.get(work.task, {})) + 1
         kinds, more = ["report", "contract", "agent", "hand", "recall", "remember"], ["escalate"] * self.escalates
-        match chance.choices([*kinds, *more], [6, 4, 2, 1, 1, 1, *([1] * self.escalates)])[0]:
+        more += ["conclude"] * self.judges
+        match chance.choices([*kinds, *more], [6, 4, 2, 1, 1, 1, *([1] * self.escalates), *([2] * self.judges)])[0]:
             case "contract":
                 contract = self._any_contract(name)
                 found = self.organisation.department(contract.partition(".")[0])
@@ -221,8 +228,8 @@ class Realm:
                 return Call(work.task, n, "ask", {"to": self._any_agent(node), "text": "things", "input": {}})
             case "hand":
                 return Call(work.task, n, "hand", {"to": self._any_agent(node)})
-            case "escalate":
-                return Call(work.task, n, "escalate", {"reason": "too hard"})
+            case "escalate" | "conclude" as call:
+                return self.concludes(work, n) if call == "conclude" else Call(work.task, n, call, {"reason": "too hard"})
             case "recall" | "remember" as call:
                 given = {"key": chance.choice(KEYS), "level": "client"}
                 kept = {"value": self.value(name)} if call == "remember" else {}
@@ -295,7 +302,8 @@ class Realm:
         task = chance.choice([*own, *own, *self._tasks(), "R0/1", "nothing"])
         self.lies += 1
         request = task.partition("/")[0]
-        match chance.choices(["result", "task", "recall", "remember"], [6, 4, 1, 1])[0]:
+        more = ["claim", "ask"] if self.judges else []
+        match chance.choices(["result", "task", "recall", "remember", *more], [6, 4, 1, 1, *([2, 8] if more else [])])[0]:
             case "result":
                 body: Numbered = self._false_result(name, task, request)
             case "task":
@@ -308,6 +316,10 @@ class Realm:
                     [f"{peer}/hand0", f"{peer}/hand0", "acme/client", f"acme/{chance.choice(self.names)}/board"]
                 )
                 body = Task(ident, request, asker, contract, "", given, chance.choice([9, 9, 0, 10**9]))
+            case "ask" if ask := self.lies_of_asks(self, peer, own):
+                body = ask
+            case "claim" | "ask":
+                body = self.lies_of_claims(peer, task, self._anybody(peer))
             case "recall":
                 body = Recall(f"{task}{VIA_MAI}{self.lies}", self._anybody(peer), chance.choice(KEYS))
             case _:

@@ -3,6 +3,8 @@
 from collections import Counter
 
 from mai.agents.allowance import BudgetStopped
+from mai.agents.approval_messages import Opinion
+from mai.agents.claim_messages import Vote
 from mai.agents.events import Ended, Event, Hopped, HopRefused, Sent
 from mai.agents.messages import Result
 from mai.agents.organisation import Organisation
@@ -66,6 +68,8 @@ class Budgets:
         said = str(getattr(event, "rule", "") or getattr(event, "refused", ""))
         if isinstance(event, Sent) and isinstance(event.body, Result):
             said = event.body.reason
+        elif isinstance(event, Sent) and isinstance(event.body, Opinion | Vote):
+            said = event.body.note if isinstance(event.body, Opinion) else event.body.why
         if stop and (stop.task, stop.why) != (getattr(event, "task", ""), said):
             return f"{stop} is not followed by the refusal of what it stops"
         first = isinstance(event, HopRefused | ContractChecked) and not getattr(event, "allowed", False)

@@ -21,6 +21,7 @@ from mai.agents.organisation import Contract, Department, Organisation
 from mai.agents.state import Work
 from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestEnded
 from tests.realm_budgets import Budgets
+from tests.realm_judged import Judged
 from tests.realm_loops import Loops
 from tests.realm_organisations import secret
 from tests.realm_shifts import Shifts
@@ -51,7 +52,7 @@ class Law:
         self.inputs: dict[str, Fields] = {}  # of Mai's tasks
         self.given: dict[str, set[Any]] = {}  # request -> subjects that were spoken of
         self.shifts = Shifts(organisation)
-        self.loops, self.budgets = Loops(organisation), Budgets(organisation, hostile)
+        self.loops, self.budgets, self.judged = Loops(organisation), Budgets(organisation, hostile), Judged(organisation, hostile)
 
     # -- each record
     def look(self, process: str, event: Event, now_ms: int = 0) -> None:
@@ -60,12 +61,13 @@ class Law:
         for name, number in self.secrets.items():
             if name != own and number in json.dumps(msgspec.to_builtins(event)) and not self._may_hold(process, event, name):
                 raise Violation(f"{process} has the secret of {name} in a {event.kind}: {event}")
-        looked = (law.look(process, event, now_ms) for law in (self.loops, self.budgets, self.shifts))
+        looked = (law.look(process, event, now_ms) for law in (self.loops, self.budgets, self.shifts, self.judged))
         if why := next(filter(None, looked), ""):
             raise Violation(f"{process}: {why}: {event}")
         if isinstance(event, Hopped):
             ranks = {"mai": "mai", **{agent.name: agent.rank for agent in self.departments[own].agents}}
-            if (ranks.get(event.sender), ranks.get(event.agent)) not in ALLOWED:
+            asks_board = bool(event.approves) and ranks.get(event.agent) == "board" != ranks.get(event.sender)
+            if not asks_board and (ranks.get(event.sender), ranks.get(event.agent)) not in ALLOWED:
                 raise Violation(f"{process}: {event.sender} hands {event.task} to {event.agent}")
         if process == MAI:
             self._look_at_mai(event)
@@ -246,7 +248,7 @@ class Law:
                 return self._may_not_ask(name, given)
             ranks = {one.name: one.rank for one in self.departments[name].agents}
             return (ranks[agent], ranks.get(given.to)) not in ALLOWED or given.to == agent
-        if given.call == "escalate":
+        if given.call in ("escalate", "conclude"):
             return False
         kept = given.call == "remember" and withheld(self.departments[name], given.given["value"])
         return kept or not self.admits(process, given.call, f"{process}/{agent}", str(given.given["key"]))
@@ -260,7 +262,7 @@ class Law:
         return not typed(contract.request, given.given["input"]) or withheld(self.departments[name], given.given["input"])
 
     def _reported(self, name: str, work: Work, given: Report, came: list[Event]) -> None:
-        if work.parent:
+        if work.parent or work.approves or work.case:  # what a board says of those goes to Mai alone
             return
         result = Result(work.task, work.request, "answered", "", given.done.value, "", "", ())
         contract = work.contract if work.contract.startswith(f"{name}.") else ""

@@ -34,9 +34,10 @@ class Loops:
         match event:
             case Hopped():
                 held = self._hopped(process, event)
-                why = (
-                    self._goes(process, event.task, held) if event.sender != "mai" and not event.up else ""
-                )  # up the ranks there is an end
+                on = (
+                    event.sender != "mai" and not event.up and not event.approves
+                )  # up the ranks, and with a board, there is an end
+                why = self._goes(process, event.task, held) if on else ""
                 open_[event.task] = held
             case ContractChecked(allowed=True, body=body) if body:
                 held = Held(event.contract, f"{body.text}|{body.input}", True)

@@ -14,7 +14,6 @@ from mai.agents.department import DepartmentDecider
 from mai.agents.guard_scope import Guards
 from mai.agents.sealing import Sealed
 from mai.agents.texts import PARCEL
-from mai.daemon.desk import first
 from mai.daemon.examination import Examination
 from mai.daemon.invariants import Fact
 from mai.daemon.mai import MaiDecider
@@ -52,7 +51,6 @@ def check(world: "World") -> int:
         *effects(world, facts),
         *answers(world, facts),
         *approved(world, facts),
-        *asked_first(facts),
         *sim_judged.check(facts),
         *sim_letters.check(world, facts[MAI]),
         *allowed(world),
@@ -316,19 +314,6 @@ def approved(world: "World", facts: Facts) -> Iterator[str]:
             yield f"{key} has moved {amount}, and {len(users)} users have approved it"
         if amount in sim_company.BY_BOARD and not users and key not in boards:
             yield f"{key} has moved {amount}, and neither the board nor a user has approved it"
-
-
-def asked_first(facts: Facts) -> Iterator[str]:
-    """Whatever the invariants say: no charge that the client asks for goes out without the approval that it needs."""
-    waits = (*sim_company.ASK_PERSON, *sim_company.ASK_TWO, *sim_company.ASK_BOARD)
-    used = set[str]()
-    for record, body in facts[MAI]:
-        if record.kind == "approval.used":
-            used.add(record.task)
-        one = (body.get("body") or {}) if record.kind == "message.sent" else {}
-        charge = one.get("is") == "task" and (one["asker"], one["contract"]) == ("acme/client", "finance.charge")
-        if charge and one["input"]["cents"] in waits and first(one["task"]) not in used:
-            yield f"record {record.seq} sends {one['task']}, and nobody has approved it"
 
 
 def allowed(world: "World") -> Iterator[str]:

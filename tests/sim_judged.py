@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mai.daemon.desk import first
 from tests import sim_company
 
 MAI = "acme/mai"
@@ -19,8 +20,9 @@ PERSONS = {**dict.fromkeys(sim_company.BY_PERSON, 1), **dict.fromkeys(sim_compan
 
 
 def check(facts: Facts) -> Iterator[str]:
-    """All three."""
+    """All of it."""
     yield from effects(facts)
+    yield from asked_first(facts)
     yield from approvals(facts)
     yield from claims(facts)
 
@@ -56,6 +58,19 @@ def _limit(process: str, body: dict[str, Any]) -> int:
 
 def _boards(decided: dict[str, Any]) -> list[str]:
     return [name for name in decided["by"] if name.endswith("/board")]
+
+
+def asked_first(facts: Facts) -> Iterator[str]:
+    """Whatever the invariants say: no charge that the client asks for goes out without the approval that it needs."""
+    waits = (*sim_company.ASK_PERSON, *sim_company.ASK_TWO, *sim_company.ASK_BOARD)
+    used = set[str]()
+    for record, body in facts[MAI]:
+        if record.kind == "approval.used":
+            used.add(record.task)
+        one = (body.get("body") or {}) if record.kind == "message.sent" else {}
+        charge = one.get("is") == "task" and (one["asker"], one["contract"]) == ("acme/client", "finance.charge")
+        if charge and one["input"]["cents"] in waits and first(one["task"]) not in used:
+            yield f"record {record.seq} sends {one['task']}, and nobody has approved it"
 
 
 # -- no approval used twice or for another call

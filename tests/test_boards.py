@@ -189,6 +189,19 @@ when = { cents = { at_most = 100 } }
 """
 CODE = "def pay(files, cents: int, *, key: str) -> int:\n    return cents\nasync def desk(ctx, task):\n    pass\n"
 AGAIN = COMPANY[COMPANY.index("[[departments.support.rules") :].replace("small", "tiny").replace("100", "1")
+OFFERS = """
+[[departments.support.contracts]]
+name = "back"
+about = "Pay back"
+served_by = "desk"
+may_ask = ["client"]
+request = { cents = "int" }
+[[departments.support.rules]]
+name = "own"
+decision = "approve"
+contracts = ["support.back"]
+when = { cents = { below = 5 } }
+"""
 BOARD = '[[departments.support.agents]]\nname = "chief"\nrank = "board"\nhandler = "w.py:desk"\n'
 
 
@@ -196,6 +209,7 @@ BOARD = '[[departments.support.agents]]\nname = "chief"\nrank = "board"\nhandler
     ("old", "new", "fault"),
     [
         ("", "", ""),
+        ("", OFFERS, ""),
         ('tools = ["pay"]\nwhen', 'tools = ["lay"]\nwhen', "the rule small of the board of support is about a tool 'lay', which"),
         ("cents =", "sense =", "support.pay takes no sense"),
         ('"approve"', '"allow"', "decision is 'allow', expected one of approve, deny, person"),

@@ -11,8 +11,10 @@ from mai.agents.faults import Findings
 from mai.agents.rules import Scene, apply
 from mai.agents.sources import Sources
 from tests.realm import Realm
+from tests.realm_judged import judged
 from tests.realm_law import Violation
 from tests.realm_mutants import MUTANTS
+from tests.realm_mutants_judged import JUDGED
 from tests.realm_organisations import organisation
 from tests.sim_mutation import applied
 
@@ -34,13 +36,29 @@ def test_nothing_arrives_from_departments_that_lie(seed: int) -> None:
     Realm(seed, hostile=True).play()
 
 
+@settings(max_examples=120, deadline=None)
+@given(SEEDS, st.booleans())
+def test_nothing_goes_on_that_has_to_be_approved_or_is_barred(seed: int, hostile: bool) -> None:
+    """The same with policies: claims, words of boards and asks, of departments that lie, too; nothing rests on a lost claim."""
+    Realm(seed, hostile=hostile, judges=True).play()
+
+
 @settings(max_examples=200, deadline=None)
 @given(SEEDS)
 def test_random_organisations_pass_the_check(seed: int) -> None:
     """Each realm is one that a daemon would take."""
-    findings = Findings()
-    apply(Scene(organisation(Random(seed)), findings, Sources("/", False)))
-    assert not findings.known()
+    for whole in (organisation(Random(seed)), judged(Random(seed), organisation(Random(seed)))):
+        findings = Findings()
+        apply(Scene(whole, findings, Sources("/", False)))
+        assert not findings.known()
+
+
+@pytest.mark.parametrize("bug", JUDGED)
+def test_a_bug_in_judgement_is_caught(bug: str) -> None:
+    """A deliberate bug in what Mai lets pass does not live through so many realms with policies."""
+    with applied(JUDGED[bug]):
+        seeds = range(MOST // 2)
+        assert any(_wrong(seed, hostile=hostile, judges=True) for seed in seeds for hostile in (True, False)), JUDGED[bug].__doc__
 
 
 @pytest.mark.parametrize("bug", MUTANTS)
@@ -50,9 +68,9 @@ def test_a_bug_is_caught(bug: str) -> None:
         assert any(_wrong(seed, hostile=hostile) for seed in range(MOST // 2) for hostile in (True, False)), MUTANTS[bug].__doc__
 
 
-def _wrong(seed: int, *, hostile: bool) -> bool:
+def _wrong(seed: int, *, hostile: bool, judges: bool = False) -> bool:
     try:
-        Realm(seed, hostile=hostile).play()
+        Realm(seed, hostile=hostile, judges=judges).play()
     except Violation:
         return True
     return False
