@@ -1,6 +1,5 @@
 """Judgement over random runs with crashes: read from the journals of worlds, and shown to find what is planted in them."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,6 @@ from tests.sim_judged import MAI, Facts
 from tests.sim_world import World
 
 WORLDS = 12  # each with some ten deaths
-seen: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +43,6 @@ def test_what_judgement_promises_holds_over_random_runs_with_crashes(room: Path,
     """No effect above a limit without its approval, none used twice or for another call, no answer on a lost claim."""
     facts = journals(seed, room)
     assert list(sim_judged.check(facts)) == []
-    seen.update(record.kind for records in facts.values() for record, _ in records)
 
 
 # -- these checks see what they are for
@@ -120,9 +117,3 @@ AGAIN = fact(5, "answer.returned", "r/1", again="r/1c1")
 def test_a_planted_answer_is_found(mai: Any, found: int) -> None:
     """On an open claim, a lost one, one that is open once more; not on what was done again since, nor on another part's."""
     assert len(list(sim_judged.check({MAI: mai}))) == found
-
-
-def test_the_runs_were_full_of_it() -> None:
-    """What the property is about has happened in them, on this run of the tests, if that was among them."""
-    kinds = ("approval.asked", "approval.used", "approval.voted", "claim.noted", "case.ruled", "effect.intent", "request.ended")
-    assert not seen or all(seen[kind] for kind in kinds), seen
