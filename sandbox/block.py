@@ -3,7 +3,8 @@
 Column after column, times as what they are more than the one before: that packs better than record after record. Digests
 are not kept but computed when a block is read, from that of the record before it, so that what is read is checked; they would
 be most of it, since nothing packs them. A record whose digest is not that of what it says (a redacted one) keeps it.
-Measured with zlib over real journals: 57 bytes a record, packed at 280,000 a second; lzma 44, at 18,000.
+Measured over real journals (bytes a record, packed in a second): zlib 57, 280,000; lzma 44, 18,000; zstandard's level 3 57,
+1,500,000, level 10 53, 240,000. What else a step does takes longer than zlib, so it is worth no dependency.
 """
 
 import struct
