@@ -92,9 +92,9 @@ class Ledger:
             self._create()
             last = self._db.execute("SELECT seq, digest FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
             last = last or self._db.execute("SELECT upto, head FROM rotated").fetchone() or (0, GENESIS)
+            self.archive = Archive(self._db, path.parent, strict=False)
         except sqlite3.Error as error:
             raise fault(path, error) from error
-        self.archive = Archive(self._db, path.parent, strict=False)
         self.seq: int = last[0]
         self.head: bytes = last[1]
         self.durable: tuple[int, bytes] = (self.seq, self.head)  # the last record that the disk has: what others may be told

@@ -8,6 +8,7 @@ Sources: clone(2), user_namespaces(7), mount_setattr(2), pivot_root(2), proc(5).
 """
 
 import ctypes
+import errno
 import os
 import signal
 import stat
@@ -81,7 +82,7 @@ class Root:
         self._etc = [(name, _opened(f"/etc/{name}")) for name in etc]
 
     def enter(self, home: str, files: dict[str, bytes] | None = None, *, whole_proc: bool = False) -> None:
-        """Build it and move in; the working directory is `home`. `files`: small ones to be made. Raises OSError.
+        """Build it and move in; the working directory is `home`. `files`: small ones to be made, or added to. Raises OSError.
 
         `whole_proc`: with what the kernel tells of the machine, for programs that look for its processors and memory.
         """
@@ -118,7 +119,7 @@ class Root:
                 _copy(name, source)
         for path, data in files.items():
             os.makedirs(os.path.dirname(_STAGE + path), exist_ok=True)
-            _write(_STAGE + path, data, os.O_CREAT)
+            _add(_STAGE + path, data)
 
 
 def needed(shown: Iterable[Shown]) -> list[Shown]:
@@ -204,6 +205,22 @@ def _mount_proc(target: str, whole: bool) -> None:
         except OSError as error:
             refused = error
     raise refused
+
+
+def _add(path: str, data: bytes) -> None:
+    """Lines at the end of a file, so that what it says already goes first; one of the host's that is too large stays as it is."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            return
+        raise
+    try:
+        size = os.fstat(descriptor).st_size
+        whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
+        os.write(descriptor, data if whole else b"\n" + data)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: str, data: bytes, flags: int = 0) -> None:

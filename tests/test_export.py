@@ -1,8 +1,10 @@
 """`mai client export`: one client as it was at one moment, whole, sound, without keys; and it goes on elsewhere."""
 
+import io
 import json
 import os
 import sqlite3 as plainly
+import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +14,9 @@ import pysqlite3 as sqlite3
 import pytest
 
 from mai.daemon.backup import MANIFEST
+from mai.daemon.exporting import unpacked
 from mai.daemon.restore import read
-from mai.sandbox.errors import LedgerFault
+from mai.sandbox.errors import LedgerFault, UsageFault
 from tests.small import ORGANISATION, Daemon, running
 from tests.test_clients import asked, client, load_on, verified
 
@@ -88,6 +91,23 @@ def test_it_goes_on_elsewhere(daemon: Daemon, tmp_path: Path, name: str) -> None
     finally:
         other.mai("down")
     assert not list((tmp_path / "elsewhere").glob("*unpacked*"))
+
+
+@pytest.mark.parametrize("what", ["a path that leads out", "an absolute path", "a link", "a device"])
+def test_nothing_leads_out_of_what_is_unpacked(tmp_path: Path, what: str) -> None:
+    """A tar that somebody has made is refused before anything of it lies elsewhere, and nothing of it is left."""
+    outside = tmp_path / "outside"
+    names = {"a path that leads out": "beta/../../outside", "an absolute path": str(outside)}
+    member = tarfile.TarInfo(names.get(what, "beta/x"))
+    if what == "a link":
+        member.type, member.linkname = tarfile.SYMTYPE, "/"
+    elif what == "a device":
+        member.type, member.devmajor, member.devminor = tarfile.CHRTYPE, 1, 3
+    with tarfile.open(tmp_path / "made.tar", "w") as tar:
+        tar.addfile(member, io.BytesIO())
+    with pytest.raises(UsageFault, match="no file or directory in it"), unpacked(tmp_path / "made.tar", tmp_path / "state"):
+        pass
+    assert [one.name for one in tmp_path.iterdir()] == ["made.tar"]
 
 
 def test_what_cannot_be_copied_is_named(daemon: Daemon, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import ctypes
 import faulthandler
 import mmap
 import os
+import pwd
 import resource
 import signal
 import socket
@@ -312,6 +313,26 @@ def test_any_user_has_namespaces_of_its_own() -> None:
             raise OSError(why)
 
     assert attempt(ordinary) is None
+
+
+@needs_namespaces
+def test_the_names_of_the_hosts_users_are_those_that_it_has(tmp_path: Path) -> None:
+    """Where a process sees them: what it says of a person goes on record. Its own user has a name too, if the host has none."""
+    ours, first = os.geteuid(), min(pwd.getpwall(), key=lambda one: one.pw_uid)
+    own = next((one.pw_name for one in pwd.getpwall() if one.pw_uid == ours), "mai")
+
+    def names() -> None:
+        walls = Walls(home="/tmp", runs=tuple(path for path in SYSTEM if not path.startswith("/root")), etc=("passwd",))
+
+        def enter() -> None:
+            outer.move(walls)
+            found = (pwd.getpwuid(first.pw_uid).pw_name, pwd.getpwuid(ours).pw_name, pwd.getpwnam("mai").pw_uid)
+            assert found == (first.pw_name, own, ours), found
+
+        if why := attempt(enter, outer.flags(network=False)):
+            raise OSError(why)
+
+    assert attempt(names) is None
 
 
 @needs_namespaces
