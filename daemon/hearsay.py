@@ -1,7 +1,9 @@
 """What each Mai has heard of the watchdog's journal, held against it: part of `mai verify`.
 
 The watchdog exchanges no messages that others witness. But it tells each Mai what concerns her client, and she puts on record
-which of its records that was: so a watchdog's journal that was cut, replaced or written anew contradicts hers.
+which of its records that was: so a watchdog's journal that was cut, replaced or written anew contradicts hers. Where a client's
+export goes on elsewhere there is another watchdog, and she puts that on record, too: what she heard of the one before is not held
+against it.
 """
 
 from collections.abc import Iterable
@@ -16,8 +18,12 @@ def compare(scrubs: Iterable[Scrub]) -> None:
     watchdog = by.get(WATCHDOG)
     if watchdog is None or not watchdog.usable:
         return
+    began = watchdog.reader.portion(0, 1)
+    began_ms = began[0][1] // 1_000_000 if began else 0
     for scrub in by.values():
         for heard in scrub.heard:
+            if heard.by_seq < scrub.anew_seq and heard.at_ms < began_ms:
+                continue
             if scrub.bad_seq and heard.by_seq >= scrub.bad_seq:
                 break
             if what := _contradicted(watchdog, heard.seq, heard.at_ms, heard.what):

@@ -24,7 +24,7 @@ from mai.agents.rotation_events import SegmentRemoved
 from mai.agents.sealing import Sealed
 from mai.daemon.reader import Reader
 from mai.daemon.redacted import Erasures, erasures
-from mai.daemon.told import WatchdogTold
+from mai.daemon.told import WatchdogStands, WatchdogTold
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.verified import MOST_WAITING, Mark, Way
 from mai.daemon.witness import Ends, Finding, Strand
@@ -40,6 +40,7 @@ LOOKED_AT = TRANSCRIPTS | {
     Received.kind,
     Acked.kind,
     ProcessStarted.kind,
+    WatchdogStands.kind,
     WatchdogTold.kind,
 }  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
@@ -92,6 +93,7 @@ class Scrub:
         self.known = 0  # records that an earlier run has read
         self.warnings: list[Finding] = []
         self.heard: list[Heard] = []  # what it was told of the watchdog's journal
+        self.anew_seq = 0  # its record that says that another watchdog's stands in the place of that, which is shorter
         self._bad_what, self._bad_more = "", 0
         self._back = 0  # how often the clock went back
         self._hashed: set[int] = set()  # the beginnings of addresses of blobs that were looked at
@@ -277,6 +279,9 @@ class Scrub:
                     self._refer(address, seq)
             elif kind in THOUGHTS and not left:
                 self._thought(seq, msgspec.json.decode(body))
+            elif kind == WatchdogStands.kind:
+                if not left and self.heard and msgspec.json.decode(body, type=WatchdogStands).seq < self.heard[-1].seq:
+                    self.anew_seq = seq
             elif kind == WatchdogTold.kind:
                 if not left:
                     heard = msgspec.json.decode(body, type=WatchdogTold)
