@@ -7,12 +7,45 @@ against it.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mai.daemon.scrub import Scrub
-from mai.daemon.signed import WATCHDOG
+import msgspec
+
+from mai.daemon.told import WatchdogStands, WatchdogTold
+
+if TYPE_CHECKING:
+    from mai.daemon.scrub import Scrub
+
+WATCHDOG: Final = "watchdog"
+HEARSAY: Final = frozenset({WatchdogStands.kind, WatchdogTold.kind})
 
 
-def compare(scrubs: Iterable[Scrub]) -> None:
+class Heard(NamedTuple):
+    """A record of the watchdog's, as another journal has it."""
+
+    seq: int
+    at_ms: int
+    what: str
+    by_seq: int
+
+
+class Hearsay:
+    """What one journal has of the watchdog's."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+        self.anew_seq = 0  # its record that says that another watchdog's stands in the place of that, which is shorter
+
+    def add(self, kind: str, seq: int, body: str) -> None:
+        """One of its records. Raises MsgspecError."""
+        if kind == WatchdogTold.kind:
+            told = msgspec.json.decode(body, type=WatchdogTold)
+            self.heard.append(Heard(told.seq, told.at_ms, told.what, seq))
+        elif self.heard and msgspec.json.decode(body, type=WatchdogStands).seq < self.heard[-1].seq:
+            self.anew_seq = seq
+
+
+def compare(scrubs: Iterable["Scrub"]) -> None:
     """Hold the watchdog's journal against what was read in others; the first difference is noted with it. Raises LedgerFault."""
     by = {scrub.process: scrub for scrub in scrubs}
     watchdog = by.get(WATCHDOG)
@@ -21,8 +54,8 @@ def compare(scrubs: Iterable[Scrub]) -> None:
     began = watchdog.reader.portion(0, 1)
     began_ms = began[0][1] // 1_000_000 if began else 0
     for scrub in by.values():
-        for heard in scrub.heard:
-            if heard.by_seq < scrub.anew_seq and heard.at_ms < began_ms:
+        for heard in scrub.hearsay.heard:
+            if heard.by_seq < scrub.hearsay.anew_seq and heard.at_ms < began_ms:
                 continue
             if scrub.bad_seq and heard.by_seq >= scrub.bad_seq:
                 break
@@ -32,7 +65,7 @@ def compare(scrubs: Iterable[Scrub]) -> None:
                 break
 
 
-def _contradicted(watchdog: Scrub, seq: int, at_ms: int, kind: str) -> str:
+def _contradicted(watchdog: "Scrub", seq: int, at_ms: int, kind: str) -> str:
     rows = watchdog.reader.portion(seq - 1, seq)
     if not rows:
         last = watchdog.reader.last()

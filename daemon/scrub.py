@@ -12,7 +12,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import pysqlite3 as sqlite3
@@ -22,9 +22,9 @@ from mai.agents.events import Acked, Asked, ProcessStarted, Received, Sent, Step
 from mai.agents.link import Link
 from mai.agents.rotation_events import SegmentRemoved
 from mai.agents.sealing import Sealed
+from mai.daemon.hearsay import HEARSAY, Hearsay
 from mai.daemon.reader import Reader
 from mai.daemon.redacted import Erasures, erasures
-from mai.daemon.told import WatchdogStands, WatchdogTold
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.verified import MOST_WAITING, Mark, Way
 from mai.daemon.witness import Ends, Finding, Strand
@@ -35,14 +35,16 @@ from mai.sandbox.place import FORMAT, Place
 from mai.sandbox.segment import Entry
 
 TRANSCRIPTS = frozenset({ModelRequest.kind, ModelResponse.kind})  # kinds that name the bytes of what models were asked
-LOOKED_AT = TRANSCRIPTS | {
-    Sent.kind,
-    Received.kind,
-    Acked.kind,
-    ProcessStarted.kind,
-    WatchdogStands.kind,
-    WatchdogTold.kind,
-}  # kinds whose bodies matter here
+LOOKED_AT = (
+    TRANSCRIPTS
+    | HEARSAY
+    | {
+        Sent.kind,
+        Received.kind,
+        Acked.kind,
+        ProcessStarted.kind,
+    }
+)  # kinds whose bodies matter here
 BLOB = '{"blob":'  # how a body begins that lies elsewhere
 THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
 BLOBS = "SELECT address, value FROM blob WHERE address > ? ORDER BY address LIMIT 100"
@@ -61,15 +63,6 @@ TAMPERED = "somebody has changed the file: keep it as evidence, and put the ledg
 
 Row = tuple[Any, ...]
 State = dict[tuple[str, str], str]  # noun and key -> JSON
-
-
-class Heard(NamedTuple):
-    """A record of the watchdog's, as another journal has it."""
-
-    seq: int
-    at_ms: int
-    what: str
-    by_seq: int
 
 
 class Scrub:
@@ -92,8 +85,7 @@ class Scrub:
         self.seq, self.head, self.at_ns = 0, GENESIS, 0  # of the last record that was read
         self.known = 0  # records that an earlier run has read
         self.warnings: list[Finding] = []
-        self.heard: list[Heard] = []  # what it was told of the watchdog's journal
-        self.anew_seq = 0  # its record that says that another watchdog's stands in the place of that, which is shorter
+        self.hearsay = Hearsay()  # what it was told of the watchdog's journal
         self._bad_what, self._bad_more = "", 0
         self._back = 0  # how often the clock went back
         self._hashed: set[int] = set()  # the beginnings of addresses of blobs that were looked at
@@ -279,13 +271,9 @@ class Scrub:
                     self._refer(address, seq)
             elif kind in THOUGHTS and not left:
                 self._thought(seq, msgspec.json.decode(body))
-            elif kind == WatchdogStands.kind:
-                if not left and self.heard and msgspec.json.decode(body, type=WatchdogStands).seq < self.heard[-1].seq:
-                    self.anew_seq = seq
-            elif kind == WatchdogTold.kind:
+            elif kind in HEARSAY:
                 if not left:
-                    heard = msgspec.json.decode(body, type=WatchdogTold)
-                    self.heard.append(Heard(heard.seq, heard.at_ms, heard.what, seq))
+                    self.hearsay.add(kind, seq, body)
             elif kind == ProcessStarted.kind:
                 self.owned(msgspec.json.decode(body)["process"], seq)
             elif kind in LOOKED_AT and (gap := self.ends.add(kind, seq, digest, body, cut=left)) and not self.bad_seq:
