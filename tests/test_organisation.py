@@ -148,6 +148,7 @@ FAULTS: list[tuple[str, str, int, str, str]] = [
     ("[limits]", '[escalation]\ndeadline = "person"\nperson_s = 0\n[limits]', 1, "a task's time is over has no time", "3600"),
     ("[limits]", "[escalation]\nmargin = 0.2\n[limits]", 1, "margin means nothing while doubt is no", 'doubt = "board"'),
     ("[limits]", '[escalation]\nrefusal = "mai"\n[limits]', 1, "refusal is 'mai', expected one of board, no, person", ""),
+    ("[limits]", '[escalation]\nannounce = ["not-there"]\n[limits]', 1, "the command that announces escalations", ""),
     ("[limits]", '[approvals]\nannounce = ["not-there"]\n[limits]', 1, "the command that announces approvals", ""),
     ("request_s = 20", "turn_s = 5", 0, "turn_s is 5, heartbeat_s 5", "has to be less"),
     ("[departments.finance]", LEGAL.format("Legal"), 0, "'Legal' is no name of a department", "expected a name"),
