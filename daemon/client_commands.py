@@ -149,7 +149,7 @@ def _confirmed(name: str) -> None:
 @json_option
 @click.pass_context
 def certificate(context: click.Context, file: Path, key: str, *, json_: bool) -> None:
-    """Check the certificate of an erasure, of a client or of a person's values: whether it is as it was signed, and with which key.
+    """Check the certificate of an erasure, of a client or a person's values: whether it is as it was signed, and by which key.
 
     Exit status 1 if not.
     """
