@@ -110,7 +110,7 @@ def _known(data: bytes, held: dict[str, Held]) -> str:
     """What is wrong with the list of keys that a Mai accepts."""
     try:
         known = msgspec.msgpack.decode(data, type=keys.Known)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return "is no list of keys"
     wrong = [process for public, process in known.known.items() if process not in held or not _given(held[process], public)]
     wrong += [process for print_, process in known.old.items() if process not in held or print_ not in held[process].old]

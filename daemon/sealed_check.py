@@ -33,12 +33,21 @@ def examine(scrub: Scrub, *, files: bool) -> None:
         seq, head = entry.last, entry.head
         if entry.kept != "none" and (files or not archive.path(entry).exists()):
             _file(scrub, entry)
+    _cut(scrub)
     if archive.upto > seq:
         scrub.found(seq + 1, f"the records {seq + 1} to {archive.upto} were taken out of the journal, and no segment has them")
     if not scrub.findings:  # else what the journal says of them may lie in what is missing, or damaged
         for entry in archive.entries:
             _said(scrub, entry)
         _unnamed(scrub, {entry.first: entry for entry in archive.entries})
+
+
+def _cut(scrub: Scrub) -> None:
+    """Is what has left the journal what its table says, up to a record of that digest?"""
+    for one, upto, head in scrub.reader.plain("SELECT one, upto, head FROM rotated LIMIT 2"):
+        due = scrub.reader.digest(upto)
+        if one != 1 or (due is not None and due != head):
+            scrub.found(upto, f"the ledger says otherwise what was record {upto}, up to which the journal was rotated", TAMPERED)
 
 
 def lacking(reader: Reader) -> str:
@@ -88,7 +97,10 @@ def _file(scrub: Scrub, entry: Entry) -> None:
         what = f"the segment {entry.file} with the records {entry.first} to {entry.last} was changed: its SHA-256 differs"
         scrub.found(entry.first, what, RESTORE)
     try:
-        for address, data in archive.segment(entry).blobs():
+        segment = archive.segment(entry)
+        if not differs and segment.rows("SELECT MIN(since_ns), MAX(until_ns) FROM block") != [(entry.since_ns, entry.until_ns)]:
+            scrub.found(entry.first, f"the ledger gives the segment {entry.file} another time than its records have", TAMPERED)
+        for address, data in segment.blobs():
             scrub.blobs += 1
             if hashlib.sha256(data).hexdigest() != address:
                 scrub.found(entry.first, f"the blob {address[:12]} in {entry.file} was changed", RESTORE)

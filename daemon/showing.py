@@ -12,16 +12,8 @@ from mai.daemon.terminal import as_json, on_terminal, printable
 from mai.daemon.up import Start
 from mai.sandbox.errors import FAILED, MaiError
 
-PARTS = (
-    "clients",
-    "flood",
-    "messages",
-    "recovery",
-    "restart",
-    "routing",
-    "talk",
-    "walls",
-)  # of the bench that have a file of their own
+# of the bench, those that have a file of their own
+PARTS = ("clients", "flood", "messages", "recovery", "restart", "routing", "talk", "verify", "walls")
 
 
 def stay(start: Start, *, detach: bool) -> None:

@@ -95,7 +95,7 @@ def read(home: Path) -> Hand:
         files = {name: durable.read(home / name) for name in (KEY, MAI, KNOWN) if name != KNOWN or (home / KNOWN).exists()}
         pair = _pair(home / KEY, files[KEY])
         known = msgspec.msgpack.decode(files[KNOWN], type=Known) if KNOWN in files else Known()
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UsageFault(f"the keys in {home} cannot be read: {error}", "start the process through the daemon: mai up") from None
     return Hand(pair, files[MAI], known, _digest(pair.public, files[MAI], files.get(KNOWN, b"")))
 

@@ -13,19 +13,21 @@ import hashlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
+import msgspec
 import pysqlite3 as sqlite3
 
-from mai.daemon import checkpoint
+from mai.daemon import archiving, checkpoint
 from mai.daemon.asking import ask, new_id
 from mai.daemon.demo import REQUESTS
 from mai.daemon.example import CLIENT, company
@@ -34,9 +36,12 @@ from mai.daemon.verified import Changed, File
 from mai.daemon.verify import Report, verify
 from mai.sandbox import words
 from mai.sandbox.errors import MaiError
+from mai.sandbox.keys import Known
 from mai.sandbox.lock import holder
 from mai.sandbox.place import Place
+from tests import tamper_deeds
 from tests.pages import spans
+from tests.test_verify import value
 
 FLIPS = 100
 PER_ROUND: Final = 4000  # bytes of a kind from which is drawn
@@ -50,6 +55,8 @@ LISTED: Final = {  # kinds of which some flip may be missed, and why
 FILES: Final = ("ledger.made", "mandate", "proof", "key", "mai.key", "keys", "seal", "signing.key", "signing.pub", "verified")
 OWN: Final = {"verified", "checkpoint"}  # files that are not evidence about others, but tell when they were changed
 LOG_HEADER, FRAME_HEADER = 32, 24
+STRIDE: Final = 1000  # bytes of a segment of which some are drawn
+SUBJECT: Final = "10423"  # the order of one of the requests: what is erased
 
 
 class Spot(NamedTuple):
@@ -97,6 +104,9 @@ class Room:
                 yield from ((kind, log, first, count) for kind, first, count in log_regions(log.read_bytes()))
                 continue  # its pages stand in the log and in the file: which counts is SQLite's to know
             yield from ((what, path, first, count) for first, count, what in spans(path))
+        for path in self.place.state.rglob("*.segment"):
+            size = path.stat().st_size
+            yield from (("segment", path, first, min(STRIDE, size - first)) for first in range(0, size, STRIDE))
         for name in FILES:
             for path in self.place.state.rglob(name):
                 if path.is_file() and path.stat().st_size:
@@ -125,10 +135,9 @@ class Room:
         report = self.verified()
         if not report.sound or report.warnings:
             return "found"
-        if spot.kind.startswith("file "):
-            if _read_as(spot.file.read_bytes(), spot.kind) == _read_as(before, spot.kind):
-                return "idle"
-            return f"{spot.file.relative_to(self.place.state)} byte {spot.at}"
+        if spot.kind == "segment" or spot.kind.startswith("file "):
+            idle = spot.kind != "segment" and _read_as(spot.file.read_bytes(), spot.kind) == _read_as(before, spot.kind)
+            return "idle" if idle else f"{spot.file.relative_to(self.place.state)} byte {spot.at}"
         process = next(one for one in self.place.processes() if spot.file.parent == self.place.home(one))
         self.tidy()
         try:
@@ -153,6 +162,9 @@ class Room:
 
 def _read_as(data: bytes, kind: str) -> list[bytes]:
     """A key's file as who needs it reads it: without its white space, and hexadecimal digits in any case."""
+    if kind == "file keys":
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            return [repr(msgspec.msgpack.decode(data, type=Known)).encode()]
     return (data.lower() if "signing" in kind else data).split() if kind != "file seal" else [data]
 
 
@@ -161,7 +173,7 @@ def content(path: Path) -> str:
     told = hashlib.sha256()
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         for type_, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall():
-            told.update(repr((type_, name, sql)).encode())
+            told.update(repr((type_, name, sql)).encode() if not name.startswith("sqlite_") else b"")
             if type_ == "table" and not name.startswith("words ") and "sqlite_" not in name:
                 for row in db.execute(f'SELECT * FROM "{name}"'):
                     told.update(repr(row).encode())
@@ -232,7 +244,11 @@ def real(directory: Path) -> tuple[Place, Place, Place]:
         start.ready()
         for text in texts:
             _ask(live, text)
+        if to is second:
+            erased(live)
         start.stop()
+        if to is second:
+            archived(live)
         copied(live, to)
     start = Start(live, company(), detach=False)
     start.ready()
@@ -243,6 +259,20 @@ def real(directory: Path) -> tuple[Place, Place, Place]:
     _ended(live)
     copied(live, killed)
     return first, second, killed
+
+
+def erased(place: Place) -> None:
+    """What is kept of somebody is destroyed in the ledgers of a daemon that runs."""
+    command = [sys.executable, "-P", "-m", "mai.cli", "--state", str(place.state), "erase", CLIENT, "--subject", SUBJECT, "--yes"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def archived(place: Place) -> None:
+    """The first half of the longest journal becomes a segment."""
+    scene = tamper_deeds.settled(place, place)
+    middle_ns = value(place, scene.busy, "SELECT at_ns FROM journal WHERE seq = ?", scene.middle(scene.busy))
+    made = archiving.rotate(place, scene.busy, middle_ns, lambda *_: None)
+    assert made and made.segments, "nothing was rotated"
 
 
 def _ask(place: Place, text: str) -> None:
@@ -274,8 +304,6 @@ def kept(place: Place) -> Path:
 
 def main() -> int:
     """Play it; 1 if anything was missed that is not listed."""
-    from tests import tamper_deeds
-
     flips, seed, *_ = (*map(int, sys.argv[1:3]), *(FLIPS, 1)[len(sys.argv) - 1 :])
     campaign = Campaign(flips, seed)
     directory = Path(tempfile.mkdtemp(prefix="mai-tamper-"))

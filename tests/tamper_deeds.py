@@ -5,6 +5,7 @@ computed anew. `how` says who finds it: a plain run, one that folds the state, a
 elsewhere (a checkpoint; what `--since` remembers).
 """
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,8 @@ class Scene(NamedTuple):
     place: Place
     older: Place
     mai: str
-    busy: str  # the department with the most records
+    busy: str  # the department with the most records in its ledger
+    long: str = ""  # the one with a segment
 
     def last(self, process: str) -> int:
         """The number of a journal's last record."""
@@ -47,7 +49,7 @@ class Scene(NamedTuple):
 
     def middle(self, process: str) -> int:
         """A record with others of all kinds before and behind it."""
-        return self.last(process) // 2
+        return int(value(self.place, process, "SELECT (MIN(seq) + MAX(seq)) / 2 FROM journal"))
 
     def do(self, process: str, *changes: str | Change, since: int = 0) -> None:
         """Change a ledger, and compute its chain anew from a record on, if there is to be one."""
@@ -71,8 +73,9 @@ def settled(place: Place, older: Place) -> Scene:
     """Who is who."""
     names = [process for process in place.processes() if "/" in process]
     mai = next(name for name in names if name.endswith("/mai"))
-    busy = max((name for name in names if name != mai), key=lambda name: int(value(place, name, "SELECT MAX(seq) FROM journal")))
-    return Scene(place, older, mai, busy)
+    busy = max((name for name in names if name != mai), key=lambda name: int(value(place, name, "SELECT COUNT(*) FROM journal")))
+    long = next((name for name in names if list(place.home(name).glob("*.segment"))), "")
+    return Scene(place, older, mai, busy, long)
 
 
 def play(place: Place, older: Place, directory: Path, say: Callable[[str], None]) -> list[str]:
@@ -338,14 +341,14 @@ def _index(scene: Scene) -> None:
 @deed()
 def _rotated(scene: Scene) -> None:
     """The first records gone, as if they had been rotated away."""
-    seq = scene.middle(scene.busy)
+    seq = scene.middle(scene.mai)
 
     def change(db: sqlite3.Connection) -> None:
         (head,) = db.execute("SELECT digest FROM journal WHERE seq = ?", (seq,)).fetchone()
         db.execute("DELETE FROM journal WHERE seq <= ?", (seq,))
         db.execute("INSERT INTO rotated VALUES(1, ?, ?)", (seq, head))
 
-    scene.do(scene.busy, change)
+    scene.do(scene.mai, change)
 
 
 def _schema(scene: Scene, *statements: str) -> None:
@@ -353,6 +356,31 @@ def _schema(scene: Scene, *statements: str) -> None:
     for statement in statements:
         db.execute(statement)
     db.close()
+
+
+# -- what was taken out of the journal
+@deed()
+def _segment_gone(scene: Scene) -> None:
+    """A segment removed."""
+    _segment(scene).unlink()
+
+
+@deed()
+def _segment_cut(scene: Scene) -> None:
+    """A segment that ends a byte earlier."""
+    path = _segment(scene)
+    os.truncate(path, path.stat().st_size - 1)
+
+
+@deed()
+def _segment_unlisted(scene: Scene) -> None:
+    """A segment removed, with the row that lists it."""
+    _segment(scene).unlink()
+    scene.do(scene.long, "DELETE FROM segment", "DELETE FROM rotated")
+
+
+def _segment(scene: Scene) -> Path:
+    return next(scene.place.home(scene.long).glob("*.segment"))
 
 
 # -- the watchdog's journal

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from mai.daemon import bench_clients, bench_messages, bench_recovery, bench_restart, bench_talk, bench_walls, rebuild, relay
+from mai.daemon import (
+    bench_clients,
+    bench_messages,
+    bench_recovery,
+    bench_restart,
+    bench_talk,
+    bench_verify,
+    bench_walls,
+    rebuild,
+    relay,
+)
 from mai.daemon.bench_messages import NAMES, Sub
 from mai.daemon.example import company
 from mai.daemon.reader import Reader
@@ -123,3 +133,13 @@ def test_a_talk_costs_its_new_turns(tmp_path: Path) -> None:
     found = {one.name: one.value for one in figures}
     assert set(found) == {"all ledgers", "requests", "kept whole", "kept by pieces", "ratio"} and found["ratio"] > 1.5, found
     assert found["requests"] > 12 * bench_talk.CHARACTERS
+
+
+def test_verifying_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is read and found sound, then what is new alone; SHA-256 alone is what all of it stands beside."""
+    monkeypatch.setattr(bench_verify, "REAL", (2, 20))
+    monkeypatch.setattr(bench_verify, "NEW", 100)
+    alone, full, clock, idle, new = bench_verify.run(Path(), lambda what: None, 1500)
+    assert alone.value > full.value > 0 and clock.value > 0 and idle.value > 0 and new.value > 0
+    assert "1," in full.note and "times SHA-256 alone" in full.note and "records are new" in new.note
+    assert all(bench_verify.render(one) for one in (alone, full, clock, idle, new))

@@ -15,7 +15,7 @@ from mai.sandbox.place import Place
 from tests.million import Company
 from tests.pages import spans
 from tests.rounds import rounds
-from tests.tamper import LISTED, Campaign, Room, copied, kept
+from tests.tamper import LISTED, Campaign, Room, archived, copied, kept
 from tests.tamper_deeds import DEEDS, play, sign
 
 FLIPS = rounds(1, 40)
@@ -44,6 +44,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Place]]
     book.incident("acme/sales", "death", "something of the client's")  # under its seal
     book.flush(0.0)
     book.close()
+    archived(company.place)
     sign(company.place)
     copied(company.place, found["state"])
     for process in list(company.desks):
