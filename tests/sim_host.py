@@ -16,7 +16,7 @@ from typing import Any
 import pysqlite3 as sqlite3
 import zmq
 
-from mai.agents import context, ending, handlers, linked, loop, process, runner, shell
+from mai.agents import context, ending, handlers, linked, loop, process, rotating, runner, shell
 from mai.daemon import gateway, hearing, reception, spool
 from mai.sandbox import ledger, made, points
 from tests import sim_company
@@ -168,7 +168,7 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
     )
     quiet: Callable[..., None] = _nothing
     return [
-        *((module, "time", clock) for module in (ledger, shell, loop, runner, context, hearing, spool)),
+        *((module, "time", clock) for module in (ledger, shell, loop, rotating, runner, context, hearing, spool)),
         (ledger, "os", _like(os, urandom=host.noise)),
         (ledger, "connect", host.disk.connect),
         (made, "had", quiet),  # there are no files
