@@ -42,7 +42,7 @@ class Transcripts:
     def request(self, call: Call, url: str, pieces: tuple[bytes, ...], write: Callable[[ModelRequest], int]) -> None:
         """Put on record what an attempt is about to send; `write` gives the record's number."""
         assert call.attempt is not None, "an attempt that the decider has begun"
-        talk = f"{call.agent} {call.id.rpartition('.')[0]}"
+        talk = f"{call.request} {call.agent} {call.id.rpartition('.')[0]}"  # of one request: what is kept of others may go before
         addresses = tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
         last = self._talks.pop(talk, Last(0, ()))
         same = _common(last.pieces, addresses)

@@ -146,6 +146,8 @@ class Verbatims:
         """A record of a models process. Raises Lost."""
         reader = self._reader(process)
         record: Record | None = reader.record(seq)
+        if removed := reader.removed(seq):
+            raise Lost(f"record {seq} of {process} {removed}")
         if record is None:
             raise Lost(f"record {seq} of {process} is missing")
         if digest_of(record) != record.digest:
