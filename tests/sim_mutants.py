@@ -16,6 +16,7 @@ from mai.daemon import client_memory, cover, crossing, gateway, hearing, held, m
 from mai.daemon.case import Beat, Case, Verdict
 from mai.daemon.case import Tick as PolicyTick
 from mai.daemon.router import Router
+from mai.daemon.tempo import Tempo
 from mai.sandbox.ledger import Ledger
 from tests.sim_mutation import Put, mutant
 
@@ -157,6 +158,7 @@ def write_to_the_dead(put: Put) -> None:
     """A word that an earlier life of a process has left in the wire makes Mai write to that life."""
     put(Router, "stale", lambda self, parcel: False)
     put(Router, "_fall_back", lambda self, name, frames: False)  # which heals it by itself
+    put(Tempo, "told", lambda self, peer, pause, now_s: None)  # and so does this
 
 
 # -- requests, and what crosses between departments
