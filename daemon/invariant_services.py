@@ -130,10 +130,11 @@ class Calls(Service):
 
     def _sends(self, seq: int, event: Event) -> None:
         assert isinstance(event, ModelRequest)
-        if not self.dues.settle(("bytes", event.task)) and self.transcribed:
-            self.found(seq, f"record {seq} has what {event.task} sends, and no attempt has just begun")
+        self.dues.settle(("bytes", event.task))
         self.transcribed = True
         if call := self.known(seq, event.task, "is a request"):
+            if not call.begun or call.sent > call.begun:
+                self.found(seq, f"record {seq} has what {event.task} sends, and no attempt has just begun", call.begun)
             call.sent, call.heard = seq, False
 
     def _hears(self, seq: int, event: Event) -> None:

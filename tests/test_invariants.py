@@ -46,6 +46,7 @@ from mai.daemon.records import (
     RequestPlanned,
 )
 from mai.daemon.tooling import ToolBegun, ToolEnded
+from mai.daemon.transcript_records import ModelRequest, ModelResponse
 
 ME, MAI, MODELS, TOOLS = "acme/support", "acme/mai", "acme/models", "acme/tools"
 IN: dict[str, Any] = {"request": "r", "task": "r/1", "agent": "desk"}
@@ -268,7 +269,33 @@ def ended(state: Any, answer: str = "", usage: Usage = COST) -> tuple[Event, Eve
     return CallEnded(**CALL, state=state, answer=answer, usage=usage), sent(Thought("r/1.m1", "r", state, answer, usage=usage))
 
 
+def asks(n: int, call: str = "r/1.m1") -> ModelRequest:
+    """What goes out is on record."""
+    return ModelRequest(request="r", task=call, agent="acme/support/desk", n=n, url="u", digest="d", size=1)
+
+
+def hears(record: int) -> ModelResponse:
+    """And what comes back."""
+    return ModelResponse(
+        request="r", task="r/1.m1", agent="acme/support/desk", n=1, record=record, status=200, digest="d", size=1
+    )
+
+
+BESIDE: tuple[Event, ...] = (  # another call, begun in the same turn
+    received(Think("r/1.m2", "r", "acme/support/desk", "m", Inquiry(("a",), 1)), 2),
+    msgspec.structs.replace(TAKEN, task="r/1.m2"),
+)
 GOOD_CALLS: dict[str, Sequence[Event]] = {
+    "with its bytes": (ASKED, TAKEN, begun(1), asks(1), hears(4), attempted(1, "ab"), *ended("answered", "ab")),
+    "two in one turn": (
+        ASKED,
+        TAKEN,
+        *BESIDE,
+        begun(1),
+        msgspec.structs.replace(begun(1), task="r/1.m2"),
+        asks(1),
+        asks(1, "r/1.m2"),
+    ),
     "answered": (ASKED, TAKEN, begun(1), attempted(1, "ab"), *ended("answered", "ab")),
     "answered at last": (
         ASKED,
@@ -284,6 +311,11 @@ GOOD_CALLS: dict[str, Sequence[Event]] = {
     "under way": (ASKED, TAKEN, begun(1)),
 }
 BAD_CALLS: dict[str, tuple[Sequence[Event], str]] = {
+    "bytes of none": ((ASKED, TAKEN, asks(1)), "no attempt has just begun"),
+    "bytes twice": ((ASKED, TAKEN, begun(1), asks(1), asks(1)), "no attempt has just begun"),
+    "an attempt without": ((ASKED, TAKEN, begun(1), asks(1), attempted(1), begun(2)), "is not on record"),
+    "an answer out of nothing": ((ASKED, TAKEN, begun(1), asks(1), attempted(1, "ab")), "what came back is not on record"),
+    "an answer to another": ((ASKED, TAKEN, begun(1), asks(1), hears(3)), "answers record 3"),
     "not taken in": ((ASKED,), "neither taken in nor refused"),
     "from nobody": ((TAKEN, *ended("expired", usage=Usage())), "nobody has just asked"),
     "two at once": ((ASKED, TAKEN, begun(1), begun(2)), "that of record 3 has no end"),
