@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +20,8 @@ from mai.daemon.invariants import Fact
 from mai.daemon.mai import MaiDecider
 from mai.daemon.replaying import Replays
 from mai.sandbox import words
-from mai.sandbox.bounds import bounds
+from mai.sandbox.archive import Archive
+from mai.sandbox.bounds import ALL, bounds
 from mai.sandbox.ledger import GENESIS, Record, blob_of, body_of, digest_of, read
 from tests import sim_company, sim_judged, sim_letters
 from tests.realm_shifts import Shifts
@@ -34,7 +36,7 @@ Facts = dict[str, list[tuple[Record, dict[str, Any]]]]  # by process: each recor
 
 def check(world: "World") -> int:
     """All of it; how many records that were. Raises Violation."""
-    journals = {name: list(read(world.disk.anchors[name])) for name in world.names}
+    journals = {name: list(Archive(world.disk.anchors[name], world.place.home(name)).whole(ALL)) for name in world.names}
     facts: Facts = {
         name: [(record, msgspec.json.decode(record.body)) for record in records] for name, records in journals.items()
     }
@@ -85,8 +87,9 @@ def deeply(journals: dict[str, list[Record]]) -> Iterator[str]:
 class Carried:
     """A journal and its blobs, as a replay reads them."""
 
-    def __init__(self, process: str, db: Any, records: list[Record]) -> None:
+    def __init__(self, process: str, db: Any, records: list[Record], home: Path) -> None:
         self.process, self._db, self._records = process, db, records
+        self._archive = Archive(db, home)
 
     def record(self, seq: int) -> Record | None:
         """The record of this number."""
@@ -110,13 +113,14 @@ class Carried:
 
     def blob(self, address: str) -> bytes | None:
         """What lies there."""
-        return blob_of(self._db, address, trust=True)
+        found = blob_of(self._db, address, trust=True)
+        return self._archive.blob(address) if found is None else found
 
 
 def replayed(world: "World", journals: dict[str, list[Record]]) -> Iterator[str]:
     """Each decision rests on what was sealed with it, whoever died meanwhile."""
     for name, records in journals.items():
-        replays = Replays(Carried(name, world.disk.anchors[name], records))
+        replays = Replays(Carried(name, world.disk.anchors[name], records, world.place.home(name)))
         for record in records:
             if record.kind == Sealed.kind:
                 found = replays.replay(msgspec.json.decode(record.body, type=Sealed), record.seq, whole=False)

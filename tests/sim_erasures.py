@@ -177,7 +177,7 @@ class Erasing(World):
         yield from sim_checks.states(self, whole)
         yield from sim_checks.deeply(whole)
         for name, records in journals.items():
-            replays = Replays(sim_checks.Carried(name, self.disk.anchors[name], records))
+            replays = Replays(sim_checks.Carried(name, self.disk.anchors[name], records, self.place.home(name)))
             for record in records:
                 if record.kind == Sealed.kind:
                     found = replays.replay(

@@ -16,7 +16,7 @@ from typing import Any
 import pysqlite3 as sqlite3
 import zmq
 
-from mai.agents import context, ending, handlers, linked, loop, process, rotating, runner, shell
+from mai.agents import context, ending, handlers, linked, loop, process, retention_scope, rotating, runner, shell
 from mai.daemon import gateway, hearing, reception, spool
 from mai.sandbox import ledger, made, points
 from tests import sim_company
@@ -77,6 +77,7 @@ class Host:
         self.disk = Disk()
         self.now_ns = 1_800_000_000_000_000_000
         self.starting = ""
+        self.retention = retention_scope.Retention()
         self.pid = 0
 
     # -- to be said by the world
@@ -197,6 +198,9 @@ def _places(host: Host) -> list[tuple[Any, str, object]]:
         (handlers, "load", _load),
         (runner, "show", quiet),
         (ending, "show", quiet),
+        (loop, "Rotating", lambda ledger, kept, free: rotating.Rotating(ledger, host.retention, free)),
+        (retention_scope, "LEAST", 10),
+        (rotating, "LOOK_S", 1.0),
         *PLACES,
     ]
 
