@@ -56,8 +56,11 @@ class Erasing(World):
         wishes = [wish for wish in self.clients.wishes if re.search(r" for \d+$", wish.text) and wish.accepted]
         if not wishes:
             return found
+        wish = self.chance_of_erasure.choice(wishes)
+        self.subject = wish.text.rpartition(" ")[2]
+        if wish.request not in self.concerned():  # it was cancelled before its words became an argument: free text, and not found
+            return found
         self.counts["erasures"] += 1
-        self.subject = self.chance_of_erasure.choice(wishes).text.rpartition(" ")[2]
         self.before = {name: list(read(self.disk.anchors[name])) for name in self.names}
         requests = self.erase()
         if wrong := next(self.after(requests), ""):
