@@ -78,12 +78,16 @@ def idle(place: Place) -> Iterator[Figure]:
     time.sleep(IDLE_S)  # the time itself is what is measured
     share = (_cpu_s(pids) - before_s) / (time.monotonic() - begun_s)
     yield Figure("idle", share * 100, "% of one core", f"all {len(pids)} processes together, over {IDLE_S:g} s")
+    took, how = taken_mb([psutil.Process(pid) for pid in pids])
+    yield Figure("memory", sum(took), "MB", f"{how}, all together")
+
+
+def taken_mb(family: list[psutil.Process]) -> tuple[list[float], str]:
+    """What each takes of memory, in MB, and how that was counted: behind walls processes show the better figure to root alone."""
     try:
-        pss_bytes = sum(psutil.Process(pid).memory_full_info().pss for pid in pids)
-        yield Figure("memory", pss_bytes / 1e6, "MB", "proportional, all together")
-    except psutil.AccessDenied:  # behind walls processes show that to root alone
-        rss_bytes = sum(psutil.Process(pid).memory_info().rss for pid in pids)
-        yield Figure("memory", rss_bytes / 1e6, "MB", "resident, all together, what they share counted for each")
+        return [one.memory_full_info().pss / 1e6 for one in family], "proportional"
+    except psutil.AccessDenied:
+        return [one.memory_info().rss / 1e6 for one in family], "resident, with what they share counted for each"
 
 
 def _cpu_s(pids: list[int]) -> float:

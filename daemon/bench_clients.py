@@ -25,7 +25,7 @@ from typing import Any, Final
 import psutil
 
 from mai.daemon.asking import ask, new_id
-from mai.daemon.bench import IDLE_S, Figure, render
+from mai.daemon.bench import IDLE_S, Figure, render, taken_mb
 from mai.daemon.bench_messages import percentiles
 from mai.daemon.door import Door
 from mai.daemon.up import Start
@@ -99,9 +99,9 @@ def cost(place: Place, how: str) -> Iterator[Figure]:
     time.sleep(IDLE_S)  # the time itself is what is measured
     share = (used_s(family) - before_s) / (time.monotonic() - begun_s)
     yield Figure(f"idle, {how}", share * 100, "% of one core", f"all {len(family)} processes together, over {IDLE_S:g} s")
-    pss = [one.memory_full_info().pss / 1e6 for one in family]
-    note = f"proportional; {statistics.median(pss):.1f} MB is the median of {len(pss)} processes"
-    yield Figure(f"memory, {how}", sum(pss), "MB", note)
+    took, counted = taken_mb(family)
+    note = f"{counted}; {statistics.median(took):.1f} MB is the median of {len(took)} processes"
+    yield Figure(f"memory, {how}", sum(took), "MB", note)
 
 
 def processes(place: Place) -> list[psutil.Process]:

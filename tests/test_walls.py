@@ -120,7 +120,7 @@ def test_what_is_hidden_in_a_readable_directory_is_not_granted(tmp_path: Path) -
         lambda: call("inotify_init1", 0),
         lambda: call("kcmp", os.getpid(), os.getpid(), 2, 0, 0),
         lambda: os.sched_setaffinity(os.getpid(), os.sched_getaffinity(0)),
-        lambda: os.setpriority(os.PRIO_PROCESS, os.getpid(), 0),
+        lambda: os.setpriority(os.PRIO_PROCESS, os.getpid(), os.getpriority(os.PRIO_PROCESS, 0)),
         lambda: prctl(capabilities.SET_DUMPABLE, 1),
         lambda: subprocess.run(["true"], check=True),
     ],

@@ -221,7 +221,8 @@ def test_status_tells_what_a_process_says_of_itself(running: Company) -> None:
     assert entry["memory_bytes"] > 1 << 20 and entry["uptime_s"] > 0 and entry["last_progress_s"] is not None
     assert {one["state"] for one in status.values()} == {"ready"}
     with_pss = running.door.call({"do": "status", "pss": True})["processes"]
-    assert all(0 < one["pss_bytes"] <= one["memory_bytes"] for one in with_pss)
+    least = 1 if os.geteuid() == 0 else 0  # behind walls processes show it to root alone
+    assert all(least <= one["pss_bytes"] <= one["memory_bytes"] for one in with_pss)
 
 
 def test_many_deaths_at_once_are_all_heard(state: Path) -> None:
