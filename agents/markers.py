@@ -15,7 +15,7 @@ from mai.agents.naming import Names
 
 VALUES: Final = frozenset({"given", "input", "value", "withheld"})  # as JSON has them: each leaf becomes a marker
 TEXTS: Final = frozenset({
-    "answer", "chain", "correction", "detail", "evidence", "gives_up", "note", "notes", "over", "question", "reason", "reference",
+    "answer", "correction", "detail", "evidence", "gives_up", "note", "notes", "over", "question", "reason", "reference",
     "refused", "reply_to", "ruling", "text", "traceback", "traces", "why",
 })  # fmt: skip
 VEILED: Final = frozenset({"arguments"})

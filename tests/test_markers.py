@@ -17,7 +17,7 @@ PLANTED = "Quittenmus"
 STRUCTURE = frozenset(  # fields that hold ids, names, states, and addresses: what a journal's laws need
     """
     again agent agents approval approvers approves asker asking attempt attribute before blobs body breach by
-    call case cases channel claim claims clause code context contract day department digest effect erasure
+    call case cases chain channel claim claims clause code context contract day department digest effect erasure
     failed file grounds head how id ident instead kept key kinds known late level libraries links losers lost messages model
     more name of open order organisation own owner parent peer periods pieces policies policy prev process
     provider rank ranked receiver remedy replaces request requester response rests role rule schema scope
