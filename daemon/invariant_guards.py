@@ -2,6 +2,7 @@
 
 from mai.agents.events import Ended, Event, Hopped, HopRefused, Stepped
 from mai.agents.guards import GuardStopped, ancestors
+from mai.agents.markers import marked
 from mai.daemon.invariants import Handler, Invariant, Notes
 from mai.daemon.records import ContractChecked
 
@@ -36,7 +37,8 @@ class Guarded(Invariant):
 
     def _stopped(self, seq: int, event: Event) -> None:
         assert isinstance(event, GuardStopped)
-        self.dues.owe((event.task, event.why), seq, f"{event.task} is stopped, and nothing is refused because of it")
+        if not marked(event.why):  # else it was erased, and the refusal says it in other words
+            self.dues.owe((event.task, event.why), seq, f"{event.task} is stopped, and nothing is refused because of it")
         if not event.chain or event.count < event.limit:
             self.found(seq, f"record {seq} stops {event.task} after {event.count} of {event.limit}, without a reason")
         elif event.guard in ("same", "returns") and event.agent != "mai":
