@@ -5,6 +5,7 @@ from mai.agents.amounts import Amounts
 from mai.agents.approval_messages import Opinion
 from mai.agents.claim_messages import Vote
 from mai.agents.events import Ended, Event, Hopped, HopRefused, Sent, Stepped
+from mai.agents.markers import marked
 from mai.agents.messages import Result
 from mai.daemon.granting import BudgetGranted, BudgetReturned
 from mai.daemon.invariants import Handler, Invariant, Notes
@@ -84,7 +85,7 @@ class Budgeted(Invariant):
         assert isinstance(event, BudgetStopped)
         if event.used < event.limit:
             self.found(seq, f"record {seq} stops {event.task} at {event.used} of {event.limit} {event.what}")
-        if event.what != "steps":  # that has no number, and so no record, when it is refused
+        if event.what != "steps" and not marked(event.why):  # a step has no number, so no record, when it is refused
             self.dues.owe((event.task, event.why), seq, f"{event.task} is stopped, and nothing is refused because of it")
 
     def _refused(self, seq: int, event: Event) -> None:
