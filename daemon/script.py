@@ -150,7 +150,7 @@ def load(text: str, name: str = "the script") -> Script:
     try:
         script = msgspec.convert(tomllib.loads(text), Script)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UsageFault(f"{name}: {error}", "README shows what a script may say") from None
+        raise UsageFault(f"{name}: {error}", "MANUAL.md shows what a script may say") from None
     return checked(script, name)
 
 

@@ -21,7 +21,7 @@ from mai.sandbox.settings import SETTINGS
 from tests.small import MAI, PATIENCE_S, environment
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+DOCUMENTS = "".join((ROOT / name).read_text() for name in ("README.md", "MANUAL.md"))
 
 
 def found(group: click.Group, before: str = "") -> dict[str, click.Command]:
@@ -81,9 +81,9 @@ def test_each_command_stands_in_one_section_of_the_help() -> None:
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *(setting.name for setting in SETTINGS)])
-def test_the_readme_names_every_command_and_setting(name: str) -> None:
+def test_the_documents_name_every_command_and_setting(name: str) -> None:
     """What is not in it is not known to anybody."""
-    assert re.search(rf"`{name}`|\bmai {name}\b|\${name}\b", README.read_text())
+    assert re.search(rf"`{name}`|\bmai {name}\b|\${name}\b", DOCUMENTS)
 
 
 @pytest.mark.parametrize(

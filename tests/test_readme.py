@@ -1,4 +1,4 @@
-"""README says what is so: its first organisation and its examples of workers run as they stand there."""
+"""README and MANUAL say what is so: its first organisation and its examples of workers run as they stand there."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from mai.daemon.scripted import running
 from mai.daemon.up import Start
 from mai.sandbox.place import Place
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = "".join((Path(__file__).parent.parent / name).read_text() for name in ("README.md", "MANUAL.md"))
 MORE = """
 [[departments.support.agents]]
 name = "greeter"

@@ -17,7 +17,7 @@ from mai.daemon.saying import BadRequest, said
 from mai.daemon.script import KINDS, Prompt, Prompter, Script, checked, digest_of, filled, load, tokens
 from mai.sandbox.errors import UsageFault
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+MANUAL = (Path(__file__).parent.parent / "MANUAL.md").read_text()
 SCALARS = ("int", "float", "str", "bool", "date", "any")
 NAMED = st.recursive(
     st.sampled_from(SCALARS),
@@ -114,10 +114,10 @@ def test_a_script_that_cannot_be_played_is_refused(text: str, named: str) -> Non
 
 
 def test_the_script_in_the_documentation_is_one() -> None:
-    """What the module's text shows can be loaded; what README shows does what it says there."""
+    """What the module's text shows can be loaded; what MANUAL.md shows does what it says there."""
     shown = (script.__doc__ or "").split(":\n\n", 1)[1].split("\n\n`{order}`")[0]
     assert len(load(shown.replace("\n    ", "\n").strip()).rules) == 3
-    (found,) = [block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[[rules]]" in block]
+    (found,) = [block for block in re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL) if "[[rules]]" in block]
     prompter, order = Prompter(load(found), 2), prompt("please refund order 10423", tools=[TOOL])
     assert said(prompter.cue(order), order).calls[0].arguments == '{"order":10423}'
     ruling, hello = prompt(response_format=RULING), prompt("hello")
