@@ -127,7 +127,8 @@ packer = keeper  # a colleague
 
 
 async def pricer(ctx: Context, task: Assignment) -> dict[str, Any]:
-    """Knows two prices of three."""
+    """Knows two prices of three, and has a view of its own."""
+    await _claims(ctx, "pricer", "task")
     if task.input["cents"] % 3 == 0:
         raise ValueError("no price")
     return {"cents": task.input["cents"]}
