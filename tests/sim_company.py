@@ -38,10 +38,10 @@ DISPUTES = Conflicts(
     settle_s=20, person_s=300, precedence=(Precedence(name="who has them", attribute="goods", by=("votes", "stock")),)
 )
 PLEAS = Escalations(person_s=30, refusal="person", deadline="person", doubt="person")
-DAY_TASKS, ASKS = 7, 4  # of the stock in a day; for contracts, of one request
+DAY_TASKS, ASKS = 9, 4  # of the stock in a day; for contracts, of one request
 TEAM = ("keeper", "packer")
 TASK_S = 3600.0
-QUICK = {"hauler": 20.0, "cashier": 40.0}  # seconds that they have
+QUICK = {"hauler": 20.0}  # seconds that they have
 GUARD_S = 900.0  # bounds in real time, which is not the world's: never reached
 
 
@@ -107,7 +107,7 @@ def company() -> Organisation:
         Policy(name="never", verdict="deny", tools=tuple(f"finance.{name}" for name in takes), when={"cents": {"in": NEVER}}),
         Policy(name="closed", verdict="deny", contracts=("finance.charge",), when={"cents": {"in": CLOSED}}),
     )
-    many = Policy(name="many", verdict="board", tools=("fetch",), when={"items": {"at_least": 5}})
+    many = Policy(name="many", verdict="board", tools=("fetch",), when={"items": {"at_least": 7}})
     effects = {"opaque": "opaque", "keyed": "idempotent", "asked": "queryable", "look": "none", "spare": "queryable"}
     tools = tuple(_tool(name, effects[name]) for name in ways)
     tools = tuple(msgspec.structs.replace(one, backup="spare") if one.name == "asked" else one for one in tools)
@@ -117,7 +117,7 @@ def company() -> Organisation:
         doors=(Grant(role="operator", users=tuple(map(str, OFFICERS))),),
         conflicts=DISPUTES, escalation=PLEAS,
         limits=Limits(
-            turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4, request=RequestLimits(asks=ASKS, hops=36)
+            turn_s=GUARD_S, task_s=TASK_S, queue=40, asks_per_s=1, words_per_s=4, request=RequestLimits(asks=ASKS, hops=60)
         ),
         departments=(
             Department(
@@ -133,7 +133,8 @@ def company() -> Organisation:
                 policies=policies,
             ),
             Department(
-                name="stock", charter="Gives goods.", contracts=(reserve, price, shelf), tools=(_tool("fetch", "idempotent"),),
+                name="stock", charter="Gives goods.", contracts=(reserve, price, shelf),
+                tools=(_tool("fetch", "idempotent"),),
                 agents=_agents(
                     ("keeper", "operator", ("fetch",)), ("pricer", "operator", ()), ("looker", "operator", ()),
                     ("porter", "operator", ()), ("hauler", "operator", ()), ("packer", "operator", ("fetch",)),

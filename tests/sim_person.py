@@ -15,8 +15,8 @@ from tests.sim_clients import PEER, Clients
 from tests.sim_outside import Outside
 
 RESOLVE_SHARE, CANCEL_SHARE, APPROVE_SHARE = 0.06, 0.004, 0.06  # of the steps of a world
-ANSWER_SHARE, AGAIN_SHARE = 0.05, 0.1  # of the steps of a world; of the answers to escalations: said once more
-SHIFT_SHARE = 0.03  # of the steps of a world: somebody is sent away, or called
+ANSWER_SHARE, AGAIN_SHARE = 0.1, 0.1  # of the steps of a world; of the answers to escalations: said once more
+SHIFT_SHARE = 0.01  # of the steps of a world: somebody is sent away, or called
 RULE_SHARE, APPEAL_SHARE = 0.02, 0.3  # of the steps of a world; of the looks at cases of which none waits
 
 

@@ -26,7 +26,11 @@ async def seller(ctx: Context, task: Assignment) -> Answer:
         ctx.ask("coordinator", f"notes: {given['cents']}"),
         ctx.ask("stock.price", cents=given["cents"]),
     ]
-    charged, reserved, noted, _ = await ctx.all(*asked)
+    try:
+        charged, reserved, noted, _ = await ctx.all(*asked)
+    except Refusal:
+        await _claims(ctx, "seller", asked[2])  # it has an opinion all the same
+        raise
     with contextlib.suppress(Refusal):
         await ctx.ask("stock.shelf", cents=given["cents"])
         await ctx.ask("stock.shelf", cents=given["cents"] + 1)  # more than a request may ask
@@ -115,8 +119,7 @@ async def teller(ctx: Context, task: Assignment) -> dict[str, Any]:
 
 
 async def keeper(ctx: Context, task: Assignment) -> dict[str, Any]:
-    """Gives goods, when it has looked into the client's memory."""
-    await ctx.recall("orders", "client")
+    """Gives goods."""
     given = ctx.tool("fetch", items=task.input["items"])
     items = await given
     await _claims(ctx, "keeper", given)
@@ -143,7 +146,7 @@ async def looker(ctx: Context, task: Assignment) -> dict[str, Any]:
 
 async def valuer(ctx: Context, task: Assignment) -> dict[str, Any]:
     """Knows some of the others."""
-    if task.input["cents"] % 21 == 0 or ctx.random() < 0.3:
+    if task.input["cents"] % 21 == 0 or ctx.random() < 0.1:
         raise ValueError("no value")
     return {"cents": task.input["cents"]}
 
