@@ -81,10 +81,15 @@ class Hearing:
             if self._tempo.ignore(parcel.who, parcel.many, time.monotonic()):
                 return self._cut(parcel, "" if known else pause.detail)
             self.refusals.note(parcel.who, pause.why, pause.detail)
-            if parcel.claims == parcel.who and not self.router.stale(parcel):
-                self._connection(parcel)
+            self._learn(parcel)
         elif not self._turns.put(parcel):
             self._silence(parcel.who, TOO_FAST, f"{MOST} frames of it wait, which is twice what may be on its way")
+            self._learn(parcel)
+
+    def _learn(self, parcel: Parcel) -> None:
+        """What is thrown away tells from where its sender speaks now: its Hello may be among it, and ours is owed there."""
+        if parcel.claims == parcel.who and not self.router.stale(parcel):
+            self._connection(parcel)
 
     def _cut(self, parcel: Parcel, news: str) -> None:
         if news:
@@ -142,7 +147,8 @@ class Hearing:
     def _silenced(self, name: str) -> None:
         pause = self._tempo.why(name)
         assert pause is not None, "a silence without a reason"
-        self._turns.drop(name)
+        for parcel in self._turns.drop(name):
+            self._learn(parcel)
         self.refusals.note(name, pause.why, pause.detail)
 
     def _heed(self, peer: str, pause: Pause) -> None:

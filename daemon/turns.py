@@ -66,7 +66,7 @@ class Turns:
             self._waiting[name] = waiting
         return parcel
 
-    def drop(self, name: str) -> None:
-        """Keep nothing of a process."""
-        self._waiting.pop(name, None)
+    def drop(self, name: str) -> deque[Parcel]:
+        """Keep nothing of a process; what it was, in order."""
         self._bytes.pop(name, None)
+        return self._waiting.pop(name, deque())

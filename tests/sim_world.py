@@ -39,6 +39,7 @@ from tests.sim_wires import Dealer, Network, Router
 
 FAULTY_STEPS = (40, 260)
 MOST_STEPS = 12_000  # until it has to be at rest
+SOON_MS = 10_000  # what is due by then is waited for
 MOST_S = 300.0  # and that is long before the later deadlines
 MOST_DEATHS = 25
 HEAD = "SELECT digest FROM journal ORDER BY seq DESC LIMIT 1"
@@ -352,7 +353,11 @@ class World(Lives):
             state = life.process.decider.state if life.process else None
             if state is None:
                 continue
-            found += [f"{life.name} has {noun} {key} open" for noun in NOUNS for key in getattr(state, noun, ())]
+            nouns = {noun: getattr(state, noun, ()) for noun in NOUNS}
+            if life.name == MAI:  # what waits for its next try may do so for hours
+                soon_ms = self.now_ns // 1_000_000 + SOON_MS
+                nouns["carries"] = [key for key, one in state.carries.items() if one.asked or one.due_ms < soon_ms]
+            found += [f"{life.name} has {noun} {key} open" for noun, keys in nouns.items() for key in keys]
             found += [
                 f"{life.name} waits for {peer} to take {len(transit.waiting)} messages"
                 for peer, transit in state.transits.items()
