@@ -96,10 +96,31 @@ def _of(place: Place, process: str, held: dict[str, Held]) -> Iterator[str]:
         if mai in held and not _given(held[mai], durable.read(home / keys.MAI)):
             yield f"the file {keys.MAI} of {process} holds a key that is not Mai's"
     with suppress(FileNotFoundError):
-        there = (name for name in held if client_of(name) == client_of(process) and (place.home(name) / keys.KEY).exists())
+        runs = _runs(place, process)
+        there = (name for name in held if name in runs and (place.home(name) / keys.KEY).exists())
         own = {name: held[name] for name in there}
         if wrong := _known(durable.read(home / keys.KNOWN), own):
             yield f"the file {keys.KNOWN} of {process} {wrong}"
+
+
+class Named(msgspec.Struct):
+    """As much of a part of a mandate as counts here."""
+
+    name: str = ""
+    departments: tuple["Named", ...] = ()
+
+
+class Mandated(msgspec.Struct):
+    """As much of a mandate as counts here."""
+
+    organisation: Named = msgspec.field(default_factory=Named)
+
+
+def _runs(place: Place, mai: str) -> set[str]:
+    """The processes of a Mai's client: its departments as she knows them, and services. Who was removed may have left a key."""
+    mandate = msgspec.msgpack.decode(durable.read(place.home(mai) / "mandate"), type=Mandated)
+    own = {f"{client_of(mai)}/{one.name}" for one in mandate.organisation.departments}
+    return own | {f"{client_of(mai)}/{name}" for name in ("mai", "models", "tools")}
 
 
 def _given(held: Held, public: bytes) -> bool:

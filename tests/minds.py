@@ -29,6 +29,9 @@ name = "all"
 verdict = "allow"
 tools = ["*"]
 
+[escalation]
+person_s = 0
+
 [limits]
 request_s = 60
 task_s = 55

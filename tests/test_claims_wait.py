@@ -24,7 +24,7 @@ CODE = """
 async def desk(ctx, task):
     seen = await ctx.remember("seen", 1)
     try:
-        claim = await ctx.conclude("customer/1", "cents", 700, confidence=0.9, grounds=["task", "step:1"], why="I counted")
+        claim = await ctx.conclude("customer/1", "cents", 7_043_211, confidence=0.9, grounds=["task", "step:1"], why="I counted")
         return {"value": claim["claim"]}
     except Refusal as refusal:
         return {"refused": refusal.reason, "state": refusal.state}
@@ -60,7 +60,7 @@ def test_it_waits_and_is_made_once(tmp_path: Path) -> None:
     """Nothing is claimed before; then just that is, with the word that lets it pass at Mai; a second word comes too late."""
     lone = begun(tmp_path)
     (plea,) = pleas(lone)
-    assert (plea.call, plea.name, plea.given["value"]) == ("conclude", "customer/1 cents", 700)
+    assert (plea.call, plea.name, plea.given["value"]) == ("conclude", "customer/1 cents", 7_043_211)
     assert kinds(lone) == [ASKED] and not claims(lone) and not lone.decider.state.claims
     (judged,) = lone.of_kind(PolicyJudged)
     assert (judged.what, judged.verdict, judged.clause) == ("claim", "person", "support.large")
@@ -124,7 +124,7 @@ def test_persons_see_no_more_than_may_leave(tmp_path: Path) -> None:
     lone = begun(tmp_path, shown=False)
     (plea,) = pleas(lone)
     assert plea.given == {"subject": "customer/1", "attribute": "cents", "confidence": 0.9}
-    assert "700" not in str(plea) and plea.arguments != digest_of(plea.given)
+    assert "7043211" not in str(plea) and plea.arguments != digest_of(plea.given)
     say(lone, True)
     assert claims(lone)[0].word and not claims(lone)[0].shown
     lone.check()
@@ -135,7 +135,7 @@ def test_what_has_lost_meanwhile_is_not_claimed(tmp_path: Path) -> None:
     lone = begun(tmp_path)
     until_ms = now_ms() + 60_000
     lost = CaseTold("c", "case-1", "customer/1", "cents", winner="x", lost=("x",), digest="y", until_ms=until_ms)
-    lone.say(replace(lost, lost=(digest(700),)))
+    lone.say(replace(lost, lost=(digest(7_043_211),)))
     say(lone, True)
     assert "lost the case" in lone.result().value["refused"] and kinds(lone) == [ASKED, DECIDED] and not claims(lone)
     lone.check()
