@@ -41,6 +41,9 @@ MUTANTS_OF = (
 )  # fmt: skip
 LAST = 40  # things that are told before a violation
 TOLD_EVERY_S = 5.0
+KNOWN = {  # bugs that few worlds show -> one that does; if worlds change and it does not any more, all are tried
+    "leave_under_a_key_for_each_try": 242, "let_an_approval_wait_for_ever": 117, "write_to_the_dead": 229,
+}  # fmt: skip
 WORKERS = len(os.sched_getaffinity(0))
 
 
@@ -79,9 +82,11 @@ def play(seed: int, directory: Path, aim: str = "") -> Outcome:
 
 
 def first_wrong(mutant: str, most: int, directory: Path) -> Outcome | None:
-    """The first seed that catches a mutant; None if it lives through so many."""
+    """The first seed that catches a mutant; None if it lives through so many. What has caught a rare one before is tried first."""
+    known = KNOWN.get(mutant)
+    seeds = range(most) if known is None else (known, *range(most))
     with mutated(mutant):
-        return next((found for seed in range(most) if (found := play(seed, directory)).wrong), None)
+        return next((found for seed in seeds if (found := play(seed, directory)).wrong), None)
 
 
 def _share(given: tuple[list[int], str]) -> list[Outcome]:
