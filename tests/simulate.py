@@ -82,7 +82,7 @@ def play(seed: int, directory: Path, aim: str = "") -> Outcome:
 
 
 def first_wrong(mutant: str, most: int, directory: Path) -> Outcome | None:
-    """The first seed that catches a mutant; None if it lives through so many. What has caught a rare one before is tried first."""
+    """The first seed that catches a mutant, one that is known to first; None if it lives through so many."""
     known = KNOWN.get(mutant)
     seeds = range(most) if known is None else (known, *range(most))
     with mutated(mutant):
