@@ -7,8 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,10 +17,9 @@ from mai.agents.decider import Decider, Tick
 from mai.agents.eraser import obey as obey_order
 from mai.agents.events import ProcessStarted, ProcessStopped
 from mai.agents.organisation import Mandate
-from mai.agents.rotating import Rotating
+from mai.agents.rotating import Rotating, unneeded
 from mai.agents.shell import Shell, now_ms
 from mai.sandbox import keys
-from mai.sandbox.bounds import Bounds
 from mai.sandbox.confine import confine, host_pid, walled
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import Ledger
@@ -69,7 +67,7 @@ class Loop:
         reach("start.opened")
         own = self.organisation.department(name.partition("/")[2])
         kept = own.retention.over(self.organisation.retention) if own else self.organisation.retention
-        self.rotating = Rotating(self.ledger, kept, self.unneeded)
+        self.rotating = Rotating(self.ledger, kept, lambda: unneeded(self.ledger))
         self.notifier.beat("replaying")
         obey_order(self.home, self.ledger, self.blank, lambda: self.notifier.beat("replaying"), whole=self.folds_messages)
         self.poller = zmq.Poller()
@@ -94,11 +92,6 @@ class Loop:
 
     def after(self) -> None:
         """What may leave the process now that the turn is committed."""
-
-    def open_requests(self) -> Iterable[str]:
-        """The requests of which something is under way here: their records stay in the journal."""
-        state = self.decider.state
-        return {work.request for work in state.work.values()} | {undo.request for undo in state.undos.values()} | {*state.cancels}
 
     def look(self) -> None:
         """Once in each heartbeat: has something in the process's directory changed?"""
@@ -133,13 +126,6 @@ class Loop:
 
     def close(self) -> None:
         """Give back what the subclass holds."""
-
-    def unneeded(self) -> int:
-        """The record up to which nothing that is under way needs any: frames that nobody has acknowledged, open requests."""
-        least = [link.oldest for link in self.decider.state.links.values() if link.oldest] + [self.ledger.seq + 1]
-        for request in filter(None, self.open_requests()):
-            least += [record.seq for record in islice(self.ledger.live(Bounds(request=request)), 1)]
-        return min(least) - 1
 
     # -- its keys
     def read_keys(self) -> keys.Hand:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.agents import memory
+from mai.agents import memory, open_nouns
 from mai.agents.erased import Values, fold
 from mai.agents.events import Event, Remembered
 from mai.agents.kept import Kept, Version
@@ -196,9 +196,7 @@ class Reach:
 def left_open(rows: Iterable[tuple[str, str, Any]], requests: frozenset[str]) -> Iterator[str]:
     """Of rows of state (noun, key, value) that are open work: what of these requests is not at its end."""
     for noun, key, value in rows:
-        whose = value.get("request", "") if isinstance(value, dict) else ""
-        over = noun == "cancel" and "stopped" not in value and set(value.get("to", ())) <= set(value.get("answers", ()))
-        if first(whose or key) in requests and not over:
+        if first(open_nouns.whose(key, value)) in requests and not open_nouns.over(noun, value):
             yield f"{noun} {key}"
 
 

@@ -11,7 +11,10 @@ from typing import Final
 
 import msgspec
 
+from mai.agents import open_nouns
 from mai.agents.events import Acked, Counted, Received, Sent, counted, encode
+from mai.agents.link import Link
+from mai.agents.reaching import first
 from mai.agents.retention_scope import SEGMENT, Extent, Retention, among, overdue, removable, wanted
 from mai.agents.rotation_events import Rotated, SegmentRemoved, SegmentThinned
 from mai.sandbox.bounds import Bounds
@@ -32,6 +35,23 @@ class Asked(msgspec.Struct, frozen=True):
     """Somebody wants records to be rotated: all up to this time that nothing open needs."""
 
     before_ns: int
+
+
+def unneeded(ledger: Ledger) -> int:
+    """The record up to which nothing that is open needs any, by what is committed: unacknowledged messages, open requests."""
+    links = [msgspec.json.decode(value, type=Link) for value in ledger.load("link").values()]
+    least = [link.oldest for link in links if link.oldest] + [ledger.seq + 1]
+    for request in _open(ledger):
+        record = next(ledger.live(Bounds(request=request)), None)
+        least += [record.seq] if record else []
+    return min(least) - 1
+
+
+def _open(ledger: Ledger) -> set[str]:
+    nouns = (noun for noun in open_nouns.OPEN if noun not in open_nouns.LASTING)
+    rows = ((noun, key, msgspec.json.decode(value)) for noun in nouns for key, value in ledger.load(noun).items())
+    found = {first(open_nouns.whose(key, row)) for noun, key, row in rows if not open_nouns.over(noun, row)}
+    return found - {""}
 
 
 class Rotating:

@@ -9,24 +9,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from mai.agents.link import Link
 from mai.agents.retention_scope import Retention
-from mai.agents.rotating import Rotating
+from mai.agents.rotating import Rotating, unneeded
 from mai.daemon.backup import digest, sync
 from mai.daemon.reader import Reader
 from mai.sandbox import segment_files
-from mai.sandbox.bounds import Bounds
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.lock import Held, Lock
 from mai.sandbox.place import Place
 from mai.sandbox.segment import Entry
 
-# Of the state: what is open, and may need the records of its request.
-OPEN: Final = (
-    "request", "passage", "errand", "waiting", "doubt", "approval", "escalation", "conflict", "cancel", "release", "remedy",
-    "carry", "task", "parked", "quarantine", "call", "use", "undo",
-)  # fmt: skip
 EMPTY: Final = 4  # the file is written anew if more than this part of its pages is
 Progress = Callable[[str, int, int], None]
 
@@ -87,23 +80,6 @@ def rotate(place: Place, process: str, before_ns: int, progress: Progress) -> Ro
         return made._replace(after_bytes=place.ledger(process).stat().st_size)
     finally:
         lock.release()
-
-
-def unneeded(ledger: Ledger) -> int:
-    """The record up to which nothing that is open needs any, by the state of a process that does not run."""
-    links = [msgspec.json.decode(value, type=Link) for value in ledger.load("link").values()]
-    least = [link.oldest for link in links if link.oldest] + [ledger.seq + 1]
-    for request in _open(ledger):
-        found = next(ledger.live(Bounds(request=request)), None)
-        least += [found.seq] if found else []
-    return min(least) - 1
-
-
-def _open(ledger: Ledger) -> set[str]:
-    marks = ", ".join("?" * len(OPEN))
-    query = f"SELECT key, COALESCE(value->>'request', '') FROM state WHERE noun IN ({marks})"
-    rows = ledger.connection.execute(query, OPEN).fetchall()
-    return {name for key, request in rows for name in (request, key) if name}
 
 
 def _shrink(ledger: Ledger) -> None:

@@ -7,7 +7,6 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
 
 import msgspec
 import zmq
@@ -345,10 +344,6 @@ class Gateway(Loop):
         """Open requests, passages and errands; what waits for a person does not wait for her."""
         state = self.decider.state
         return max(0, len(state.requests) - state.parking.requests()) + len(state.passages) + len(state.errands)
-
-    def open_requests(self) -> Iterable[str]:
-        """Those without an answer, those that are being cancelled."""
-        return {*self.decider.state.requests, *self.decider.state.cancellations}
 
     def pending(self) -> int:
         """Also what is being cancelled, released and healed, and who is at her door; not what waits for those who do not run."""

@@ -5,7 +5,6 @@ python -P -m mai.daemon.models STATE RUN client/models
 
 import contextlib
 import sys
-from collections.abc import Iterable
 from random import random
 
 from mai.agents import talks
@@ -168,10 +167,6 @@ class ModelsProcess(Linked):
     def queue(self) -> int:
         """Open calls."""
         return len(self.decider.state.calls)
-
-    def open_requests(self) -> Iterable[str]:
-        """Those that calls belong to."""
-        return {call.request for call in self.decider.state.calls.values()}
 
     def close(self) -> None:
         """Stop asking, hang up."""

@@ -5,7 +5,6 @@ python -P -m mai.daemon.tools STATE RUN client/tools
 
 import os
 import sys
-from collections.abc import Iterable
 
 import msgspec
 
@@ -129,10 +128,6 @@ class ToolsProcess(Linked):
     def queue(self) -> int:
         """Open uses."""
         return len(self.decider.state.uses)
-
-    def open_requests(self) -> Iterable[str]:
-        """Those that uses belong to."""
-        return {use.request for use in self.decider.state.uses.values()}
 
     def close(self) -> None:
         """End the calls, hang up."""
