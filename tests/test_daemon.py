@@ -165,6 +165,8 @@ def test_a_conversation_on_a_terminal(daemon: Daemon) -> None:
     shell.until_shown("acme> refund ord")
     os.write(shell.terminal, b"er 5010\n")
     shell.until_shown("Order 5010 was refunded")
+    while "acme> " not in shell.shown.rpartition("Order 5010 was refunded")[2]:  # before that nobody reads what is typed
+        assert shell.read(), shell.shown
     os.write(shell.terminal, b"\x04")
     assert shell.end() == 0 and shell.shown.count("The gate is open: later.") == 1
     assert shell.shown.count("Order 5010 was refunded") == 1
