@@ -18,6 +18,7 @@ from mai.agents.reaching import first
 from mai.agents.retention_scope import SEGMENT, Extent, Retention, among, overdue, removable, wanted
 from mai.agents.rotation_events import Rotated, SegmentRemoved, SegmentThinned
 from mai.sandbox.bounds import Bounds
+from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.record import Record
 from mai.sandbox.rewriting import GONE, THINNED, removed, rewritten, without
@@ -150,9 +151,11 @@ class Rotating:
         return low if low >= first else 0
 
     def _forgetting(self, now_ns: int) -> Iterator[Chore]:
-        """Segments that are to be removed, or to be thinned, oldest first."""
+        """Segments that are to be removed, or to be thinned, oldest first; not those that were carried away."""
         for entry in self._ledger.archive.entries:
             if entry.kept == "none" or entry.last > min(self._ledger.archive.upto, self._ledger.moved()):
+                continue
+            if not (self._ledger.path.parent / entry.file).exists():
                 continue
             if removable(self._kept, entry.until_ns, now_ns):
                 yield Chore(self._ledger, f"the removal of {entry.file}", self._removal(entry))
@@ -176,10 +179,16 @@ class Rotating:
         yield from removed(self._ledger, entry, encode(event))
 
     def _to_thin(self, entry: Entry, kinds: frozenset[str]) -> frozenset[str]:
-        """Those of these kinds whose bodies are still in it."""
+        """Those of these kinds whose bodies are still in it; none if it cannot be read."""
         if not kinds:
             return kinds
-        thin = self._ledger.archive.segment(entry).meta.get("thinned", "")
+        try:
+            thin = self._ledger.archive.segment(entry).meta.get("thinned", "")
+        except LedgerFault as error:
+            if self._ledger.failed:
+                raise
+            self.fault = f"the thinning of {entry.file} is given up: {error.sentence}"
+            return frozenset()
         return kinds if kinds - set(thin.split()) else frozenset()
 
     def _thinning(self, entry: Entry, kinds: frozenset[str]) -> Chore:

@@ -171,10 +171,16 @@ class Ends:
         return "" if fits else f"record {seq} holds message {lseq} on the link with {peer}, which is not the next one"
 
     def go_on_from(self, links: dict[str, tuple[int, int, int]]) -> None:
-        """The records before the next one were removed: so far had the links come with them (sent, acknowledged, received)."""
+        """The records before the next one were removed: so far had the links come with them (sent, acknowledged, received).
+
+        What was read before them counts as well: an older segment that had been carried away has not been removed with them.
+        """
         for peer, (sent, acked, received) in links.items():
-            self.sent[peer], self.received[peer] = Strand(sent), Strand(received)
-            self.acked[peer] = (acked, 0)
+            for strands, told in ((self.sent, sent), (self.received, received)):
+                if told > len(strands[peer]):
+                    strands[peer] = Strand(told)
+            if acked > self.acked.get(peer, (0, 0))[0]:
+                self.acked[peer] = (acked, 0)
 
     def claim(self, bad_seq: int = 0) -> None:
         """What was read so far is what this journal claims of others; what is read from now on only answers their claims.

@@ -13,6 +13,7 @@ import pysqlite3 as sqlite3
 from mai.sandbox import segment_files
 from mai.sandbox.bodies import REMOVED
 from mai.sandbox.bounds import ALL
+from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.points import reach
 from mai.sandbox.record import Record
@@ -47,6 +48,7 @@ def rewritten(
     bodies. `told` is what the file itself says of it, in its table `meta`, `kept` what the ledger's table says of it. Blobs that
     no body in it names any more go, and those that are `gone`. Raises OSError, LedgerFault, and what SQLite raises.
     """
+    _beside(ledger, entry)
     old, path = ledger.archive.segment(entry), ledger.path.parent / _next(entry)
     making, count = Making(path, ledger.process, {**old.more, **told}), 0
     try:
@@ -76,12 +78,20 @@ def rewritten(
 
 def removed(ledger: Ledger, entry: Entry, body: bytes) -> Iterator[None]:
     """A segment goes, in steps; what else refers to its blobs keeps them. Raises OSError, LedgerFault."""
+    _beside(ledger, entry)
     yield from _kept_elsewhere(ledger, entry)
     ledger.segment(entry._replace(kept="none"), GONE, body)
     ledger.commit()
     reach("retention.recorded")
     segment_files.remove(ledger.path.parent / entry.file)
     yield
+
+
+def _beside(ledger: Ledger, entry: Entry) -> None:
+    """Only a file that lies beside its ledger can be replaced or removed: of one that was carried away another stays."""
+    if not (ledger.path.parent / entry.file).exists():
+        what = f"the segment {entry.file} with the records {entry.first} to {entry.last} does not lie beside its ledger"
+        raise LedgerFault(what, f"put the file back into {ledger.path.parent}: what was carried away is not changed there")
 
 
 def _kept_elsewhere(ledger: Ledger, entry: Entry, gone: frozenset[str] = frozenset()) -> Iterator[None]:

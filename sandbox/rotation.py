@@ -11,6 +11,7 @@ Whoever dies at any point begins again where the ledger says that it was: a file
 record and not cut is cut.
 """
 
+import contextlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Generator, Iterator
@@ -147,11 +148,12 @@ class Rotation(Chore):
             pass
 
     def _archived(self) -> Generator[None, None, "array[int]"]:
-        """The addresses in older segments, the first digits of each, sorted."""
+        """The addresses in older segments, the first digits of each, sorted; what is missing or damaged has none to give."""
         found = array("Q")
         for entry in self.ledger.archive.entries:
             if entry.kept != "none":
-                found.extend(_digits(address) for address in self.ledger.archive.segment(entry).addresses())
+                with contextlib.suppress(LedgerFault):
+                    found.extend(_digits(address) for address in self.ledger.archive.segment(entry).addresses())
                 yield
         return array("Q", sorted(found))
 

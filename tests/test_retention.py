@@ -14,10 +14,13 @@ from mai.agents.rotating import ORDER, Asked, Rotating
 from mai.daemon.reader import Reader
 from mai.daemon.replaying import replay
 from mai.daemon.verify import verify
+from mai.daemon.witness import Ends
 from mai.sandbox import points
 from mai.sandbox.bodies import REMOVED
+from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
+from mai.sandbox.rewriting import removed, rewritten, without
 
 WHO = "acme/sales"
 NOW_NS = 1_800_000_000 * 10**9
@@ -131,6 +134,55 @@ def test_a_segment_is_removed_in_its_time_and_the_chain_goes_on(place: Place) ->
     with pytest.raises(Exception, match="removed by retention on") as error:
         replay(place, f"{WHO}:5")
     assert "older than 20 days" in str(error.value)
+
+
+@pytest.mark.parametrize("retention", [Retention(bodies_days={"step": 20}), Retention(journal_days=18, keep_days=19)])
+def test_what_was_carried_away_is_let_be(place: Place, tmp_path: Path, retention: Retention) -> None:
+    """The process goes on without such a segment and does what is due of the others; it is not changed while it is away."""
+    for free in (200, 400, 600):
+        kept(place, Retention(journal_days=18), free=free)
+    first, second, third = sorted(place.home(WHO).glob("*.segment"))
+    first.rename(tmp_path / first.name)
+    whole = second.read_bytes()
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        if retention.bodies_days:  # this one is there, and cannot be read
+            second.write_bytes(bytes(len(whole)))
+        made = Rotating(ledger, retention, lambda: 600)
+        for _ in range(1000):
+            made.step()
+        assert bool(made.fault) is bool(retention.bodies_days) and (not made.fault or second.name in made.fault)
+        how = [one.kept for one in ledger.archive.entries]
+        assert how == (["all", "all", "some"] if retention.bodies_days else ["all", "none", "none"])
+        entry = ledger.archive.entries[0]
+        for steps in (removed(ledger, entry, b"{}"), rewritten(ledger, entry, without, lambda new, n: ("x", b"{}"), {})):
+            with pytest.raises(LedgerFault, match="records 1 to 200 does not lie beside its ledger") as error:
+                next(steps)
+            assert "put the file back" in error.value.hint
+        assert ledger.archive.entries[0] == entry and not ledger.pending
+    assert not third.exists() and not list(place.home(WHO).glob("*.part"))
+    (tmp_path / first.name).rename(first)
+    if retention.bodies_days:
+        second.write_bytes(whole)
+    kept(place, retention)
+    assert not first.exists() and not second.exists()
+    sound(place)
+
+
+def test_links_go_on_over_what_was_removed() -> None:
+    """What a removed segment says of a link adds to what was read before it, for an older one may still be kept."""
+
+    def sent(lseq: int) -> str:
+        body = {"to": "acme/mai", "lseq": lseq, "id": "m", "deadline_ms": 0, "body": {}}
+        return ends.add(Sent.kind, lseq, b"", msgspec.json.encode(body).decode())
+
+    ends = Ends(WHO)
+    assert [sent(lseq) for lseq in (1, 2, 3)] == ["", "", ""]
+    ends.go_on_from({"acme/mai": (0, 3, 7)})  # it had acknowledgements and answers, and nothing that was sent
+    assert ends.acked["acme/mai"] == (3, 0) and len(ends.received["acme/mai"]) == 7
+    assert sent(4) == "" and "not the next one" in sent(6)
+    ends = Ends(WHO)
+    ends.go_on_from({"acme/mai": (5, 0, 0)})
+    assert sent(6) == ""
 
 
 @pytest.mark.parametrize("point", ["retention.written", "retention.recorded", "commit.inside", "commit.after"])

@@ -272,3 +272,25 @@ def test_bounds_are_what_a_condition_says_and_never_narrower() -> None:
         assert bounds(unclear, ("a",)) == (ALL, False)
     assert bounds("NOT kind = ? AND seq < ?", ("a", 4)) == (Bounds(upto=3), False)
     assert bounds("kind <> ? AND task = ? AND request <> ''", ("a", "t")) == (Bounds(task="t"), False)
+
+
+def test_who_has_no_segment_any_more_rotates_again(place: Place, tmp_path: Path) -> None:
+    """Segments were carried away, or one is damaged: the next rotation does not need them, and readers find them there."""
+    written(place, 900)
+    before = everything(place)
+    for upto in (300, 600):
+        rotated(place, upto)
+    first, second = sorted(place.home(WHO).glob("*.segment"))
+    away = tmp_path / "cold" / WHO
+    away.mkdir(parents=True)
+    first.rename(away / first.name)
+    kept = second.read_bytes()
+    second.write_bytes(b"\0" * len(kept))
+    rotated(place, 800)
+    second.write_bytes(kept)
+    with closing(Reader(place, WHO)) as reader, pytest.raises(LedgerFault, match="records 1 to 300 is missing"):
+        reader.records("TRUE")
+    (away / first.name).rename(first)
+    assert everything(place, 900) == before
+    with closing(opened(place)) as ledger:
+        assert [one.last for one in ledger.archive.entries] == [300, 600, 800]
