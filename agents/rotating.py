@@ -17,8 +17,10 @@ from mai.agents.link import Link
 from mai.agents.reaching import first
 from mai.agents.retention_scope import SEGMENT, Extent, Retention, among, overdue, removable, wanted
 from mai.agents.rotation_events import Rotated, SegmentRemoved, SegmentThinned
+from mai.agents.wording import cut, printable
+from mai.sandbox import durable
 from mai.sandbox.bounds import Bounds
-from mai.sandbox.errors import LedgerFault
+from mai.sandbox.errors import LedgerFault, MaiError
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.record import Record
 from mai.sandbox.rewriting import GONE, THINNED, removed, rewritten, without
@@ -29,6 +31,8 @@ SHARE: Final = 4  # so many times as long as a step took passes until the next
 COUNTED: Final = frozenset({Sent.kind, Acked.kind, Received.kind})  # kinds that say how far links have come
 LOOK_S: Final = 10.0  # between two looks whether something is due
 ORDER: Final = "archive.order"  # in the process's directory: what somebody asked for, see Asked
+LONGEST: Final = 400  # characters that are told of why it was given up
+SAID: Final = "archive.said"  # beside it, once that is given up: why, see Vain
 assert (Rotated.kind, SegmentThinned.kind, SegmentRemoved.kind) == (KIND, THINNED, GONE), "what is written is what is read"
 
 
@@ -36,6 +40,28 @@ class Asked(msgspec.Struct, frozen=True):
     """Somebody wants records to be rotated: all up to this time that nothing open needs."""
 
     before_ns: int
+
+
+class Vain(msgspec.Struct, frozen=True):
+    """It is given up."""
+
+    why: str
+
+
+def give(home: Path, asked: Asked) -> None:
+    """Put an order into a process's directory. Raises OSError."""
+    (home / SAID).unlink(missing_ok=True)
+    durable.write(home / ORDER, msgspec.json.encode(asked))
+
+
+def vain(home: Path) -> str:
+    """Why the last order of this process was given up, once it does not lie there any more; "" if it was carried out."""
+    try:
+        return cut(printable(msgspec.json.decode(durable.read(home / SAID), type=Vain).why), LONGEST)
+    except FileNotFoundError:
+        return ""
+    except (OSError, MaiError, msgspec.MsgspecError):
+        return "the rotation of the journal is given up, and why could not be written down"
 
 
 def unneeded(ledger: Ledger) -> int:
@@ -77,11 +103,21 @@ class Rotating:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             self.rotate(msgspec.json.decode(self._order.read_bytes(), type=Asked).before_ns)
 
-    def _answered(self) -> None:
+    def _answered(self, why: str = "") -> None:
         self._before_ns = 0
-        if self._order:
-            with contextlib.suppress(OSError):
-                self._order.unlink(missing_ok=True)
+        if self._order is None:
+            return
+        with contextlib.suppress(OSError):
+            if why:
+                self._told(self._order.with_name(SAID), why)
+            self._order.unlink(missing_ok=True)
+
+    def _told(self, path: Path, why: str) -> None:
+        assert self._order
+        try:
+            durable.write(path, msgspec.json.encode(Vain(why)))
+        except OSError:  # most likely there is no room, and the name alone needs none
+            self._order.replace(path)
 
     def rotate(self, before_ns: int) -> None:
         """Rotate what is older than that, as far as nothing open needs it."""
@@ -104,7 +140,8 @@ class Rotating:
         if self._chore and not self._chore.step():
             if self._chore.fault:
                 self.fault = self._chore.fault
-                self._answered()  # it would fail again
+                if self._before_ns and isinstance(self._chore, Rotation):
+                    self._answered(self.fault)  # it would fail again
             else:
                 self._look_s = 0.0  # there may be more
             self._chore = None

@@ -60,7 +60,7 @@ def archive(
 
 def _rotate(place: "Place", what: str | None, before_ns: int, timeout_s: float, *, json_: bool) -> None:
     from mai.daemon.archiving import archived, rotate
-    from mai.daemon.door import Door
+    from mai.daemon.door import Door, fault
     from mai.daemon.reader import Reader, chosen
 
     made: list[dict[str, Any]] = []
@@ -70,6 +70,8 @@ def _rotate(place: "Place", what: str | None, before_ns: int, timeout_s: float, 
         if rotate(place, process, before_ns, count) is None:
             order = {"do": "archive", "name": process, "before_ns": before_ns, "timeout_s": timeout_s}
             for reply in Door(place.door, timeout_s + 30).ask(order):
+                if "error" in reply:
+                    raise fault(reply)
                 count(process, reply.get("upto", 0), reply.get("last", 0))
         with closing(Reader(place, process)) as reader:
             fresh = [one for one in archived(reader) if one.first not in already]

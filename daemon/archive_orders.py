@@ -6,13 +6,10 @@ What he wants is laid into the process's directory, and stays there until it is 
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from mai.agents.rotating import ORDER, Asked
-from mai.daemon.door import Caller
+from mai.agents.rotating import ORDER, Asked, give, vain
+from mai.daemon.door import Caller, refusal
 from mai.daemon.programs import WATCHDOG
 from mai.daemon.vigil import Vigil
-from mai.sandbox import durable
 from mai.sandbox.errors import Expired, MaiError, Refused
 
 if TYPE_CHECKING:
@@ -24,16 +21,17 @@ TOLD_S = 1.0  # between two words of how far it is
 
 def archive(watchdog: "Watchdog", caller: Caller, order: "Order", now_s: float) -> Vigil:
     """Have a process, or the watchdog itself, rotate what is older than a time. Raises Refused."""
-    path = watchdog.place.home(order.name) / ORDER
+    home = watchdog.place.home(order.name)
     if order.name != WATCHDOG and not watchdog.wards[order.name].case.pid:
         raise Refused(f"{order.name} does not run", "try again: who does not run is rotated by the command itself")
-    durable.write(path, msgspec.json.encode(Asked(order.before_ns or time.time_ns())))
+    give(home, Asked(order.before_ns or time.time_ns()))
     told_s = [now_s]
 
     def step() -> bool:
         now_s = time.monotonic()
-        if not path.exists():
-            caller.answer({"name": order.name, "done": True})
+        if not (home / ORDER).exists():
+            why = vain(home)
+            caller.answer(refusal(MaiError(why, "make room, or see: mai verify")) if why else {"name": order.name, "done": True})
             return True
         if now_s - told_s[0] > TOLD_S:
             told_s[0] = now_s

@@ -103,3 +103,16 @@ def test_a_stopped_process_is_rotated_by_the_command(daemon: Daemon) -> None:
     assert ran.returncode == 0, ran.stdout
     wrong = daemon.mai("archive", SUPPORT, "--before", "soon")
     assert wrong.returncode == 2 and "'soon' is no time" in wrong.stderr
+
+
+@pytest.mark.seconds(240)
+def test_who_asks_a_process_that_cannot_is_told(daemon: Daemon) -> None:
+    """A rotation that is given up is an error for who has asked for it, with the reason; the next one may do it."""
+    assert daemon.ask("refund order 80", "q80")["state"] == "answered"
+    stone = daemon.place.home(SUPPORT) / "ledger.000000000001-000000000002.segment.part"
+    stone.mkdir()  # what nobody can unlink
+    ran = daemon.mai("archive", SUPPORT, "--before", "now")
+    assert ran.returncode == 1 and f"the rotation of the journal of {SUPPORT} is given up: " in ran.stderr, ran.stderr
+    stone.rmdir()
+    ran = daemon.mai("archive", SUPPORT, "--before", "now", "--json")
+    assert ran.returncode == 0 and json.loads(ran.stdout)["rotated"][0]["segments"], ran.stderr

@@ -5,12 +5,13 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import pysqlite3 as sqlite3
 import pytest
 
 from mai.agents import rotating
 from mai.agents.events import Acked, Received, Sent, encode
 from mai.agents.retention_scope import DAY_NS, Extent, OwnRetention, Retention, among, flaws, wanted
-from mai.agents.rotating import ORDER, Asked, Rotating
+from mai.agents.rotating import ORDER, SAID, Asked, Rotating, give, vain
 from mai.daemon.reader import Reader
 from mai.daemon.replaying import replay
 from mai.daemon.verify import verify
@@ -226,6 +227,51 @@ def test_what_somebody_asks_for_is_done_over_a_death(place: Place) -> None:
     assert not (place.home(WHO) / ORDER).exists()
     with closing(Reader(place, WHO)) as reader:
         assert reader.archive.upto == 719 == reader.archive.entries[-1].last
+
+
+def test_who_asked_is_told_why_it_is_given_up(place: Place) -> None:
+    """A rotation that fails leaves the reason in the place of the order, if there is no room the name alone; then it is over."""
+    home, before = place.home(WHO), Asked(NOW_NS - 20 * DAY_NS)
+    stone = home / "ledger.000000000001-000000000002.segment.part"
+    for room, told in ((True, "the rotation of the journal of acme/sales is given up"), (False, "could not be written down")):
+        give(home, before)
+        assert not vain(home)
+        stone.mkdir()
+        if not room:
+            (home / f"{SAID}.part").mkdir()
+        with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+            made = Rotating(ledger, Retention(), lambda: 1200)
+            made.ask(home)
+            made.step()
+            assert made.fault and not made.busy and not (home / ORDER).exists()
+        assert told in vain(home)
+        stone.rmdir()
+    (home / f"{SAID}.part").rmdir()
+    give(home, before)
+    assert not vain(home)
+
+
+def test_an_order_outlives_what_else_fails(place: Place) -> None:
+    """A thinning that is given up does not answer who wants a rotation."""
+    kept(place, Retention(journal_days=30))
+    (file,) = place.home(WHO).glob("*.segment")
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("UPDATE block SET data = x'00'")
+        db.commit()
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        upto = ledger.archive.upto
+        made = Rotating(ledger, Retention(bodies_days={"step": 20}), lambda: 1200)
+        while made.busy:
+            made.step()
+        made.step()
+        give(place.home(WHO), Asked(NOW_NS - 15 * DAY_NS))
+        made.ask(place.home(WHO))
+        while not made.fault:
+            made.step()
+        assert "thinning" in made.fault and (place.home(WHO) / ORDER).exists()
+        while (place.home(WHO) / ORDER).exists():
+            made.step()
+        assert ledger.archive.upto > upto and not vain(place.home(WHO))
 
 
 def test_when_something_leaves_the_journal() -> None:
