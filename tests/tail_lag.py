@@ -118,7 +118,7 @@ def shown(name: str, found: list[float]) -> str:
 
 def main(state: Path) -> None:
     """All figures."""
-    place = Place(state)
+    place = Place(state / "state", state / "run")  # as tests/million.py writes it
     ledgers = [Ledger(place.ledger(name), name) for name in ("acme/sales", "acme/mai")]
     print(f"{sum(one.seq for one in ledgers):,} records in two of the ledgers")
     print(shown("of one process", lag(place, ledgers[:1], ledgers[0].process)))
