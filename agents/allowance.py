@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeVar
 import msgspec
 
 from mai.agents.amounts import Amounts
-from mai.agents.budget_scope import DayLimits
 from mai.agents.clock import wall
 from mai.agents.events import Asked, EffectIntent, Ended, Event, Hopped, Stepped, register
 from mai.agents.guards import named, path, works
@@ -227,8 +226,3 @@ def _use(state: State, task: str, more: Amounts) -> None:
     if top and top.allow is not None:
         top.used = top.used + more
         state.changed("task", top.task, top)
-
-
-def limits_of(day: DayLimits) -> dict[str, float]:
-    """What of a day is limited, by name."""
-    return {name: limit for name in ("tasks", "hops", "tool_calls", "seconds") if (limit := getattr(day, name))}

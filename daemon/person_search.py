@@ -144,8 +144,3 @@ class Search:
 
 def _whole(reader: Reader, seq: int, column: str) -> str:
     return reader.body_of(seq, column) if column.startswith(BLOB) else column
-
-
-def kinds_of(counts: Counter[str]) -> str:
-    """For people: `12 message.received, 3 step`."""
-    return ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())

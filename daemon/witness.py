@@ -126,12 +126,10 @@ class Strand:
                 return lseq
         return 0
 
-    def same(self, other: "Strand", lseq: int) -> tuple[bool, bool]:
-        """Have both the same record of the sender's for this message, and does it say the same?"""
+    def same_head(self, other: "Strand", lseq: int) -> bool:
+        """Have both the same record of the sender's for this message?"""
         ours, there = lseq - self.base - 1, lseq - other.base - 1
-        if not 0 <= there < len(other.seqs):
-            return False, False
-        return self.heads[ours] == other.heads[there], self.says[ours] == other.says[there]
+        return 0 <= there < len(other.seqs) and self.heads[ours] == other.heads[there]
 
 
 class Ends:
@@ -221,7 +219,6 @@ class Claim(NamedTuple):
     own_seq: int  # the sender's record of a message with this number; 0 if it has none
     good_seq: int  # the sender's last record that the receiver has witnessed and that fits
     head_differs: bool  # the sender's record is not the one that was witnessed
-    says_other: bool  # the message says something else on both ends
 
 
 def claims(sender: Ends, receiver: Ends) -> Iterator[Claim]:
@@ -229,9 +226,8 @@ def claims(sender: Ends, receiver: Ends) -> Iterator[Claim]:
     upto = receiver.claims.get(sender.process, 0)
     got, sent = receiver.received[sender.process], sender.sent[receiver.process]
     if lseq := got.differs(sent, upto):
-        same_head, same_words = got.same(sent, lseq)
         good = sent.seq(lseq - 1) if lseq <= len(sent) + 1 else 0
-        yield Claim(lseq, got.seq(lseq), sent.seq(lseq), good, not same_head, not same_words)
+        yield Claim(lseq, got.seq(lseq), sent.seq(lseq), good, not got.same_head(sent, lseq))
 
 
 def settle(sender: Ends, receiver: Ends) -> None:
