@@ -5,9 +5,7 @@ to the company's state, and nothing is done by it. What it costs stands in no bu
 """
 
 import json
-import os
 import select
-import subprocess
 import sys
 import tempfile
 from contextlib import closing
@@ -16,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mai.agents import cells, check
+from mai.agents import check
 from mai.agents.errand_messages import Transcript
 from mai.agents.models import Models, Provider, Target
 from mai.daemon import posting
@@ -27,7 +25,7 @@ from mai.daemon.decisions import one
 from mai.daemon.providing import Providing
 from mai.daemon.reader import NotFound, Reader
 from mai.daemon.replaying import Replays
-from mai.daemon.rerun import Rerun, environment
+from mai.daemon.rerun import Rerun, code, scratch
 from mai.daemon.rerun_case import Outcome
 from mai.daemon.verbatim import Lost, Verbatims, transcript_of
 from mai.sandbox.cell import Cell
@@ -127,27 +125,14 @@ def _question(asked: dict[str, Any], provider: Provider, name: str) -> Question:
 
 def in_process(asking: Asking) -> tuple[dict[str, Any] | None, str]:
     """The answer, or why there is none. Raises MaiError."""
-    parent = os.getpid()
     with tempfile.TemporaryDirectory(prefix="mai-") as room:
-        code = [*cells.ours(), str(Path(__file__).parent)]
-        cell = Cell(
-            Path(room), runs=code, reads=[one_ for one_ in (asking.run, asking.credentials) if Path(one_).is_dir()], network=True
-        )
-        try:
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", "mai.daemon.reasking"], input=msgspec.msgpack.encode(asking), cwd=room,
-                env={**environment("MAI_TAPE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"), **cell.environment},
-                stdout=subprocess.PIPE, timeout=PATIENCE_S, check=False,
-                preexec_fn=lambda: cell.enter(parent),  # a few system calls, prepared before
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise MaiError(f"the model has not answered within {PATIENCE_S:g} s", "try another") from None
-        finally:
-            cell.close()
-    try:
-        told = msgspec.json.decode(done.stdout, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        raise MaiError(f"the scratch process ended with status {done.returncode}", "its output is above") from None
+        reads = [one_ for one_ in (asking.run, asking.credentials) if Path(one_).is_dir()]
+        told = scratch(
+            ("mai.daemon.reasking",), asking, dict[str, Any],
+            cell=Cell(Path(room), runs=code(), reads=reads, network=True), room=Path(room), patience_s=PATIENCE_S,
+            late=MaiError(f"the model has not answered within {PATIENCE_S:g} s", "try another"),
+            env=("MAI_TAPE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"),
+        )  # fmt: skip
     return told["answer"], told["fault"]
 
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ from mai.sandbox.place import Place
 
 PATIENCE_S: Final = 120.0
 LATER: Final = 20_000  # records of a request that are looked at
+
+Answer = TypeVar("Answer")
 
 
 class Wanted(NamedTuple):
@@ -148,27 +150,43 @@ def _hint(first: Entry) -> str:
 
 def in_cell(case: Case, room: Path, organisation: Organisation) -> Outcome:
     """Run the scratch process. Raises MaiError."""
-    base = Path(organisation.base)
-    code = [*cells.ours(), str(Path(__file__).parent)]
-    cell = Cell(room, runs=(base, *code))
+    cell = Cell(room, runs=(Path(organisation.base), *code()))
+    late = MaiError(f"it has not ended within {PATIENCE_S:g} s", "its code runs without end?")
+    return scratch(("mai.daemon.rerunning", str(room)), case, Outcome, cell=cell, room=room, patience_s=PATIENCE_S, late=late)
+
+
+def code() -> list[str]:
+    """The directories of ours that a scratch process may read."""
+    return [*cells.ours(), str(Path(__file__).parent)]
+
+
+def scratch(
+    words: tuple[str, ...], told: object, answer: type[Answer], *, cell: Cell, room: Path, patience_s: float, late: MaiError,
+    env: tuple[str, ...] = (),
+) -> Answer:  # fmt: skip
+    """What a module of ours answers in a process of its own in a cell, which is closed then.
+
+    `words`: the module and its arguments. It is `told` as msgpack on standard input, and answers as JSON; `env`: the variables of
+    ours that it has besides. Raises MaiError; `late` if it has no end.
+    """
     parent = os.getpid()
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "mai.daemon.rerunning", str(room)], input=msgspec.msgpack.encode(case), cwd=room,
-            env={**environment(), **cell.environment}, stdout=subprocess.PIPE, timeout=PATIENCE_S, check=False,
+            [sys.executable, "-P", "-m", *words], input=msgspec.msgpack.encode(told), cwd=room,
+            env={**_environment(*env), **cell.environment}, stdout=subprocess.PIPE, timeout=patience_s, check=False,
             preexec_fn=lambda: cell.enter(parent),  # a few system calls, prepared before
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise MaiError(f"it has not ended within {PATIENCE_S:g} s", "its code runs without end?") from None
+        raise late from None
     finally:
         cell.close()
     try:
-        return msgspec.json.decode(done.stdout, type=Outcome)
+        return msgspec.json.decode(done.stdout, type=answer)
     except msgspec.MsgspecError:
         raise MaiError(f"the scratch process ended with status {done.returncode}", "its output is above") from None
 
 
-def environment(*more: str) -> dict[str, str]:
+def _environment(*more: str) -> dict[str, str]:
     """Nothing of ours but where to find Python's packages, and what is named."""
     kept = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "VIRTUAL_ENV", *more)
     return {name: os.environ[name] for name in kept if name in os.environ}
