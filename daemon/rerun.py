@@ -28,7 +28,7 @@ from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.place import Place
 
 PATIENCE_S: Final = 120.0
-LATER: Final = 20_000  # records of a request that are looked at
+MOST: Final = 20_000  # records of a request in one ledger
 
 Answer = TypeVar("Answer")
 
@@ -56,8 +56,8 @@ def rerun(place: Place, what: str, wanted: Wanted) -> Rerun:
     organisation = check.load(wanted.file)
     told, more = _mandates(process, organisation, wanted)
     with closing(Reader(place, process)) as reader:
-        case, notes = gather(reader, sealed, told, more)
-        notes += _other_organisation(reader, sealed, organisation)
+        case = gather(reader, sealed, told, more)
+        notes = _other_organisation(reader, sealed, organisation)
     if wanted.edit is not None:
         case = edited(case, wanted.edit)
     with tempfile.TemporaryDirectory(prefix="mai-") as room:
@@ -93,8 +93,8 @@ def _mandates(process: str, organisation: Organisation, wanted: Wanted) -> tuple
     return told, mandate(changed, client, department)
 
 
-def gather(reader: Reader, sealed: Sealed, told: Mandate, other: Mandate | None) -> tuple[Case, tuple[str, ...]]:
-    """What the scratch process needs to know. Raises LedgerFault."""
+def gather(reader: Reader, sealed: Sealed, told: Mandate, other: Mandate | None) -> Case:
+    """What the scratch process needs to know. Raises LedgerFault, UsageFault."""
     entries = tuple(_entries(reader, sealed.request))
     decided = next((entry for entry in entries if entry.seq == sealed.record), None)
     if decided is None:
@@ -102,13 +102,15 @@ def gather(reader: Reader, sealed: Sealed, told: Mandate, other: Mandate | None)
     named = dict.fromkeys(address for entry in entries for address in addresses(entry.body))
     found = [data for address in named if (data := reader.blob(address)) is not None]
     texts = tuple(data.decode() for data in found if _is_text(data))
-    return Case(reader.process, sealed.task, decided, entries, texts, told, other, sealed.code), ()
+    return Case(reader.process, sealed.task, decided, entries, texts, told, other, sealed.code)
 
 
 def _entries(reader: Reader, request: str) -> Iterator[Entry]:
     for count, record in enumerate(reader.of_request(request)):
-        if count > LATER:
-            return
+        if count == MOST:  # with some of them left out something else would come out
+            raise UsageFault(
+                f"it cannot be made once more: its request has more than {MOST:,} records", "mai replay shows what it rests on"
+            )
         try:
             body = msgspec.json.decode(reader.body(record), type=dict[str, Any])
         except LedgerFault as fault:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from errno import EACCES, EAFNOSUPPORT, EPERM
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from mai.daemon.decisions import decisions, name_of
+from mai.daemon.reader import Reader
 from mai.daemon.rerun import Rerun, Wanted, rerun
 from mai.daemon.scripted import running
 from mai.sandbox.errors import USAGE, MaiError, UsageFault
@@ -111,6 +113,18 @@ def test_other_code_shows_what_it_would_have_done(daemon: Daemon, unchanged: Non
         other(daemon, "less", 'return {"refund": await ctx.tool("pay", order=task.input["order"])}', 'return {"refund": 5}'),
     )
     assert not less.outcome.same and any("is not made now" in note for note in less.outcome.notes), less.outcome
+
+
+def test_a_request_with_too_many_records_is_not_cut(daemon: Daemon, unchanged: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a part of its records something else would come out: it is refused, and said; as many as may be are taken."""
+    name = named(daemon.place, "r1", "clerk", "answer")
+    with closing(Reader(daemon.place, "acme/finance")) as reader:
+        count = sum(1 for _ in reader.of_request("r1"))
+    monkeypatch.setattr("mai.daemon.rerun.MOST", count)
+    assert again(daemon, name).outcome.same
+    monkeypatch.setattr("mai.daemon.rerun.MOST", count - 1)
+    with pytest.raises(UsageFault, match=f"more than {count - 1} records"):
+        again(daemon, name)
 
 
 def test_it_reaches_nothing_of_the_companys(daemon: Daemon, unchanged: None) -> None:
