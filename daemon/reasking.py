@@ -27,9 +27,9 @@ from mai.daemon.reader import NotFound, Reader
 from mai.daemon.replaying import Replays
 from mai.daemon.rerun import Rerun, code, scratch
 from mai.daemon.rerun_case import Outcome
-from mai.daemon.verbatim import Lost, Verbatims, transcript_of
+from mai.daemon.verbatim import Lost, Verbatims, fault, transcript_of
 from mai.sandbox.cell import Cell
-from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
+from mai.sandbox.errors import MaiError, UsageFault
 from mai.sandbox.place import Place
 
 PATIENCE_S: Final = 300.0
@@ -76,7 +76,7 @@ def _request(verbatims: Verbatims, transcript: Transcript) -> bytes:
     try:
         return verbatims.request(transcript)[1]
     except Lost as lost:
-        raise LedgerFault(f"its request cannot be rebuilt: {lost}", "run `mai verify`") from None
+        raise fault(lost, "request") from None
 
 
 def chosen(models: Models, name: str) -> tuple[Provider, Target]:

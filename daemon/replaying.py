@@ -20,7 +20,7 @@ from mai.daemon.reader import NotFound, Reader, opened
 from mai.daemon.redacted import Erasures, Touched, erasures
 from mai.daemon.seals import SEALED
 from mai.daemon.summary import summary
-from mai.daemon.verbatim import Lost, Verbatim, Verbatims, transcript_of
+from mai.daemon.verbatim import Lost, Verbatim, Verbatims, fault, transcript_of
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
@@ -276,7 +276,10 @@ def replay(place: Place, what: str) -> Replayed:
 
 
 def raw(place: Place, what: str, which: str) -> bytes:
-    """The exact bytes of the request or of the response on which a decision rests, its last one. Raises NotFound, LedgerFault."""
+    """The exact bytes of the request or of the response on which a decision rests, its last one.
+
+    Raises NotFound, LedgerFault, Erased.
+    """
     process, sealed, seq = one(place, what)
     with closing(Reader(place, process)) as reader, closing(Verbatims(place)) as verbatims:
         found = Replays(reader, verbatims).replay(sealed, seq)
@@ -287,7 +290,7 @@ def raw(place: Place, what: str, which: str) -> bytes:
         try:
             return (verbatims.request if which == "request" else verbatims.response)(transcripts[-1])[1]
         except Lost as lost:
-            raise LedgerFault(f"its {which} cannot be rebuilt: {lost}", "run `mai verify`") from None
+            raise fault(lost, which) from None
 
 
 class Swept(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from mai.agents.errand_messages import Transcript
 from mai.daemon.reader import NotFound, Reader
 from mai.daemon.redacted import Erasures, erasures
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
-from mai.sandbox.errors import LedgerFault
+from mai.sandbox.errors import Erased, LedgerFault, MaiError
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
 from mai.sandbox.record import digest_of
@@ -52,6 +52,13 @@ class Lost(Exception):  # it is caught where it is raised
 
 class Gone(Lost):
     """The same, where an erasure has taken it: when, and by whom."""
+
+
+def fault(lost: Lost, which: str) -> MaiError:
+    """The error for who wants the bytes of a request or a response: damage, or an erasure."""
+    if isinstance(lost, Gone):
+        return Erased(f"its {which} is not there any more: {lost}", "mai replay shows what is left of it")
+    return LedgerFault(f"its {which} cannot be rebuilt: {lost}", "run `mai verify`")
 
 
 class Verbatims:

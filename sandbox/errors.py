@@ -46,6 +46,12 @@ class Expired(MaiError):
     code = EXPIRED
 
 
+class Erased(MaiError):
+    """What is asked for was erased on somebody's order, and nothing is wrong with what is left."""
+
+    code = REDACTED
+
+
 class LedgerFault(MaiError):
     """A ledger that cannot be opened, read or written; its process must end, and says why.
 

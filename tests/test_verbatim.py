@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mai.agents import talks
+from mai.agents.erased import Values
 from mai.agents.errand_messages import Inquiry, Think, Transcript, Usage
 from mai.agents.events import Asked, encode
 from mai.agents.messages import address_of
@@ -31,12 +32,13 @@ from mai.daemon.bare import bare
 from mai.daemon.calling import Attempt, Call
 from mai.daemon.decisions import decisions, name_of
 from mai.daemon.providing import Ended
+from mai.daemon.reasking import ask
 from mai.daemon.replaying import Replayed, replay, sweep
 from mai.daemon.scripted import Running, running
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.transcripts import CUT_BYTES, Transcripts
 from mai.daemon.verbatim import Verbatims
-from mai.sandbox.errors import FAILED
+from mai.sandbox.errors import FAILED, REDACTED, Erased
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
 from tests.lone import Lone, desk
@@ -333,6 +335,25 @@ def test_without_the_ledger_of_the_models_process_that_is_said(carried: Place) -
     shutil.rmtree(carried.home(ME))
     found = replay(carried, outputs(carried, "case-1")[0])
     assert found.faults == (f"what went over the wire is in the ledger of {ME}, which is not here",)
+
+
+def test_what_was_erased_is_no_damage(carried: Place) -> None:
+    """A request of which a piece was erased: who wants its bytes, also for another model, is told when, and of no damage."""
+    name = outputs(carried, "case-1")[0]
+    with closing(sqlite3.connect(carried.ledger(ME))) as db:
+        piece = db.execute(f"SELECT {ANY_PIECE}").fetchone()[0]
+    said = encode(Values(erasure="e1", round=1, by="ann", role="administrator", at_ms=1, blobs=(piece,))).decode()
+    changed(
+        carried, ME, f"DELETE FROM blob WHERE address = '{piece}'",
+        "INSERT INTO journal(seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest)"
+        f" SELECT MAX(seq) + 1, at_ns, term, boot, '{Values.kind}', '', '', '', '{said}', prev, digest FROM journal",
+    )  # fmt: skip
+    command = [*MAI, "--state", str(carried.state), "replay", name, "--raw-request"]
+    ran = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert ran.returncode == REDACTED and "by ann, as e1" in ran.stderr and "mai verify" not in ran.stderr, ran.stderr
+    with pytest.raises(Erased, match="by ann, as e1"):
+        ask(carried, name, carried.state / "no organisation", "clever", None)
+    assert replay(carried, name).verdict == "redacted"
 
 
 def test_the_command_shows_and_writes_the_bytes(carried: Place, thought: Minds) -> None:
