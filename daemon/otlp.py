@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from mai.daemon.summary import short
-from mai.daemon.tree import OPEN, WAITS, Node, Note, Step, Trace, below
+from mai.daemon.tree import LAPSED, OPEN, WAITS, Node, Note, Step, Trace, below
 from mai.sandbox.version import VERSION
 
 Json = dict[str, Any]
@@ -27,7 +27,7 @@ INTERNAL, CLIENT = 1, 3  # kinds of spans
 FAILED: Final = 2  # of a status
 SCOPE: Final = {"name": "mai", "version": VERSION}
 PROVIDER: Final = "mai"  # of agents; models have their own
-FINE: Final = ("answered", "done", "approved", "ruled", OPEN, "returned")
+FINE: Final = ("answered", "done", "approved", "ruled", LAPSED, OPEN, "returned")
 MEMORY: Final = {
     "recall": "search_memory", "recall_all": "search_memory", "search": "search_memory", "versions": "search_memory",
     "remember": "upsert_memory", "forget": "delete_memory",

@@ -42,7 +42,7 @@ from mai.daemon.summary import asked, happened, plain, thought
 from mai.daemon.trace_errands import Errands, whose
 from mai.daemon.trace_notes import PASSED, noted
 from mai.daemon.trace_waits import Waits
-from mai.daemon.tree import OPEN, Node, Note, Step, Trace
+from mai.daemon.tree import LAPSED, OPEN, Node, Note, Step, Trace
 from mai.daemon.turn_ids import first
 from mai.sandbox.record import Record
 
@@ -120,10 +120,7 @@ class Fold:
         """A record that is no fact about a task as such: an errand's, a wait's, or one with words of its own."""
         if kind == "claim.noted" and (case := body["claim"].get("case")):
             self.cases[case] = None
-        if kind == "case.opened":
-            self.trace.text = f"{body['subject']} {body['attribute']}"
-        if kind == "case.ruled":
-            self.trace.state, self.trace.ms = "ruled", round(at_ms - self.trace.started_ms, 3)
+        self._case(kind, body, at_ms)
         if kind in STOPPED:
             self._stopped(kind, body, at_ms)
             return
@@ -132,6 +129,19 @@ class Fold:
         if found := noted(kind, body):
             what, whole, text = found
             self._note("" if whole else task, at_ms, what, text)
+
+    def _case(self, kind: str, body: dict[str, Any], at_ms: float) -> None:
+        """How a case stands: open until it is ruled, and again when that is appealed against or contradicted."""
+        match kind:
+            case "case.opened":
+                self.trace.text, self.trace.state, self.trace.ms = f"{body['subject']} {body['attribute']}", OPEN, None
+            case "case.reopened" | "case.appealed":
+                self.trace.state, self.trace.ms = OPEN, None
+            case "case.ruled":
+                self.trace.state, self.trace.ms = "ruled", round(at_ms - self.trace.started_ms, 3)
+            case "case.expired":  # not "expired", which is a deadline that nobody kept
+                took_ms = round(at_ms - self.trace.started_ms, 3)
+                self.trace.state, self.trace.ms = LAPSED, took_ms if self.trace.ms is None else self.trace.ms
 
     def _event(self, process: str, event: Event, at_ms: float) -> None:
         match event:

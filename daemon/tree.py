@@ -10,13 +10,14 @@ from mai.daemon.status import painted
 from mai.daemon.summary import clean, inputs, short
 
 OPEN = "open"
+LAPSED = "lapsed"  # of a case: its ruling is not valid any longer, or no two sides of it are
 
 WIDEST = 84  # of the tree before the times
 HIDDEN = ("now", "random")  # steps that only a replay cares for
 WAITS = ("approval", "escalation", "held", "conflict")  # calls of a Step that is a time of waiting
 COLOURS = {
     "answered": 32, "done": 90, OPEN: 36, "expired": 33, "refused": 33, "failed": 31, "escalated": 33, "in doubt": 31,
-    "approved": 32, "denied": 33, "withdrawn": 33, "ruled": 32,
+    "approved": 32, "denied": 33, "withdrawn": 33, "ruled": 32, LAPSED: 90,
 }  # fmt: skip
 
 

@@ -24,15 +24,24 @@ from mai.daemon import trace_errands, trace_notes, trace_waits
 from mai.daemon.calling import AttemptBegun, AttemptEnded, CallTaken, TargetLeft
 from mai.daemon.cancel import RequestCancelled
 from mai.daemon.dispute import STANDING, Stand, Verdict
-from mai.daemon.dispute_records import CaseAsked, CaseOpened, CaseRuled, ClaimNoted
+from mai.daemon.dispute_records import (
+    CaseAppealed,
+    CaseAsked,
+    CaseExpired,
+    CaseOpened,
+    CaseReopened,
+    CaseRuled,
+    ClaimNoted,
+)
 from mai.daemon.escalations import EscalationAnswered, EscalationRaised
 from mai.daemon.held import TaskHeld
+from mai.daemon.otlp import FINE
 from mai.daemon.pending import ApprovalVoted
 from mai.daemon.records import ErrandChecked, ErrandEnded, RequestAccepted, RequestEnded
 from mai.daemon.trace import trace
 from mai.daemon.trace_folding import FOLDED, STOPPED
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
-from mai.daemon.tree import Node, Trace, render
+from mai.daemon.tree import COLOURS, LAPSED, OPEN, Node, Trace, render
 from mai.sandbox.place import Place
 from tests.wired import bare, write
 
@@ -195,6 +204,26 @@ def test_a_case_stands_with_the_request_whose_claim_is_in_it(place: Place) -> No
     assert [note.record for note in case.notes] == ["acme/mai:3", "acme/mai:4", "acme/mai:5"]
     assert [node.task for node in case.tasks] == ["k1/1"] and [note.what for note in board(found).notes] == ["conflict"]
     assert "case k1: customer 1 credit" in render(found) and "q1/1/1 has won against q0/1/1" in render(found)
+
+
+def test_a_case_stands_as_its_last_record_says(place: Place) -> None:
+    """A ruling that is appealed against or contradicted leaves it open, without an end; one not valid any more has lapsed."""
+    stand = Stand("q1/1/1", SALES, "acme/sales/board", "board", "q1", "customer 1", "credit", "d1", 1.0, 0, 9, 1, STANDING)
+    noted = ClaimNoted(**OF, claim=msgspec.structs.replace(stand, state="open", case="k1"))
+    opened = CaseOpened(request="k1", subject="customer 1", attribute="credit", claims=("q0/1/1", "q1/1/1"), of="q1", at_ms=1)
+    ruled = CaseRuled(request="k1", ruling=Verdict("q1/1/1", ("q0/1/1",), "d1", ("d0",), "precedence", "so", MAI, 9, 2))
+    appealed = CaseAppealed(request="k1", by="ann", why="no", at_ms=3)
+    reopened = CaseReopened(request="k1", claim="q1/1/2", at_ms=4)
+    expired = CaseExpired(request="k1", at_ms=5, why="the ruling was valid until now")
+    write(place.ledger(MAI), MAI, noted)
+    for event, state in (
+        (opened, OPEN), (ruled, "ruled"), (appealed, OPEN), (ruled, "ruled"), (reopened, OPEN), (expired, LAPSED), (opened, OPEN),
+        (ruled, "ruled"), (expired, LAPSED),
+    ):  # fmt: skip
+        write(place.ledger(MAI), MAI, event)
+        (case,) = trace(place, "q1").cases
+        assert (case.state, case.ms is None) == (state, state == OPEN), event.kind
+    assert LAPSED in COLOURS and LAPSED in FINE
 
 
 def test_seals_are_named_for_replay(place: Place) -> None:
