@@ -18,9 +18,11 @@ from mai.daemon.backup import PAGES
 
 SLOWEST_BYTES: Final = 5 << 20  # of a database, in a second
 LEAST_S: Final = 30
+FOREVER_S: Final = 1_000_000  # to wait for a lock: the alarm comes first
 DONE, NONE = 0, 3  # how the child ends: copied; it is no database after all
 LOCKED: Final = "its department did not let go of it"
-FAILED: Final = "its owner cannot read it"
+FAILED: Final = "it cannot be copied"
+OTHER: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})  # what SQLite says of what is no database
 
 
 def copied(name: str, above: int, file: int, target: Path) -> str | None:
@@ -46,7 +48,7 @@ def copied(name: str, above: int, file: int, target: Path) -> str | None:
         target.chmod(0o600)
         return ""
     target.unlink(missing_ok=True)
-    if code in (DONE, NONE):
+    if code == NONE:
         return None
     return LOCKED if code == -signal.SIGALRM else FAILED
 
@@ -60,18 +62,21 @@ def _same(name: str, above: int, owner: os.stat_result) -> bool:
 
 
 def _copy(name: str, above: int, owner: os.stat_result, target: Path) -> int:
-    """In the child: how it ends."""
+    """In the child: how it ends. Raises OSError, sqlite3.Error: without its log a database that is written is not whole."""
     with closing(sqlite3.connect(str(target), isolation_level=None)) as copy:
         # The copy is open before we are somebody else, and has no file beside it. What fails leaves no copy.
         copy.execute("PRAGMA journal_mode=OFF").fetchall()
         copy.execute("PRAGMA synchronous=OFF")
         copy.execute("SELECT 1 FROM sqlite_schema").fetchall()
         path = Path(_become(owner, above), name)
-        try:
-            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as source:
-                source.backup(copy, pages=PAGES)
-        except sqlite3.Error:
-            return NONE
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=FOREVER_S)) as source:
+            try:
+                source.execute("SELECT 1 FROM sqlite_schema").fetchall()  # the errors of a backup have no code
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode & 0xFF in OTHER:
+                    return NONE
+                raise
+            source.backup(copy, pages=PAGES)
     return DONE
 
 

@@ -49,9 +49,9 @@ def test_it_comes_whole_and_leaves_its_owner_everything(files: int, tmp_path: Pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is somebody else")
 def test_who_reads_is_the_owner(files: int, tmp_path: Path) -> None:
-    """Where the owner may not write, which root may, nothing is made beside the database, and it is not read as one."""
+    """Where the owner may not write, which root may, nothing is made beside the database, and it is left out."""
     os.chmod(tmp_path / "files", 0o500)
-    assert copied(files, "notes.db", tmp_path / "copy") is None
+    assert copied(files, "notes.db", tmp_path / "copy") == own_copy.FAILED
     assert [path.name for path in (tmp_path / "files").iterdir()] == ["notes.db"] and not (tmp_path / "copy").exists()
 
 
@@ -63,8 +63,19 @@ def test_a_link_in_its_place_leads_nowhere(files: int, tmp_path: Path) -> None:
     file = os.open("notes.db", os.O_RDONLY, dir_fd=files)
     (tmp_path / "files" / "notes.db").rename(tmp_path / "files" / "old.db")
     (tmp_path / "files" / "notes.db").symlink_to(other)
-    assert own_copy.copied("notes.db", files, file, tmp_path / "copy") is None
+    assert own_copy.copied("notes.db", files, file, tmp_path / "copy") == own_copy.FAILED
     os.close(file)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_database_whose_log_cannot_be_read_is_left_out(files: int, tmp_path: Path) -> None:
+    """Its bytes alone would be an old copy, or none: that SQLite cannot open it does not make it something else."""
+    with closing(plainly.connect(tmp_path / "files" / "notes.db")) as db:
+        db.executescript("INSERT INTO notes VALUES('in the log')")
+        for path in (tmp_path / "files").iterdir():
+            os.chown(path, OWNER, OWNER)
+        os.chmod(tmp_path / "files" / "notes.db-wal", 0)
+        assert copied(files, "notes.db", tmp_path / "copy") == own_copy.FAILED
     assert not (tmp_path / "copy").exists()
 
 
