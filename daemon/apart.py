@@ -8,16 +8,19 @@ an empty directory that does it.
 import contextlib
 import os
 import signal
+import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
+from mai.daemon.reader import NotFound
 from mai.sandbox.errors import Expired, LedgerFault, MaiError, Refused, UsageFault
 
 NOBODY: Final = 65534
-FAULTS: Final = {one.__name__: one for one in (UsageFault, Refused, Expired, LedgerFault)}
+FAULTS: Final = {one.__name__: one for one in (NotFound, UsageFault, Refused, Expired, LedgerFault)}
 READ_BYTES: Final = 1 << 20
 
 
@@ -53,11 +56,15 @@ def _all(reads: int) -> bytes:
 
 
 def _result(data: bytes) -> Any:
-    found = msgspec.msgpack.decode(data) if data else ["", "LedgerFault", "the question ended the process that worked on it", ""]
-    if len(found) == 1:
-        return found[0]
-    _, name, sentence, hint = found
-    raise FAULTS.get(name, MaiError)(sentence, hint)
+    found = msgspec.msgpack.decode(data) if data else ["LedgerFault", "the question ended the process that worked on it", ""]
+    match found:
+        case [result]:
+            return result
+        case [str(name), sentence, hint]:
+            raise FAULTS.get(name, MaiError)(sentence, hint)
+        case [number, said, path]:
+            raise OSError(number, said, path)
+    raise AssertionError(found)
 
 
 def _child(work: Callable[[Callable[[], None]], Any], room: str, writes: int) -> None:
@@ -66,10 +73,15 @@ def _child(work: Callable[[Callable[[], None]], Any], room: str, writes: int) ->
         try:
             result = [work(lambda: _nobody(room))]
         except MaiError as error:
-            result = ["", type(error).__name__, error.sentence, error.hint]
+            result = [type(error).__name__, error.sentence, error.hint]
+        except OSError as error:
+            result = [error.errno, error.strerror, error.filename and str(error.filename)]
         data = msgspec.msgpack.encode(result)
         while data:
             data = data[os.write(writes, data) :]
+    except Exception:  # a bug of ours: the parent says only that there is no answer
+        traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(0)
 

@@ -17,8 +17,9 @@ import pysqlite3 as sqlite3
 import pytest
 
 from mai.daemon import apart, sql_form
+from mai.daemon.reader import NotFound
 from mai.daemon.sql import Found, ask
-from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
+from mai.sandbox.errors import USAGE, Expired, LedgerFault, MaiError, Refused, UsageFault
 from mai.sandbox.ledger import BLOB_BYTES, Ledger, connect
 from mai.sandbox.place import Place
 from mai.sandbox.rotation import Rotation
@@ -129,6 +130,29 @@ def test_root_asks_as_nobody() -> None:
     for work_, words in ((bad, "no"), (worse, "ended the process")):
         with pytest.raises(MaiError, match=words):
             apart.done(work_)
+
+
+def broken(error: Exception) -> Callable[[Callable[[], None]], None]:
+    """Work that ends so, as nobody."""
+
+    def work(ready: Callable[[], None]) -> None:
+        ready()
+        raise error
+
+    return work
+
+
+def test_what_goes_wrong_is_the_same_for_root(capfd: pytest.CaptureFixture[str]) -> None:
+    """An error of ours keeps its kind and exit status, one of the host its number and path; a bug leaves its traceback."""
+    with pytest.raises(NotFound, match="nothing") as missing:
+        apart.done(broken(NotFound("nothing", "look")))
+    assert (missing.value.code, missing.value.hint) == (USAGE, "look")
+    with pytest.raises(PermissionError, match="denied: '/x'"):
+        apart.done(broken(PermissionError(13, "denied", "/x")))
+    assert capfd.readouterr().err == ""
+    with pytest.raises(LedgerFault if os.geteuid() == 0 else ZeroDivisionError):
+        apart.done(broken(ZeroDivisionError("a bug")))
+    assert os.geteuid() or "ZeroDivisionError: a bug" in capfd.readouterr().err
 
 
 def test_the_views_are_this_versions(tmp_path: Path) -> None:
