@@ -5,6 +5,7 @@ behind a task the second that was handed on from it, `.m3` what its third step a
 of the records; all processes of a client read the same clock.
 """
 
+from collections import Counter
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +14,7 @@ import msgspec
 from mai.daemon.reader import NotFound, Reader, chosen, listed, opened
 from mai.daemon.trace_folding import Fold
 from mai.daemon.tree import Note, Trace
+from mai.sandbox.bodies import REMOVED
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.place import Place
 
@@ -20,6 +22,8 @@ MOST: Final = 20_000  # records of one request in one ledger
 MOST_CASES: Final = 20
 RECENT: Final = 5  # requests that an error names
 LATELY: Final = 50_000  # records that are looked through for them
+UNREAD: Final = "cannot be read: mai verify"  # of another version, or changed
+THINNED: Final = "can only be counted: retention has removed what they say"
 
 
 class Known(NamedTuple):
@@ -82,6 +86,7 @@ def of(place: Place, known: Known) -> Trace:
 
 def _folded(fold: Fold, readers: list[Reader]) -> Fold:
     for reader in readers:
+        unread = Counter[str]()
         for count, record in enumerate(reader.of_request(fold.trace.request)):
             if count == MOST:
                 fold.trace.notes.append(Note(0.0, f"of {reader.process} only the first {MOST:,} records are here", "cut"))
@@ -89,7 +94,10 @@ def _folded(fold: Fold, readers: list[Reader]) -> Fold:
             try:
                 fold.add(reader.process, record, reader.body(record))
             except (msgspec.MsgspecError, LedgerFault, KeyError, TypeError, AttributeError):
-                continue  # of another version, or changed: `mai verify` says so
+                unread[THINNED if record.body == REMOVED else UNREAD] += 1
+        for why, count in unread.items():
+            said = "1 record" if count == 1 else f"{count:,} records"
+            fold.trace.notes.append(Note(0.0, f"{said} of {reader.process} {why}", "cut"))
     return fold
 
 

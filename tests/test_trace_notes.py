@@ -2,6 +2,8 @@
 
 import importlib
 import pkgutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,12 @@ from mai.daemon.held import TaskHeld
 from mai.daemon.otlp import FINE
 from mai.daemon.pending import ApprovalVoted
 from mai.daemon.records import ErrandChecked, ErrandEnded, RequestAccepted, RequestEnded
-from mai.daemon.trace import trace
+from mai.daemon.trace import UNREAD, trace
 from mai.daemon.trace_folding import FOLDED, STOPPED
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
 from mai.daemon.tree import COLOURS, LAPSED, OPEN, Node, Trace, render
 from mai.sandbox.place import Place
-from tests.wired import bare, write
+from tests.wired import Wired, bare, write
 
 MAI, SALES, MODELS = "acme/mai", "acme/sales", "acme/models"
 OF: dict[str, Any] = {"request": "q1", "task": "q1/1", "agent": "board"}
@@ -224,6 +226,18 @@ def test_a_case_stands_as_its_last_record_says(place: Place) -> None:
         (case,) = trace(place, "q1").cases
         assert (case.state, case.ms is None) == (state, state == OPEN), event.kind
     assert LAPSED in COLOURS and LAPSED in FINE
+
+
+def test_records_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    """A sound run has no such note; of one that was changed the tree says whose records it lacks, and how many."""
+    company = Wired(tmp_path).asked("r1").close().place
+    assert not [note for note in trace(company, "r1").notes if note.what == "cut"]
+    with closing(sqlite3.connect(company.ledger(SALES))) as db:
+        db.execute("DROP TRIGGER journal_update")
+        db.execute("UPDATE journal SET body = '{}' WHERE seq IN (SELECT seq FROM journal WHERE request = 'r1' LIMIT 2)")
+        db.commit()
+    assert [note.text for note in trace(company, "r1").notes if note.what == "cut"] == [f"2 records of {SALES} {UNREAD}"]
+    assert f"! 2 records of {SALES} cannot be read" in render(trace(company, "r1"))
 
 
 def test_seals_are_named_for_replay(place: Place) -> None:
