@@ -18,7 +18,7 @@ from mai.daemon.otlp_contents import Contents
 from mai.daemon.otlp_sending import Delivered
 from mai.daemon.reader import NotFound, Reader
 from mai.daemon.trace import Known, of
-from mai.daemon.tree import OPEN, Node, Trace
+from mai.daemon.tree import OPEN, Trace, nodes
 from mai.sandbox.durable import write
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.place import Place
@@ -121,11 +121,5 @@ class Following:
 
 
 def _goes_on(trace: Trace) -> bool:
-    """Is anything of it open yet?"""
-    queue: list[Trace | Node] = [trace]
-    while queue:
-        one = queue.pop()
-        if isinstance(one, Node) and one.state == OPEN:
-            return True
-        queue += one.tasks
-    return False
+    """Is one of its tasks open yet? What boards do for its cases is not waited for."""
+    return any(node.state == OPEN for node in nodes(trace))

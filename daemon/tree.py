@@ -117,6 +117,13 @@ class Trace(msgspec.Struct):
     thread: str = ""  # the conversation that it belongs to
 
 
+def nodes(of: Trace | Node) -> Iterator[Node]:
+    """All tasks below, each before its own; without those of cases."""
+    for node in of.tasks:
+        yield node
+        yield from nodes(node)
+
+
 class Row(NamedTuple):
     """One line of the drawing."""
 

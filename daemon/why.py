@@ -9,8 +9,6 @@ What is found says that it stands there, and not that it was taken from there. A
 agent knew is named as such: he, or his model, has made it of the rest.
 """
 
-from collections.abc import Iterator
-
 import msgspec
 
 from mai.daemon.books import Books, Entry
@@ -21,7 +19,7 @@ from mai.daemon.records import PartAnswer
 from mai.daemon.sentences import Sentence, chosen_of, sentences_of
 from mai.daemon.summary import clean
 from mai.daemon.trace import find, of
-from mai.daemon.tree import Node, Trace
+from mai.daemon.tree import Node, Trace, nodes
 from mai.daemon.why_grounds import Ground, Grounds, figures_of
 from mai.daemon.wording import errand_of
 from mai.sandbox.place import Place
@@ -128,10 +126,3 @@ class _Asking:
             if entry and (entry.body.get("text", ""), entry.body.get("reason", "")) == (part.answer, part.reason):
                 return node
         return turns[-1] if turns else None
-
-
-def nodes(of_: Trace | Node) -> Iterator[Node]:
-    """All tasks below, each before its own."""
-    for node in of_.tasks:
-        yield node
-        yield from nodes(node)
