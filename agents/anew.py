@@ -14,9 +14,9 @@ import msgspec
 from mai.agents import events
 from mai.agents.decider import Decider, fold_counted
 from mai.agents.state import Change
+from mai.sandbox.record import BLOB
 
 GONE: Final = 10_000  # changes that are noted before those that removed a row are forgotten
-BLOB: Final = '{"blob":'  # how a body begins that lies elsewhere
 
 Folded = dict[Change, Any]
 Rows = Sequence[tuple[int, str, str]]  # number, kind and body of some records, in order

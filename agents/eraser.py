@@ -35,7 +35,7 @@ from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import BLOB_BYTES, Ledger
 from mai.sandbox.points import reach
 from mai.sandbox.purging import blobs, purge, redact
-from mai.sandbox.record import Record, chain
+from mai.sandbox.record import BLOB, Record, chain
 
 ORDER: Final = "erasure.order"
 SAID: Final = "erasure.said"
@@ -134,7 +134,7 @@ class Eraser:
         """What is to stand in the column of a record in a segment; the same as was listed."""
         if column := self._column.get(record.seq):
             return column
-        body = self._ledger.body(record) if record.body.startswith(anew.BLOB) else record.body
+        body = self._ledger.body(record) if record.body.startswith(BLOB) else record.body
         return self._kept(redacted(record.kind, body, self._reach.names))
 
     def _kept(self, body: str) -> str:
@@ -157,7 +157,7 @@ class Eraser:
     # -- what goes
     def _pass(self) -> None:
         for record in self._ledger.records():
-            body = record.body if not record.body.startswith(anew.BLOB) else self._ledger.body(record)
+            body = record.body if not record.body.startswith(BLOB) else self._ledger.body(record)
             self._reach.note(record.seq, record.kind, record.request, record.body, body)
             if record.seq % BEAT == 0:
                 self._beat()

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from mai.daemon.checkpoint import Checkpoint
 from mai.daemon.scrub import Scrub
 from mai.daemon.seals import client_of
-from mai.daemon.signed import WATCHDOG, Pinned, Signatures
+from mai.daemon.signed import Pinned, Signatures
 from mai.daemon.witness import Finding
 from mai.sandbox import signing
 from mai.sandbox.errors import LedgerFault
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 
 FORGED = "was the file changed where it lay? take another copy of it"
 REPLACED = (

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from mai.agents.rotating import ORDER, Asked, give, vain
 from mai.daemon.door import Caller, refusal
-from mai.daemon.programs import WATCHDOG
 from mai.daemon.vigil import Vigil
 from mai.sandbox.errors import Expired, MaiError, Refused
+from mai.sandbox.place import WATCHDOG
 
 if TYPE_CHECKING:
     from mai.daemon.orders import Order

@@ -22,7 +22,7 @@ from mai.daemon import refold
 from mai.daemon.heads import HeadsSigned
 from mai.daemon.reader import Reader
 from mai.sandbox.ledger import Ledger
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 from mai.sandbox.record import Record
 from mai.sandbox.signing import Signer
 
@@ -30,7 +30,6 @@ IN_COMMIT: Final = 4000  # records of a process, about
 SIGNED: Final = 20_000  # records of all processes between two signatures of the watchdog
 DIGITS: Final = 12  # of a request's new id
 HOLE: Final = b"\0"  # in a template, where a number or a digest of the new record stands; JSON has none
-WATCHDOG: Final = "watchdog"
 
 Progress = Callable[[int], None]  # how many records there are
 Counts = dict[tuple[str, str, str], int]  # process, "sent" or "received", peer -> how many messages

@@ -30,6 +30,7 @@ from mai.daemon.witness import Finding
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Record
 from mai.sandbox.place import Place
+from mai.sandbox.record import BLOB
 
 LINKS = frozenset({Sent.kind, Received.kind, Acked.kind})
 
@@ -166,7 +167,7 @@ class Source:
 
     def _body(self, process: str, row: tuple[object, ...]) -> str:
         body = str(row[8])
-        return self._readers[process].body(Record(*row)) if body.startswith('{"blob":') else body  # type: ignore[arg-type]
+        return self._readers[process].body(Record(*row)) if body.startswith(BLOB) else body  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the ledgers."""

@@ -12,13 +12,12 @@ from mai.agents.organisation import Organisation
 from mai.daemon.door import Caller, Doorkeeper, Reply
 from mai.daemon.guard import Guard
 from mai.daemon.lector import Lector
-from mai.daemon.programs import WATCHDOG
 from mai.daemon.readings import named
 from mai.daemon.rights import AT_WATCHDOG, OF_PROCESS, Rights, client_of
 from mai.daemon.visits import Visit
 from mai.sandbox.passage import lead
 from mai.sandbox.peer import Peer
-from mai.sandbox.place import socket_mode
+from mai.sandbox.place import WATCHDOG, socket_mode
 from mai.sandbox.proof import Proven, digest, shown
 
 if TYPE_CHECKING:

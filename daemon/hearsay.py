@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from mai.daemon.told import WatchdogStands, WatchdogTold
+from mai.sandbox.place import WATCHDOG
 
 if TYPE_CHECKING:
     from mai.daemon.scrub import Scrub
 
-WATCHDOG: Final = "watchdog"
 HEARSAY: Final = frozenset({WatchdogStands.kind, WatchdogTold.kind})
 
 

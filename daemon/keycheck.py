@@ -21,9 +21,8 @@ from mai.daemon.seals import NAME as SEAL
 from mai.daemon.witness import Finding
 from mai.sandbox import durable, keys, signing
 from mai.sandbox.errors import LedgerFault, UsageFault
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 
-WATCHDOG = "watchdog"
 PUT_BACK = "if nobody has replaced it on purpose, put it back from where you keep keys, or have new ones made: mai keys rotate"
 LOST = "what the watchdog has on record of this client cannot be read without it: put it back"
 

@@ -21,13 +21,14 @@ from mai.daemon.door import Caller, Reply, refusal
 from mai.daemon.gate import Gate
 from mai.daemon.key_form import shown_keys
 from mai.daemon.person_orders import PersonOrders
-from mai.daemon.programs import STOP_S, SUPERVISOR, WATCHDOG, is_mai
+from mai.daemon.programs import STOP_S, SUPERVISOR, is_mai
 from mai.daemon.rights import client_of
 from mai.daemon.stream import Follower
 from mai.daemon.vigil import Vigil
 from mai.daemon.walling import layers_of
 from mai.daemon.ward import Ward, memory
 from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
+from mai.sandbox.place import WATCHDOG
 
 if TYPE_CHECKING:
     from mai.daemon.watchdog import Watchdog

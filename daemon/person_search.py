@@ -22,8 +22,8 @@ from mai.daemon import calling, records, spooled, tooling  # noqa: F401  # they 
 from mai.daemon.reader import Reader
 from mai.daemon.voice_records import InboundTaken
 from mai.sandbox.place import Place
+from mai.sandbox.record import BLOB
 
-BLOB = '{"blob":'
 HITS = 20  # places of given words that are told
 
 

@@ -27,10 +27,10 @@ from mai.daemon import book_eraser, person_files, person_paper
 from mai.daemon.case import Restart
 from mai.daemon.person_paper import Erased, Paper
 from mai.daemon.person_search import Search
-from mai.daemon.programs import WATCHDOG
 from mai.daemon.reader import Reader
 from mai.sandbox.durable import destroy, write
 from mai.sandbox.errors import LedgerFault, MaiError, Refused, UsageFault
+from mai.sandbox.place import WATCHDOG
 
 if TYPE_CHECKING:
     from mai.daemon.watchdog import Watchdog

@@ -13,11 +13,10 @@ from pathlib import Path
 from mai.agents.organisation import Organisation
 from mai.sandbox import durable
 from mai.sandbox.errors import UsageFault
-from mai.sandbox.place import Place, short
+from mai.sandbox.place import WATCHDOG, Place, short
 from mai.sandbox.points import SETTING as POINTS
 from mai.sandbox.proof import shown
 
-WATCHDOG = "watchdog"
 SUPERVISOR = "supervisor"
 STOP_S = 10  # from SIGTERM to SIGKILL
 PID_BYTES = 8  # supervisord binds its socket under a name with its pid behind it, then links it

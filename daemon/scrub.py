@@ -32,6 +32,7 @@ from mai.sandbox.bodies import REMOVED
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS, Record, chain, digest_of
 from mai.sandbox.place import FORMAT, Place
+from mai.sandbox.record import BLOB
 from mai.sandbox.segment import Entry
 
 TRANSCRIPTS = frozenset({ModelRequest.kind, ModelResponse.kind})  # kinds that name the bytes of what models were asked
@@ -45,7 +46,6 @@ LOOKED_AT = (
         ProcessStarted.kind,
     }
 )  # kinds whose bodies matter here
-BLOB = '{"blob":'  # how a body begins that lies elsewhere
 THOUGHTS = frozenset({Asked.kind, Stepped.kind})  # kinds that may name what a model was asked and has answered
 BLOBS = "SELECT address, value FROM blob WHERE address > ? ORDER BY address LIMIT 100"
 SCOPE: Final = '"scope":"'  # in the body of a seal: the address of a blob stands behind it

@@ -23,10 +23,9 @@ from mai.daemon.verified import Verified
 from mai.daemon.witness import Finding
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 from mai.sandbox.signing import signed
 
-WATCHDOG = "watchdog"
 SILENT = "keep the file as evidence, and look at the code of that department: its process hides its journal from the watchdog"
 ERASED = "erased"  # kind of the watchdog's record of an erasure
 PORTION = 1000  # records in one SELECT

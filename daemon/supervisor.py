@@ -37,7 +37,7 @@ from mai.agents.organisation import Organisation
 from mai.daemon import adopting
 from mai.daemon.clientele import over
 from mai.daemon.duties import Halt, Herald, Upward, Watch
-from mai.daemon.programs import WATCHDOG, Command, command, environment, render, tell_supervisorctl
+from mai.daemon.programs import Command, command, environment, render, tell_supervisorctl
 from mai.daemon.remote import named, process_name
 from mai.daemon.settle import settle
 from mai.daemon.walling import Walling
@@ -48,7 +48,7 @@ from mai.sandbox.errors import USAGE, MaiError, UsageFault
 from mai.sandbox.life import ABORTED, EX_OSERR, Signals, die_with_parent
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 from mai.sandbox.points import SETTING as POINTS
 from mai.sandbox.walls import SETTING, Walls
 

@@ -17,13 +17,13 @@ import pysqlite3 as sqlite3
 from mai.daemon import filecheck, sealed_check, signed, witness
 from mai.daemon.reader import NotFound
 from mai.daemon.scrub import Scrub
-from mai.daemon.signed import WATCHDOG, Signatures
+from mai.daemon.signed import Signatures
 from mai.daemon.summary import clean
 from mai.daemon.verified import Mark, Part, Verified, fits, of_clients
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import fault
 from mai.sandbox.log import Damage
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 
 Progress = Callable[[str, int, int], None]  # process, how many records are read, of how many
 Keep = Callable[[Part], None]

@@ -21,7 +21,6 @@ from mai.daemon.reader import Reader, chosen, clock
 from mai.daemon.redacted import ordered
 from mai.daemon.scrub import OTHER, REBUILD, Scrub
 from mai.daemon.seals import client_of
-from mai.daemon.signed import WATCHDOG
 from mai.daemon.status import painted
 from mai.daemon.summary import clean
 from mai.daemon.sweep import Progress, Stopped, Sweep
@@ -29,7 +28,7 @@ from mai.daemon.verified import Memory, Verified
 from mai.daemon.witness import Finding
 from mai.sandbox import made
 from mai.sandbox.errors import LedgerFault
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 
 REMEMBERED = "it only saves time, and is written anew now; but look who has changed it"
 SHOWN = 20  # findings of one ledger that are shown to people
@@ -131,10 +130,10 @@ def verify(
 def amended(report: Report, changed: str, unkept: str) -> Report:
     """With what there is to say of the file that remembers: it was changed, or it could not be read or written."""
     if changed:
-        finding = Finding(signed.WATCHDOG, 0, f"{changed}; everything was read instead", REMEMBERED)
+        finding = Finding(WATCHDOG, 0, f"{changed}; everything was read instead", REMEMBERED)
         report = msgspec.structs.replace(report, sound=False, findings=(*report.findings, finding))
     if unkept:
-        warning = Finding(signed.WATCHDOG, 0, unkept, "the next run reads everything again; see to the directory's rights")
+        warning = Finding(WATCHDOG, 0, unkept, "the next run reads everything again; see to the directory's rights")
         report = msgspec.structs.replace(report, warnings=(*report.warnings, warning))
     return report
 

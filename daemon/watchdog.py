@@ -34,7 +34,7 @@ from mai.daemon.orders import Orders
 from mai.daemon.persons import Persons
 from mai.daemon.policy import decide, excuse
 from mai.daemon.porter import Porter
-from mai.daemon.programs import WATCHDOG, is_mai
+from mai.daemon.programs import is_mai
 from mai.daemon.quarters import furnish
 from mai.daemon.reloading import Reloading
 from mai.daemon.seals import client_of
@@ -50,7 +50,7 @@ from mai.sandbox.confine import hide
 from mai.sandbox.errors import MaiError, NotRunning
 from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 from mai.sandbox.points import obey
 from mai.sandbox.room import Room
 from mai.sandbox.signing import Signer

@@ -9,7 +9,7 @@ import pysqlite3 as sqlite3
 
 from mai.sandbox.bounds import ALL, Bounds, sql
 from mai.sandbox.errors import DiskFault, LedgerFault
-from mai.sandbox.record import Record, digest_of
+from mai.sandbox.record import BLOB, Record, digest_of
 from mai.sandbox.redaction import redacted
 
 RESTORE = "put it back from a backup (mai restore); `mai verify` says what else is wrong"
@@ -75,7 +75,7 @@ def body_of(
     """
     if not trust and record.body != REMOVED:  # of that one `mai verify` says whether it was to be so
         sound(db, record)
-    if not record.body.startswith('{"blob":'):
+    if not record.body.startswith(BLOB):
         return record.body
     address = record.body.split('"')[3]
     data = blob_of(db, address, trust=trust)

@@ -42,6 +42,7 @@ from mai.sandbox.errors import UsageFault
 from mai.sandbox.settings import setting
 
 ONLY = "MAI_ONLY"  # in the environment of who reads for somebody: the clients that this one may see, with commas
+WATCHDOG = "watchdog"  # the process that has no client
 TERMINAL = "MAI_TERMINAL"  # in the environment of who reads for somebody's terminal
 FORMAT = 4  # of the layout above and of the ledgers in it
 SOCKET_PATH_LIMIT = 107  # bytes that fit into sockaddr_un.sun_path, unix(7)
@@ -57,7 +58,7 @@ class Place:
         self.organisation = self.state / "organisation.toml"
         self.clientele = self.state / "clients.json"
         self.supervisor = self.state / "supervisor"
-        self.watchdog = self.state / "watchdog"
+        self.watchdog = self.state / WATCHDOG
         self.logs = self.state / "log"
         self.door = self.run / "door.d" / "door.sock"
         self.notify = self.run / "notify.d" / "notify.sock"
@@ -153,7 +154,7 @@ class Place:
         """Every process that has a ledger (or another file) here, Mai first within a client, the watchdog last."""
         found = [f"{p.parent.parent.name}/{p.parent.name}" for p in (self.state / "clients").glob(f"*/*/{file}")]
         found.sort(key=lambda name: (name.split("/")[0], not name.endswith("/mai"), name))
-        found += ["watchdog"] if (self.watchdog / file).exists() else []
+        found += [WATCHDOG] if (self.watchdog / file).exists() else []
         return [name for name in found if self.sees(name)]
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 GENESIS = bytes(32)  # what comes before the first record
 ERASED = "values.erased"  # the kind of the records that say whose bodies were replaced, and by what (redaction.py)
+BLOB = '{"blob":'  # how a body begins that lies elsewhere
 REDACTED = "redacted"  # the noun of the rows of state that say it, of one record each
 _NUMBERS = struct.Struct(">QQQ")
 

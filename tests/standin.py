@@ -17,12 +17,12 @@ from mai.daemon import programs, supervisor
 from mai.sandbox.life import EX_CONFIG, Signals, leave_traceback, stdin_ended, stdin_to_watch
 from mai.sandbox.lock import Lock
 from mai.sandbox.notify import Notifier
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 
 
 def command(place: Place, process: str) -> list[str]:
     """The real watchdog, and ourselves for the rest."""
-    if process == programs.WATCHDOG:
+    if process == WATCHDOG:
         return programs.command(place, process)
     return [sys.executable, "-P", __file__, "child", str(place.state), str(place.run), process]
 
