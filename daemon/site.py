@@ -18,6 +18,7 @@ import pysqlite3 as sqlite3
 
 from mai.daemon.backup import Kept, Progress, copied, quiet, whole
 from mai.daemon.reader import Reader
+from mai.daemon.sql_whole import portions
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.ledger import blob_of
 from mai.sandbox.place import Place
@@ -26,7 +27,6 @@ from mai.sandbox.views import STATEMENTS, VIEWS
 METADATA: Final = "metadata.json"  # what Datasette reads from a directory; 1.0 has questions and settings in CONFIG
 CONFIG: Final = "datasette.json"
 SETTINGS: Final = {"default_page_size": 50, "sql_time_limit_ms": 10_000, "truncate_cells_html": 400, "facet_time_limit_ms": 2_000}
-BLOB: Final = '{"blob":'
 EVERYWHERE: Final = {
     "one_request": (
         "Everything about a request",
@@ -113,14 +113,9 @@ def _restore(place: Place, process: str, db: sqlite3.Connection, upto: int) -> N
     """Put back into a copy what lies in segments: records, and the values that they point to."""
     db.execute("DROP TRIGGER journal_insert")
     with contextlib.closing(Reader(place, process)) as reader:
-        after = 0
-        while rows := reader.portion(after, upto):
+        for rows, values in portions(reader, upto, lambda address: blob_of(db, address) is not None):
             db.executemany("INSERT OR IGNORE INTO journal VALUES(?,?,?,?,?,?,?,?,?,?,?)", rows)
-            for body in [row[8] for row in rows if row[8].startswith(BLOB)]:
-                address = msgspec.json.decode(body)["blob"]
-                if blob_of(db, address) is None and (value := reader.blob(address)) is not None:
-                    db.execute("INSERT INTO blob VALUES(?, ?)", (address, value))
-            after = rows[-1][0]
+            db.executemany("INSERT INTO blob VALUES(?, ?)", values)
 
 
 def _write(path: Path, value: Any) -> None:

@@ -5,19 +5,17 @@ index, and the tables `journal` and `blob` of that are what the views and a ques
 open: it goes with the process, however that ends.
 """
 
-import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import pysqlite3 as sqlite3
 
 from mai.daemon.reader import Reader
+from mai.sandbox.record import BLOB
 
 SCHEMA: Final = "whole"
-BLOB: Final = '{"blob":'
 COLUMNS: Final = "seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest"
 MADE: Final = (
     f"PRAGMA {SCHEMA}.journal_mode=OFF",
@@ -32,6 +30,7 @@ READ: Final = (
 )
 
 Progress = Callable[[str, int, int], None]
+Row = tuple[Any, ...]  # a record's columns
 
 
 def lay(reader: Reader, progress: Progress) -> None:
@@ -48,23 +47,31 @@ def lay(reader: Reader, progress: Progress) -> None:
 
 
 def _fill(reader: Reader, progress: Progress) -> None:
-    db, after, last = reader.connection, 0, reader.last()
+    db, last = reader.connection, reader.last()
+
+    def here(address: str) -> bool:
+        return bool(reader.plain("SELECT 1 FROM main.blob WHERE address = ? LIMIT 1", address))
+
     db.execute("BEGIN")
     try:
-        while rows := reader.portion(after, last):
+        for rows, values in portions(reader, last, here):
             db.executemany(f"INSERT INTO {SCHEMA}.journal VALUES(?,?,?,?,?,?,?,?,?,?,?)", rows)
-            for address in [msgspec.json.decode(row[8])["blob"] for row in rows if row[8].startswith(BLOB)]:
-                _keep(reader, address)
-            after = rows[-1][0]
-            progress(reader.process, after, last + 1)
+            db.executemany(f"INSERT OR IGNORE INTO {SCHEMA}.blob VALUES(?, ?)", values)
+            progress(reader.process, rows[-1][0], last + 1)
         progress(reader.process, last, last)
     finally:
         db.execute("COMMIT")
 
 
-def _keep(reader: Reader, address: str) -> None:
-    """A value that lies in a segment alone."""
-    here: Any = reader.plain("SELECT 1 FROM main.blob WHERE address = ? LIMIT 1", address)
-    if not here and (value := reader.archive.blob(address)) is not None:
-        with contextlib.suppress(sqlite3.IntegrityError):  # it is there
-            reader.connection.execute(f"INSERT INTO {SCHEMA}.blob VALUES(?, ?)", (address, value))
+def portions(reader: Reader, upto: int, here: Callable[[str], bool]) -> Iterator[tuple[list[Row], Iterator[tuple[str, bytes]]]]:
+    """The records up to one, some thousand at a time, with the values of bodies that lie elsewhere and are not `here`.
+
+    They are read one by one, for all of a portion may be more than memory holds. A value that bodies of two portions share comes
+    with each, unless it is here by then.
+    """
+    after = 0
+    while rows := reader.portion(after, upto):
+        named = dict.fromkeys(msgspec.json.decode(row[8])["blob"] for row in rows if row[8].startswith(BLOB))
+        found = ((address, reader.blob(address)) for address in named if not here(address))
+        yield rows, ((address, value) for address, value in found if value is not None)
+        after = rows[-1][0]
