@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from mai.daemon import cursors
 from mai.daemon.books import Books
+from mai.daemon.cursors import Reached
 from mai.daemon.otlp import Span, export
 from mai.daemon.otlp_contents import Contents
 from mai.daemon.otlp_sending import Delivered
@@ -29,14 +31,14 @@ SETTLE_S: Final = 60.0  # how long tasks may go on behind the end of their reque
 
 
 class Cursor:
-    """How far each Mai's journal has gone out: the number of its last end, by process."""
+    """How far each Mai's journal has gone out: the place of its last end, by process."""
 
     def __init__(self, path: Path | None) -> None:
         """Without a path it is forgotten. Raises UsageFault, OSError."""
-        self._path, self.at = path, dict[str, int]()
+        self._path, self.at = path, dict[str, Reached]()
         if path and path.exists():
             try:
-                self.at = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+                self.at = cursors.decode(path.read_bytes())
             except msgspec.MsgspecError:
                 raise UsageFault(
                     f"{path} is no cursor of mai otlp", "name another file, or remove it to send all again"
@@ -46,18 +48,18 @@ class Cursor:
         """Has anything gone out yet?"""
         return bool(self.at)
 
-    def move(self, process: str, seq: int) -> None:
+    def move(self, process: str, reached: Reached) -> None:
         """All up to this end has been taken. Raises OSError."""
-        self.at[process] = seq
+        self.at[process] = reached
         if self._path:
-            write(self._path, msgspec.json.encode(self.at, order="sorted"))
+            write(self._path, cursors.encode(self.at))
 
 
 class Ready(NamedTuple):
     """One request that has ended, and its spans."""
 
     process: str
-    seq: int
+    reached: Reached
     spans: list[Span]
 
 
@@ -72,22 +74,33 @@ class Following:
         """Leave out what has ended until now."""
         for process in self._mais():
             with closing(Reader(self._place, process)) as reader:
-                self._cursor.move(process, reader.last())
+                self._cursor.move(process, cursors.end(reader))
 
     def ready(self, *, all_: bool) -> Iterator[list[Ready]]:
         """Portions of what has ended and is not out yet; unless `all_` it waits for tasks that go on. Raises LedgerFault."""
         for process in self._mais():
-            after, portion = self._cursor.at.get(process, 0), list[Ready]()
+            portion = list[Ready]()
+            with closing(Reader(self._place, process)) as reader:
+                after, made_ns = self._begin(reader), reader.made_ns
             for seq, request, at_ns in self._ends(process, after):
                 trace = of(self._place, Known(process.partition("/")[0], request))
                 if not all_ and _goes_on(trace) and time.time_ns() < at_ns + self._settle_s * 1e9:
                     break
-                portion.append(Ready(process, seq, self._spans(trace)))
+                portion.append(Ready(process, Reached(seq, made_ns), self._spans(trace)))
                 if len(portion) == PORTION:
                     yield portion
                     portion = []
             if portion:
                 yield portion
+
+    def _begin(self, reader: Reader) -> int:
+        """Behind which record it goes on; what the cursor said of a ledger that is not there any more is forgotten."""
+        if (reached := self._cursor.at.get(reader.process)) is None:
+            return 0
+        after = cursors.begin(reader, reached)
+        if (here := Reached(after, reader.made_ns)) != reached:
+            self._cursor.move(reader.process, here)  # else the ledger would grow up to it unseen
+        return after
 
     def _ends(self, process: str, after: int) -> Iterator[tuple[int, str, int]]:
         """Number, request and time of each end behind one."""
@@ -116,7 +129,7 @@ class Following:
         """Send what is there, and keep how far it came: how many requests, and what became of their spans."""
         for portion in self.ready(all_=all_):
             taken = send([span for one in portion for span in one.spans])
-            self._cursor.move(portion[-1].process, portion[-1].seq)
+            self._cursor.move(portion[-1].process, portion[-1].reached)
             yield len(portion), taken
 
 

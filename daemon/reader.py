@@ -61,6 +61,12 @@ class Reader:
 
         return Database(self.connection, recursive_triggers=False, execute_plugins=False)
 
+    @cached_property
+    def made_ns(self) -> int:
+        """When the ledger was made, also of a copy; 0: nobody knows."""
+        found = self.plain("SELECT value FROM meta WHERE key = 'created_ns' LIMIT 1")
+        return int(found[0][0]) if found else 0
+
     def select(self, query: str, *given: object) -> list[dict[str, Any]]:
         """All rows of one query, which has to have a limit of its own."""
         try:

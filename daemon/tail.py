@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from mai.daemon.awake import Awake
+from mai.daemon.cursors import Reached, begin
 from mai.daemon.reader import BATCH, NotFound, Reader, missing
 from mai.daemon.tail_form import Line
 from mai.daemon.wanted import Wanted
@@ -29,11 +30,11 @@ SPAN = 50_000  # records that one backward look goes through
 class _Source:
     """One ledger, and how far it has been read."""
 
-    def __init__(self, place: Place, process: str, wanted: Wanted, after: int = 0) -> None:
+    def __init__(self, place: Place, process: str, wanted: Wanted, after: Reached) -> None:
         self.reader = Reader(place, process)
         self.ident = self._ident()
         self._where, self._given = wanted.where(process)
-        self.read = after  # the number of the last record that was looked at
+        self.read = begin(self.reader, after)  # the number of the last record that was looked at
         self.behind = False  # there is more than was read
         self._newest_ns = 0
 
@@ -69,6 +70,11 @@ class _Source:
         return [self._timed(record) for record in records]
 
     @property
+    def reached(self) -> Reached:
+        """Up to where it was looked at."""
+        return Reached(self.read, self.reader.made_ns)
+
+    @property
     def front_ns(self) -> int:
         """What has not been read yet is not earlier than this, if there is more to read."""
         return self._newest_ns
@@ -92,7 +98,7 @@ class Tail:
     """The stream over the processes that `what` names (as in reader.chosen). Raises NotFound, LedgerFault.
 
     With `alone` it is over this one process, and the caller sees to it that nobody is shown what is not for them. With `places`,
-    the number of a record for each process, it begins behind these; `keep` is told of the places when all that was due is shown.
+    one for each process, it begins behind these; `keep` is told of the places when all that was due is shown.
     """
 
     def __init__(
@@ -102,8 +108,8 @@ class Tail:
         wanted: Wanted | None = None,
         *,
         alone: str = "",
-        places: Mapping[str, int] | None = None,
-        keep: Callable[[dict[str, int]], None] | None = None,
+        places: Mapping[str, Reached] | None = None,
+        keep: Callable[[dict[str, Reached]], None] | None = None,
     ) -> None:
         self._place, self._what, self._wanted = place, what, wanted or Wanted()
         self._held: list[_Held] = []
@@ -125,16 +131,16 @@ class Tail:
         return [one for one in all_ if self._what in (None, one, one.partition("/")[0]) and self._wanted.of(one)]
 
     def _open(self, process: str) -> _Source:
-        return _Source(self._place, process, self._wanted, self._places.pop(process, 0))
+        return _Source(self._place, process, self._wanted, self._places.pop(process, Reached()))
 
     @property
-    def places(self) -> dict[str, int]:
+    def places(self) -> dict[str, Reached]:
         """Up to which record of each process everything was given: with these another tail goes on."""
         first: dict[str, int] = {}
         for process, seq in [(line.process, line.record.seq) for line in self._ready] + [held[1:3] for held in self._held]:
             first[process] = min(first.get(process, seq), seq)
-        read = {process: source.read for process, source in self._sources.items()}
-        return {**self._places, **read, **{process: seq - 1 for process, seq in first.items()}}
+        found = {**self._places, **{process: source.reached for process, source in self._sources.items()}}
+        return {process: one._replace(seq=first.get(process, one.seq + 1) - 1) for process, one in found.items()}
 
     @property
     def last(self) -> int:
@@ -184,14 +190,13 @@ class Tail:
         """
         for process in [name for name, source in self._sources.items() if source.replaced()]:
             source = self._sources.pop(process)
-            self._places[process] = source.read
+            self._places[process] = source.reached
             source.reader.close()
             if self._awake:
                 self._awake.forget(process)
         for process in () if self._alone and self._sources else self._missing():
             try:
-                source = _Source(self._place, process, self._wanted, self._places.get(process, 0))
-                source.read = min(source.read, source.reader.last())  # an older copy: what is new there has new numbers
+                source = _Source(self._place, process, self._wanted, self._places.get(process, Reached()))
             except (LedgerFault, NotFound, OSError):
                 continue
             self._places.pop(process, None)

@@ -12,6 +12,7 @@ from mai.daemon.levels import INFO, LEVELS
 from mai.daemon.terminal import complete_process, examples, follow_option, json_option, lines_option, on_terminal, place_of
 
 if TYPE_CHECKING:
+    from mai.daemon.cursors import Reached
     from mai.daemon.tail import Tail
     from mai.daemon.tail_form import Line
 
@@ -79,26 +80,27 @@ def tail(
     stream(json_line(line) if json_ else in_words(line, colour=colour) for line in shown)
 
 
-def _places(cursor: Path) -> dict[str, int]:
+def _places(cursor: Path) -> dict[str, "Reached"]:
     """How far the last one came. Raises UsageFault."""
     import msgspec
 
+    from mai.daemon import cursors
     from mai.sandbox.errors import UsageFault
 
     try:
-        return msgspec.json.decode(cursor.read_bytes(), type=dict[str, int])
+        return cursors.decode(cursor.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageFault(f"{cursor} is no cursor: {error}", "name another file; it is made if there is none") from error
 
 
-def _keep(cursor: Path, places: dict[str, int]) -> None:
+def _keep(cursor: Path, places: dict[str, "Reached"]) -> None:
     """Replace the file. No fsync: after a power cut some lines come again."""
-    import msgspec
+    from mai.daemon import cursors
 
     part = cursor.with_name(f"{cursor.name}.part")
-    part.write_bytes(msgspec.json.encode(places))
+    part.write_bytes(cursors.encode(places))
     part.replace(cursor)
 
 

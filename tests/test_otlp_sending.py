@@ -1,5 +1,6 @@
 """Towards a collector that refuses, is slow, is away, takes only a part: tried again where that helps, and nothing is lost."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -172,6 +173,38 @@ def test_a_crash_between_two_portions_repeats_at_most_one(tmp_path: Path) -> Non
     ((count, _),) = again.deliver(takes, all_=True)
     assert count == 3 and sent[0] == sent[1] and Cursor(cursor).known()
     assert not list(Following(company.place, None, Cursor(cursor), contents=False).ready(all_=True))
+
+
+def test_a_cursor_outlives_its_ledger(tmp_path: Path) -> None:
+    """Beyond the end of an older copy the next request that ends goes out; of a client made anew under the same name all do."""
+    place, path = bare(tmp_path, "acme/mai"), tmp_path / "cursor"
+
+    def ended(*requests: str) -> None:
+        for request in requests:
+            journal(place, "acme/mai", RequestEnded(request=request, state="answered", answer="", parts=(), elapsed_ms=1))
+
+    def sent() -> list[str]:
+        following, found = Following(place, None, Cursor(path), contents=False), list[Span]()
+
+        def takes(spans: list[Span]) -> otlp_sending.Delivered:
+            found.extend(spans)
+            return otlp_sending.Delivered(len(spans))
+
+        list(following.deliver(takes, all_=True))
+        return [str(span) for span in found]
+
+    ended("q1")
+    older = shutil.copy(place.ledger("acme/mai"), tmp_path / "older")
+    ended("q2", "q3")
+    assert len(sent()) == 3 and sent() == []
+    shutil.copy(older, place.ledger("acme/mai"))
+    assert sent() == []
+    ended("q4")
+    assert len(sent()) == 1 and sent() == []
+    shutil.rmtree(place.home("acme/mai"))
+    bare(tmp_path, "acme/mai")
+    ended("q5", "q6", "q7", "q8")
+    assert len(sent()) == 4 and sent() == []
 
 
 def test_what_goes_on_behind_the_answer_is_waited_for(tmp_path: Path) -> None:
