@@ -1,4 +1,4 @@
-"""Every setting of the environment, defined once: name, default, help. `mai --help` and README are checked against it."""
+"""Every setting of the environment, once: name, default, help. `mai --help` and README or MANUAL are checked against it."""
 
 import os
 from typing import NamedTuple
