@@ -20,7 +20,7 @@ from mai.agents.events import Acked, ProcessStarted, Received, Sent
 from mai.agents.sealing import Sealed, of_runs, runs
 from mai.daemon import refold
 from mai.daemon.heads import HeadsSigned
-from mai.daemon.reader import Reader
+from mai.daemon.reader import BATCH, Reader
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import WATCHDOG, Place
 from mai.sandbox.record import Record
@@ -110,10 +110,13 @@ def _counts(place: Place, upto: Mapping[str, int]) -> Counts:
     found: Counts = {}
     for process, last in upto.items():
         with closing(Reader(place, process)) as reader:
-            for kind, way in ((Sent.kind, "sent"), (Received.kind, "received")):
-                for (body,) in reader.plain("SELECT body FROM journal WHERE kind = ? AND seq <= ?", kind, last):
-                    names = msgspec.json.decode(reader.body_of(0, body), type=_Names)
+            after = 0
+            while records := reader.of_kinds((Sent.kind, Received.kind), after, last, BATCH):
+                for record in records:
+                    names = msgspec.json.decode(reader.body(record, trust=True), type=_Names)
+                    way = "sent" if record.kind == Sent.kind else "received"
                     found[process, way, names.to or names.sender] = names.lseq
+                after = records[-1].seq
     return found
 
 
