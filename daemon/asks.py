@@ -23,7 +23,7 @@ from mai.agents.pleas import approving, arguments_of, binding
 from mai.agents.policies import Act, Ruling
 from mai.daemon import policing
 from mai.daemon.desk import Asked, Holding, MaiState, Request
-from mai.daemon.pending import ASK, ApprovalClosed, ApprovalRaised, ApprovalVoted, Ask, Pending
+from mai.daemon.pending import ASK, QUESTION, ApprovalClosed, ApprovalRaised, ApprovalVoted, Ask, Pending, asked_of
 from mai.daemon.records import PartAnswer, PartEnded, PartPlan, RequestEnded
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Fact = ApprovalAsked | ApprovalReferred | ApprovalDecided | ApprovalUsed | ApprovalExpired
 FACTS: Final = (ApprovalAsked, ApprovalReferred, ApprovalDecided, ApprovalUsed, ApprovalExpired)
-QUESTION: Final = "a"  # in the id of what a board is asked: behind it, how often
 
 
 class Opined(Input, frozen=True):
@@ -114,7 +113,7 @@ def _to_board(mai: "MaiDecider", ask: Ask, subject: str, now_ms: int) -> list[Ev
 
 def holding(mai: "MaiDecider", task: str) -> Holding | None:
     """Who is asked about a part by this question, and is waited for."""
-    ask = mai.state.approving.asks.get(task.rpartition(QUESTION)[0])
+    ask = mai.state.approving.asks.get(asked_of(task))
     if ask is None or ask.one.at != "board" or task != f"{ask.task}{QUESTION}{ask.one.count}":
         return None
     return Holding(mai.server(ask.name), ask.request, ask.until_ms)
@@ -122,7 +121,7 @@ def holding(mai: "MaiDecider", task: str) -> Holding | None:
 
 def _opined(mai: "MaiDecider", given: Opined, now_ms: int) -> list[Event | Send]:
     body, peer = given.body, given.peer
-    ask = mai.state.approving.asks.get(body.task.rpartition(QUESTION)[0])
+    ask = mai.state.approving.asks.get(asked_of(body.task))
     department = mai.mandate.organisation.department(peer.partition("/")[2])
     if department is None or body.by != f"{peer}/{department.board.name}" or (ask and mai.server(ask.name) != peer):
         return [MessageRefused(peer=peer, why="out of place", detail=f"{peer} says something of {body.task[:80]!r}")]
@@ -148,7 +147,7 @@ def _ruled(mai: "MaiDecider", ask: Ask, body: Opinion, now_ms: int) -> list[Even
 
 def _late(body: Opinion, now_ms: int) -> ApprovalDecided:
     return ApprovalDecided(
-        request=body.request, task=body.task.rpartition(QUESTION)[0], agent=policing.CLIENT, n=0, id=body.id,
+        request=body.request, task=asked_of(body.task), agent=policing.CLIENT, n=0, id=body.id,
         approved=body.word == "approve", who="board", by=(body.by,), note=readable(body.note, LONGEST), at_ms=now_ms,
         late="nothing waits for it any more",
     )  # fmt: skip

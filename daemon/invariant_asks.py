@@ -13,7 +13,7 @@ from mai.agents.messages import Task
 from mai.agents.pleas import arguments_of, binding, digest_of
 from mai.daemon.desk import first, origin
 from mai.daemon.invariants import Handler, Invariant, Notes
-from mai.daemon.pending import ApprovalRaised, ApprovalVoted
+from mai.daemon.pending import ApprovalRaised, ApprovalVoted, asked_of
 from mai.daemon.policing import CLIENT, WAITS
 
 
@@ -79,7 +79,7 @@ class AskedFirst(Invariant):
             self.dues.owe(
                 ("opinion", event.sender), seq, f"{event.sender} says something of {event.body.id[:16]}: nobody notes it"
             )
-            one = self._of(event.body.task.rpartition("a")[0])
+            one = self._of(asked_of(event.body.task))
             if one and one.event.id == event.body.id and event.sender == f"{self.client}/{one.event.name.partition('.')[0]}":
                 one.word = event.body.word
 
@@ -152,7 +152,7 @@ class AskedFirst(Invariant):
         assert isinstance(event, Sent)
         body = event.body
         if isinstance(body, Consult):
-            self.dues.settle(("at", body.task.rpartition("a")[0]))
+            self.dues.settle(("at", asked_of(body.task)))
         if not isinstance(body, Task) or origin(body.task) or (one := self._of(first(body.task))) is None:
             return
         if one.at not in ("used", "over"):

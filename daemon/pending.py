@@ -1,7 +1,7 @@
 """Approvals as Mai keeps them: a row for each that waits for persons, and one for what became of it. Pure."""
 
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from mai.agents.state import Approving
 
 TRIES = 5  # of the command that announces
 NOUN, SETTLED, GIVEN, WORD, ASK = "approval", "settled", "given", "word", "ask"  # of the rows
+QUESTION: Final = "a"  # in the id of what a board is asked about a part of a request: behind it, how often
 
 
 class Vote(msgspec.Struct, frozen=True):
@@ -89,6 +90,11 @@ class Ask(msgspec.Struct, frozen=True):
         """When something has to be done about it: a board has half of the time, whoever it leaves it to the rest."""
         one = self.one
         return one.at_ms + max(1, (one.expires_ms - one.at_ms) // 2) if one.at == "board" else one.expires_ms
+
+
+def asked_of(question: str) -> str:
+    """The part of a request that a board is asked about by this id: `R/1` for `R/1a2`; "" if the id has another form."""
+    return question.rpartition(QUESTION)[0]
 
 
 class ApprovalRaised(Event, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from mai.agents.pleas import bound, digest_of
 from mai.agents.policy_scope import Policy
 from mai.daemon.dispute import Stand, case_id
 from mai.daemon.dispute_records import ClaimNoted, Ordered
-from mai.daemon.pending import ApprovalPassed, ApprovalRaised, ApprovalVoted, Vote, Voting
+from mai.daemon.pending import ApprovalPassed, ApprovalRaised, ApprovalVoted, Vote, Voting, asked_of
 from mai.daemon.records import ContractChecked, RequestEnded
 from tests.sim_judged import Told
 
@@ -180,7 +180,7 @@ class Judged:
             case Received(body=Task() as task):
                 self.asked[task.task] = task
             case Received(body=Opinion() as body) if body.word == "approve":
-                self.boards[body.task.rpartition("a")[0]] += 1
+                self.boards[asked_of(body.task)] += 1
             case ApprovalRaised():
                 self.raised[event.approval.id] = event.approval.name, event.agent
             case ApprovalVoted(approved=True, last=True):
