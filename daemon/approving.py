@@ -129,7 +129,7 @@ def _voted(mai: "MaiDecider", given: Voting, now_ms: int) -> list[Event | Send]:
         return [voted]
     by = tuple(one.who for one in (*one.votes, vote) if one.approved == vote.approved)
     note = "; ".join(filter(None, (one.note for one in (*one.votes, vote))))
-    if one.process == asks.own(mai):
+    if one.process == mai.address:
         return [voted, *asks.said(mai, one, vote.approved, by, note, now_ms)]
     return [voted, _answer(one.process, one.message, _decided(body, vote.approved, by, note, now_ms))]
 

@@ -177,13 +177,15 @@ def _to_persons(mai: "MaiDecider", ask: Ask) -> ApprovalRaised:
         one.clause, one.policies, one.at_ms, one.expires_ms, one.persons, one.approvers, one.requester, one.why,
     )  # fmt: skip
     return ApprovalRaised(
-        request=ask.request, task=ask.task, agent=body.agent, process=own(mai), id=ask.task, by=ask.by, uid=ask.uid, approval=body
+        request=ask.request,
+        task=ask.task,
+        agent=body.agent,
+        process=mai.address,
+        id=ask.task,
+        by=ask.by,
+        uid=ask.uid,
+        approval=body,
     )
-
-
-def own(mai: "MaiDecider") -> str:
-    """The process that has such a call: Mai's."""
-    return f"{mai.mandate.client}/mai"
 
 
 def said(  # noqa: PLR0917
@@ -236,7 +238,7 @@ def _ends(mai: "MaiDecider", ask: Ask, state: str, why: str, now_ms: int) -> lis
     if request is None or part is None:
         return []
     reason = readable(f"{ask.name} was not approved: {why}")
-    answer = PartAnswer(part.department, part.text, state, "", {}, reason, own(mai), ())
+    answer = PartAnswer(part.department, part.text, state, "", {}, reason, mai.address, ())
     ended = PartEnded(request=request.request, task=ask.task, answer=answer)
     return [ended, *mai.whole_of(request, {**request.answers, ask.task: answer}, now_ms)]
 

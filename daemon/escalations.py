@@ -188,7 +188,7 @@ def parked(mai: "MaiDecider", body: Escalate, asking: str, now_ms: int, *, held:
     soon_ms = sooner_ms(now_ms, body.deadline_ms)
     due_ms, extends = max(soon_ms, patient_ms), patient_ms > soon_ms
     told, more, level_ms = list[Send](), dict[str, int](), due_ms
-    process, task, ours = "" if asking == referring.mine(mai) else asking, body.task, root(body.id)
+    process, task, ours = "" if asking == mai.address else asking, body.task, root(body.id)
     while ours:
         level_ms += AFTER_MS
         said = Parked(body.id, body.request, task, OWNER, due_ms, level_ms)

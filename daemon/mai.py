@@ -109,6 +109,11 @@ class MaiDecider:
         self.room_ms = 0  # when what waits for room in a department is looked at again
         self.overdue: set[str] = set()  # turns that have had their time, where nobody else could have the task then
 
+    @property
+    def address(self) -> str:
+        """Her own."""
+        return f"{self.mandate.client}/mai"
+
     # -- decide
     def decide(self, given: Input, now_ms: int) -> list[Event | Send]:
         """Turn an input into facts and sends; tasks for a department that takes none now are held."""
@@ -249,7 +254,7 @@ class MaiDecider:
         return Task(task, of.request, of.asker, part.contract, part.text, part.input, self.limits.hops, of.watch, part.agents)
 
     def _not_taken(self, of: Asked | Request, reason: str, elapsed_ms: int, state: Outcome = "refused") -> RequestEnded:
-        part = PartAnswer("", of.text, state, "", {}, reason, f"{self.mandate.client}/mai", ())
+        part = PartAnswer("", of.text, state, "", {}, reason, self.address, ())
         return RequestEnded(request=of.request, state=state, answer=compose.said(part), parts=(part,), elapsed_ms=elapsed_ms)
 
     def closed(self, process: str) -> str:
@@ -290,9 +295,8 @@ class MaiDecider:
         return f"{self.mandate.client}/{contract.partition('.')[0]}"
 
     def result(self, peer: str, about: Task | Passage, state: str, reason: str) -> Send:
-        mai = f"{self.mandate.client}/mai"
         changed = isinstance(about, Passage)  # it has been with another department
-        body = Result(about.task, about.request, state, "", {}, reason, mai, (), changed)  # type: ignore[arg-type]  # a Literal
+        body = Result(about.task, about.request, state, "", {}, reason, self.address, (), changed)  # type: ignore[arg-type]  # a Literal
         return Send(peer, f"{about.task}=", 0, body)
 
     def screen(self, peer: str, body: Numbered) -> Numbered:

@@ -37,9 +37,9 @@ def ask(mai: "MaiDecider", message: str, now_ms: int) -> list[Event | Send]:
     }  # fmt: skip
     contract = f"{channel.department}.{CARRY}{channel.name}"
     part = PartPlan(channel.department, "", contract, given, "answers leave by the department of their channel")
-    own, text = f"{mai.mandate.client}/mai", f"carry {carry.what} {carry.n} to {carry.thread}"
+    text = f"carry {carry.what} {carry.n} to {carry.thread}"
     request = f"{message}{TRY}{carry.tries + 1}" if carry.tries else message
-    return mai.asked(Asked(request, own, text, max(carry.at_ms + CARRY_MS, now_ms + AGAIN_MS[0]), False, (part,)), now_ms)
+    return mai.asked(Asked(request, mai.address, text, max(carry.at_ms + CARRY_MS, now_ms + AGAIN_MS[0]), False, (part,)), now_ms)
 
 
 def retry(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:

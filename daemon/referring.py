@@ -44,7 +44,7 @@ def instead(mai: "MaiDecider", body: Result, came: Result, now_ms: int) -> list[
     if not why or holding is None or asked is None:
         return []
     question = _question(asked, body, _plea(mai, body, came, why, now_ms), holding.deadline_ms)
-    return escalations.parked(mai, question, mine(mai), now_ms, held=body)
+    return escalations.parked(mai, question, mai.address, now_ms, held=body)
 
 
 def unclear(mai: "MaiDecider", of: Asked | Request, why: str, question: str, now_ms: int) -> list[Event | Send]:
@@ -52,17 +52,12 @@ def unclear(mai: "MaiDecider", of: Asked | Request, why: str, question: str, now
     from mai.daemon import escalations
 
     settings = mai.mandate.organisation.escalation
-    if not question or settings.doubt != "person" or of.asker == mine(mai) or mai.state.parking.count(of.request):
+    if not question or settings.doubt != "person" or of.asker == mai.address or mai.state.parking.count(of.request):
         return []
-    me = mine(mai)
+    me = mai.address
     plea = Plea(me, readable(question), "doubt", (Try(me, VERBS["doubt"], readable(why, TRIED_CHARS), now_ms),))
     body = Escalate(f"{of.request}{MINE}", of.request, of.request, of.asker, "", of.text[:TEXT_CHARS], {}, plea, of.deadline_ms)
     return escalations.parked(mai, body, me, now_ms)
-
-
-def mine(mai: "MaiDecider") -> str:
-    """Mai's own address."""
-    return f"{mai.mandate.client}/mai"
 
 
 def holder(mai: "MaiDecider", task: str) -> Holding | None:
@@ -74,7 +69,7 @@ def holder(mai: "MaiDecider", task: str) -> Holding | None:
 def cause(mai: "MaiDecider", task: str, body: Result, holding: Holding | None, now_ms: int) -> Cause:
     """Why a person is to be asked; "" if none is."""
     request, rows = mai.state.requests.get(body.request), mai.state.parking
-    if request is None or holding is None or body.request in mai.state.cancellations or request.asker == mine(mai):
+    if request is None or holding is None or body.request in mai.state.cancellations or request.asker == mai.address:
         return ""
     settings = mai.mandate.organisation.escalation
     before = any(
@@ -105,8 +100,8 @@ def _plea(mai: "MaiDecider", body: Result, came: Result, why: Cause, now_ms: int
     pairs = [one.partition(": ") for one in turn.switched] if turn else []
     tried = [Try(f"{mai.mandate.client}/{who}", "did not do it", readable(how, TRIED_CHARS), now_ms) for who, _, how in pairs]
     tried.append(Try(came.by, VERBS["budget" if why == "budget" else ENDED.get(came.state, "failure")], last, now_ms))
-    tried.append(Try(mine(mai), VERBS["fallback"], readable(reason, TRIED_CHARS), now_ms))
-    return Plea(mine(mai), reason, why, bounded(tuple(tried)))
+    tried.append(Try(mai.address, VERBS["fallback"], readable(reason, TRIED_CHARS), now_ms))
+    return Plea(mai.address, reason, why, bounded(tuple(tried)))
 
 
 def _question(asked: Task, body: Result, plea: Plea, deadline_ms: int) -> Escalate:
@@ -118,7 +113,7 @@ def _question(asked: Task, body: Result, plea: Plea, deadline_ms: int) -> Escala
 
 def is_mine(mai: "MaiDecider", row: Row) -> bool:
     """Did she ask herself?"""
-    return row.process == mine(mai)
+    return row.process == mai.address
 
 
 def waits(state: MaiState, task: str) -> bool:
