@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Fact = ApprovalAsked | ApprovalReferred | ApprovalDecided | ApprovalUsed | ApprovalExpired
 FACTS: Final = (ApprovalAsked, ApprovalReferred, ApprovalDecided, ApprovalUsed, ApprovalExpired)
+DENIAL: Final = "the board decides nothing ({}), which is a denial here"
 
 
 class Opined(Input, frozen=True):
@@ -71,10 +72,23 @@ def at(mai: "MaiDecider", of: Asked | Request, body: Task, now_ms: int) -> Gate:
     judged = policing.judged(mai, body.request, body.task, act, ruling)
     if ruling.verdict not in policing.WAITS:
         return Gate([judged], why=ruling.why)
-    return Gate([judged, *_ask(mai, of, body, act, ruling)])
+    asked, ask = _asked(mai, of, body, act, ruling)
+    return _waits(mai, ask, act, ruling, [judged, asked])
 
 
-def _ask(mai: "MaiDecider", of: Asked | Request, body: Task, act: Act, ruling: Ruling) -> list[Event | Send]:
+def _waits(mai: "MaiDecider", ask: Ask, act: Act, ruling: Ruling, noted: list[Event | Send]) -> Gate:
+    """Who is asked; where that is nobody the part has not begun, so that it could end: who begins it refuses the request."""
+    if ruling.verdict == "person":
+        return Gate([*noted, _to_persons(mai, ask)])
+    if not (why := mai.closed(mai.server(ask.name))):
+        return Gate([*noted, _to_board(mai, ask, act.subject)])
+    if mai.mandate.organisation.approvals.undecided == "person":
+        return Gate([*noted, *_refer(mai, ask, "undecided", why)])
+    denied = DENIAL.format(why)
+    return Gate([*noted, _decided(ask, False, "organisation", (), denied, act.at_ms)], why=f"{ruling.why}; {denied}")
+
+
+def _asked(mai: "MaiDecider", of: Asked | Request, body: Task, act: Act, ruling: Ruling) -> tuple[ApprovalAsked, Ask]:
     now_ms, known = act.at_ms, mai.state.approving.asks.get(body.task)
     longest_s = ruling.expires_s or mai.mandate.organisation.approvals.expires_s
     until_ms = min(of.deadline_ms, now_ms + int(longest_s * 1000)) if longest_s else of.deadline_ms
@@ -87,8 +101,7 @@ def _ask(mai: "MaiDecider", of: Asked | Request, body: Task, act: Act, ruling: R
         expires_ms=until_ms,
     )  # fmt: skip
     asked = replace(asked, id=binding(asked, _client(mai)))
-    ask = Ask(body.task, body.request, asked.name, given, of.by, of.uid, approving(asked))
-    return [asked, *(_to_board(mai, ask, act.subject, now_ms) if ruling.verdict == "board" else [_to_persons(mai, ask)])]
+    return asked, Ask(body.task, body.request, asked.name, given, of.by, of.uid, approving(asked))
 
 
 def _client(mai: "MaiDecider") -> str:
@@ -100,15 +113,13 @@ def _names(ask: Ask) -> dict[str, Any]:
 
 
 # -- the board of who serves it
-def _to_board(mai: "MaiDecider", ask: Ask, subject: str, now_ms: int) -> list[Event | Send]:
-    one, process = ask.one, mai.server(ask.name)
-    if why := mai.closed(process):
-        return _undecided(mai, ask, why, now_ms)
+def _to_board(mai: "MaiDecider", ask: Ask, subject: str) -> Send:
+    one = ask.one
     body = Consult(
         f"{ask.task}{QUESTION}{one.count}", ask.request, one.id, _client(mai), one.name, ask.given["input"], ask.given["text"],
         one.requester, subject, one.clause, one.why, one.at_ms, one.expires_ms,
     )  # fmt: skip
-    return [Send(process, body.task, ask.until_ms, body)]
+    return Send(mai.server(ask.name), body.task, ask.until_ms, body)
 
 
 def holding(mai: "MaiDecider", task: str) -> Holding | None:
@@ -156,7 +167,7 @@ def _late(body: Opinion, now_ms: int) -> ApprovalDecided:
 def _undecided(mai: "MaiDecider", ask: Ask, why: str, now_ms: int) -> list[Event | Send]:
     if mai.mandate.organisation.approvals.undecided == "person":
         return _refer(mai, ask, "undecided", why)
-    return _denied(mai, ask, "organisation", (), f"the board decides nothing ({why}), which is a denial here", now_ms)
+    return _denied(mai, ask, "organisation", (), DENIAL.format(why), now_ms)
 
 
 def _refer(mai: "MaiDecider", ask: Ask, how: str, why: str, *, by: str = "") -> list[Event | Send]:

@@ -10,6 +10,7 @@ from mai.agents.approval_records import ApprovalAsked, ApprovalDecided, Approval
 from mai.agents.approval_scope import Approvals
 from mai.agents.events import MessageRefused
 from mai.agents.judging import PolicyJudged
+from mai.agents.link import Flight
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Contract, Organisation
 from mai.agents.policy_scope import Policy
@@ -39,10 +40,11 @@ def whole(verdict: Any, *, undecided: Any = "person", backup: Any = "", **more: 
     )  # fmt: skip
 
 
-def asked(verdict: Any, cents: int = 9, *, also: bool = False, **more: Any) -> Mai:
-    """The client asks sales to pay, and finance for something else."""
+def asked(verdict: Any, cents: int = 9, *, also: bool = False, twice: bool = False, busy: bool = False, **more: Any) -> Mai:
+    """The client asks sales to pay, or to do so twice, and finance for something else. `busy`: sales takes nothing more."""
     mai = Mai(whole(verdict, **more))
-    parts = [PartPlan("sales", "pay!", "sales.pay", {"cents": cents}, "")]
+    mai.state.transit("acme/sales").waiting.extend([Flight(n, n, b"") for n in range(2 * mai.decider.limits.queue * busy)])
+    parts = [PartPlan("sales", "pay!", "sales.pay", {"cents": cents}, "")] * (1 + twice)
     parts += [PartPlan("finance", "look", "", {}, "")] if also else []
     mai.feed(Asked("R", "acme/client", "pay!", NOW_MS + 30_000, False, tuple(parts), "asker", ASKER, "client"))
     return mai
@@ -188,17 +190,30 @@ def test_the_board_of_who_serves_it_decides(word: str, goes: bool) -> None:
 
 
 @pytest.mark.parametrize("undecided", ["person", "deny"])
-@pytest.mark.parametrize("how", ["nothing", "late", "closed"])
+@pytest.mark.parametrize("how", ["nothing", "late"])
 def test_a_board_that_does_not_decide_falls_to_the_organisation(how: str, undecided: Any) -> None:
-    """It says nothing, is late, or takes nothing: a person is asked, or it is denied; never silence."""
+    """It says nothing, or is late: a person is asked, or it is denied; never silence."""
     mai = asked("board", undecided=undecided)
-    facts = opine(mai, "") if how == "nothing" else mai.later(15_000) if how == "late" else opine(mai, "", state="failed")
+    facts = opine(mai, "") if how == "nothing" else mai.later(15_000)
     if undecided == "person":
         assert kinds(facts) == ["approval.referred", "approval.raised"] and of(mai, ApprovalReferred)[0].how == "undecided"
         assert USED in kinds(say(mai, ANN))
     else:
         assert kinds(facts) == ["approval.decided", PART, ENDED] and of(mai, ApprovalDecided)[0].who == "organisation"
     assert len(tasks(mai)) == (undecided == "person")
+
+
+def test_a_board_that_takes_nothing_is_not_waited_for() -> None:
+    """Where that is a denial the request is refused at once, as by a policy; else a person is asked, and who serves it is not."""
+    mai = asked("board", undecided="deny", busy=True)
+    assert kinds(mai.facts)[2:] == ["policy.judged", "approval.asked", "approval.decided", ENDED] and not mai.sent
+    assert of(mai, ApprovalDecided)[0].who == "organisation" and not mai.state.approving.asks
+    (part,) = mai.ended().parts
+    assert part.state == "refused" and "sales.pay needs the board's approval: the policy first; the board decides" in part.reason
+    mai = asked("board", busy=True)
+    assert kinds(mai.facts)[2:] == ["policy.judged", "approval.asked", "approval.referred", "approval.raised"] and not mai.sent
+    mai.state.transit("acme/sales").waiting.clear()
+    assert USED in kinds(say(mai, ANN)) and len(tasks(mai)) == 1
 
 
 def test_a_board_may_leave_it_to_a_person_or_be_the_first_of_two() -> None:
