@@ -255,18 +255,24 @@ def _ends(mai: "MaiDecider", ask: Ask, state: str, why: str, now_ms: int) -> lis
 
 
 # -- time, ends, and other organisations
-def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
-    """Boards whose time is over, and approvals that nobody has given; those of requests that end now end with them."""
+def expire(mai: "MaiDecider", now_ms: int, once: set[str]) -> list[Event | Send]:
+    """Boards whose time is over, and approvals that nobody has given; those of requests that end now end with them.
+
+    `once`: requests of which a part ends in this look. Another waits for the next one, which knows of the first: together they
+    may be the whole.
+    """
     found: list[Event | Send] = []
     for task in mai.state.approving.asked.due(now_ms):
         ask = mai.state.approving.asks[task]
         request = mai.state.requests.get(ask.request)
-        if request is None or request.deadline_ms <= now_ms:
+        if request is None or request.deadline_ms <= now_ms or request.request in once:
             continue
         if ask.one.expires_ms <= now_ms:
-            found += [ApprovalExpired(**_names(ask), why=LATE), *_ends(mai, ask, "expired", LATE, now_ms)]
+            follows = [ApprovalExpired(**_names(ask), why=LATE), *_ends(mai, ask, "expired", LATE, now_ms)]
         else:
-            found += _undecided(mai, ask, "it did not answer in time", now_ms)
+            follows = _undecided(mai, ask, "it did not answer in time", now_ms)
+        once.update(one.request for one in follows if isinstance(one, PartEnded))
+        found += follows
     return found
 
 

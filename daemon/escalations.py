@@ -241,10 +241,12 @@ def _ended(row: "Row", state: str, reason: str, now_ms: int) -> EscalationEnded:
     return EscalationEnded(request=body.request, task=body.task, id=body.id, state=state, reason=reason, at_ms=now_ms)
 
 
-def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
-    """Those whom no person has answered in time."""
+def expire(mai: "MaiDecider", now_ms: int, once: set[str]) -> list[Event | Send]:
+    """Those whom no person has answered in time.
+
+    `once`: requests of which a task of hers ends in this look; another waits for the next one.
+    """
     found: list[Event | Send] = []
-    once: set[str] = set()  # requests of which a task of hers ends in this; another waits for the next look
     for row in mai.state.parking.late(now_ms):
         reason = readable(f"no person has answered in time (escalation {row.body.id}): {row.body.plea.reason}")
         if not referring.is_mine(mai, row):

@@ -322,7 +322,8 @@ class MaiDecider:
 
     def _expire(self, now_ms: int) -> list[Event | Send]:
         events = [*errands.expire(self, now_ms), *cover.expire(self, now_ms), *healing.expire(self, now_ms)]
-        events += [*approving.expire(self, now_ms), *asks.expire(self, now_ms), *escalations.expire(self, now_ms)]
+        once: set[str] = set()  # requests of which a part ends in this look
+        events += [*approving.expire(self, now_ms), *asks.expire(self, now_ms, once), *escalations.expire(self, now_ms, once)]
         for passage in self.state.passages.values():
             if passage.deadline_ms <= now_ms:
                 waits = held.reason(self.state, passage.task) or resting.late(self, passage.task)

@@ -132,6 +132,16 @@ def test_it_expires_by_the_policys_time() -> None:
     assert mai.ended().parts[0].reason == "sales.pay was not approved: nobody has decided in time"
 
 
+@pytest.mark.parametrize(("verdict", "more"), [("person", {}), ("board", {"undecided": "deny"})])
+def test_parts_whose_time_is_over_together_make_the_request_whole(verdict: Any, more: Any) -> None:
+    """The second one's end comes in the next look, which is due at once, and the answer with it."""
+    mai = asked(verdict, twice=True, expires_s=10, **more)
+    assert mai.later(10_000 if verdict == "person" else 5_000)[-1].kind == PART and not of(mai, RequestEnded)
+    assert mai.decider.next_deadline_ms() <= mai.now_ms
+    assert kinds(mai.later(0))[-2:] == [PART, ENDED] and not mai.state.approving.asks
+    assert {part.state for part in mai.ended().parts} == {"expired" if verdict == "person" else "refused"}
+
+
 @pytest.mark.parametrize("how", ["deadline", "cancel"])
 def test_the_end_of_its_request_says_that_it_is_over(how: str) -> None:
     """Before the end, once; persons need say nothing any more."""
