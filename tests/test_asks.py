@@ -1,7 +1,9 @@
 """What the client asks for and a policy wants approved, as Mai decides about it: it waits, and goes out once, or not."""
 
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -14,6 +16,7 @@ from mai.agents.link import Flight
 from mai.agents.messages import Result, Task
 from mai.agents.organisation import Contract, Organisation
 from mai.agents.policy_scope import Policy
+from mai.daemon import pending
 from mai.daemon.asks import Opined, Outdated
 from mai.daemon.cover import CoverGiven
 from mai.daemon.desk import Asked, Cancels, Returned
@@ -58,6 +61,12 @@ def tasks(mai: Mai) -> list[Task]:
 def of(mai: Mai, kind: type) -> list[Any]:
     """The facts of a kind."""
     return [one for one in mai.facts if isinstance(one, kind)]
+
+
+def stored(mai: Mai, noun: str) -> dict[str, bytes]:
+    """Rows of hers, as a ledger has them."""
+    rows = mai.state.changes.items()
+    return {ident: msgspec.json.encode(row) for (name, ident), row in rows if name == noun and row is not None}
 
 
 def say(mai: Mai, uid: int, approved: bool = True) -> list[Any]:
@@ -164,10 +173,13 @@ def test_nobody_answers_what_has_not_gone_out() -> None:
 
 
 def test_a_restart_finds_it_as_it_was() -> None:
-    """Its row is what her state is loaded from."""
-    mai = asked("person")
-    row = mai.state.changes["ask", "R/1"]
-    assert row == mai.state.approving.asks["R/1"]
+    """Her rows, as they are stored, bring back what waits for whom, and until when."""
+    for verdict in ("person", "board"):
+        mai, again = asked(verdict, also=True, expires_s=10), pending.Approvals()
+        again.load(partial(stored, mai))
+        had = mai.state.approving
+        assert list(again.asks) == ["R/1"] and again.asks == had.asks and again.rows == had.rows
+        assert again.soonest_ms() == had.soonest_ms() == NOW_MS + (10_000 if verdict == "person" else 5_000)
 
 
 def test_another_organisation_judges_anew() -> None:
