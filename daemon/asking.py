@@ -64,18 +64,19 @@ def ask(
     if timeout_s is not None:
         asked["timeout_s"] = timeout_s
     wait = Door(place.sockets(client) / "door.sock", (LONGEST_S if timeout_s is None else timeout_s) + GRACE_S)
-    away_s, accepted = time.monotonic(), False
+    until_s, accepted = 0.0, False  # when she will have been away for too long; 0 while she is there
     while True:
         try:
             for reply in wait.ask(asked):
                 if "error" in reply:
                     raise fault(reply)
-                away_s, accepted = time.monotonic(), True
+                until_s, accepted = 0.0, True
                 yield reply
             return
         except NotRunning:
             why = gone(place, client)
-            if why is None and time.monotonic() > away_s + AWAY_S:
+            until_s = until_s or time.monotonic() + AWAY_S
+            if why is None and time.monotonic() > until_s:
                 why = NotRunning(f"{client}'s Mai has been away for {AWAY_S:g} s", "look at: mai status")
             if why:
                 raise type(why)(why.sentence, f"{why.hint}; {kept(request)}" if accepted else why.hint) from None

@@ -36,17 +36,17 @@ def _follow(context: click.Context, client: str, word: str, fresh: Fresh) -> Non
     from mai.daemon.door import Door, fault
     from mai.sandbox.errors import MaiError, NotRunning
 
-    place = place_of(context)
-    until_s = time.monotonic() + AWAY_S
+    place, until_s = place_of(context), 0.0  # when she will have been away for too long; 0 while she is there
     while True:
         try:
             for reply in Door(place.sockets(client_of(place, client)) / "door.sock").ask({"do": word, "follow": True}):
                 if "error" in reply:
                     raise fault(reply)
-                until_s = time.monotonic() + AWAY_S
+                until_s = 0.0
                 for one in reply[word]:
                     fresh.put({"client": client, **one})
         except NotRunning as error:
+            until_s = until_s or time.monotonic() + AWAY_S
             if time.monotonic() > until_s:
                 fresh.put(error)
                 return
