@@ -23,7 +23,7 @@ class Listening:
 
     def __init__(self, door: Door, asked: Reply, seen: int, show: Callable[[Line], None]) -> None:
         self._door, self._asked, self._seen, self._show = door, asked, seen, show
-        self._own = dict[str, list[Line]]()  # requests whose answers are shown by who asked, with what was kept back
+        self._own = dict[str, list[Line] | None]()  # requests of who asks here: what is kept back; None: all has been shown
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -35,10 +35,15 @@ class Listening:
         with self._lock:
             self._own[request] = []
 
+    def answered(self, request: str) -> None:
+        """Who asks has shown the answer: it is not shown again when it is heard here, and nothing is kept back any more."""
+        with self._lock:
+            self._own[request] = None
+
     def left(self, request: str) -> None:
         """Who has asked waits no longer: what has come meanwhile is shown here, and what comes."""
         with self._lock:
-            self._tell(self._own.pop(request, []))
+            self._tell(self._own.pop(request, None) or ())
 
     def look(self) -> None:
         """Show what is new by now, for who does not listen in a thread. Raises MaiError."""
@@ -62,8 +67,8 @@ class Listening:
                 self._seen = line["n"]
                 if line["what"] == "later" or line["request"] not in self._own:
                     self._tell([line])
-                else:
-                    self._own[line["request"]].append(line)
+                elif (kept := self._own[line["request"]]) is not None:
+                    kept.append(line)
 
     def _tell(self, lines: Iterable[Line]) -> None:
         for line in lines:

@@ -1,11 +1,14 @@
 """The command `mai chat`: a conversation with a client's Mai, line by line."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mai.daemon.terminal import client_argument, examples, on_terminal, place_of, printable, told
 from mai.sandbox.errors import MaiError
+
+if TYPE_CHECKING:
+    from mai.daemon.listening import Listening
 
 DOOR_S = 10.0
 
@@ -45,13 +48,22 @@ def chat(context: click.Context, client: str, last: int, who: str) -> None:
         try:
             for reply in asking.ask(place, client, text, request=request, timeout_s=None, watch=False, who=who):
                 _reply(reply)
-            if not prompt.typing:
-                listening.look()
+            listening.answered(request)
         except MaiError as error:
             click.echo(told(error), err=True)
+            listening.left(request)  # its answer is shown when it is there
         except KeyboardInterrupt:
             click.echo(f"\n{asking.kept(request)}", err=True)
-            listening.left(request)  # its answer is shown when it is there
+            listening.left(request)
+        if not prompt.typing:
+            _look(listening)
+
+
+def _look(listening: "Listening") -> None:
+    try:
+        listening.look()
+    except MaiError as error:
+        click.echo(told(error), err=True)
 
 
 def _reply(reply: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from mai.daemon import asking, following
-from mai.sandbox.errors import NotRunning
+from mai.daemon import asking, following, talk_commands
+from mai.sandbox.errors import EXPIRED, NotRunning
 from mai.sandbox.place import Place, short
 from tests.small import PATIENCE_S
 
@@ -111,3 +112,27 @@ def test_who_asks_waits_for_a_mai_that_goes_away_after_a_long_quiet_time(tmp_pat
         clock.now_s += QUIET_S
         goes.release()
         assert list(replies) == [{"answer": {"answer": "done"}}] and heard == ["r1", "r1"]
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_shown_in_the_conversation(tmp_path: Path) -> None:
+    """Once, when it is there, as what comes later than an answer is; an answer that was shown is not shown again."""
+    asked_for: list[str] = []
+
+    def says(asked: Reply) -> Iterator[Reply]:
+        if asked["do"] == "ask":
+            asked_for.append(asked["request"])
+            in_time = {"answer": {"answer": "the second answer"}}
+            yield {"error": "not yet", "code": EXPIRED} if len(asked_for) == 1 else in_time
+            return
+        told = [("answer", 0, "the first answer"), ("answer", 1, "the second answer"), ("later", 1, "and more of it")]
+        lines = [
+            {"n": n, "what": what, "request": asked_for[of], "text": text, "who": "mai", "at_ms": 0}
+            for n, (what, of, text) in enumerate(told, 1) if len(asked_for) == 2 and n > asked.get("after", 0)
+        ]  # fmt: skip
+        yield {"lines": lines}
+
+    with door(tmp_path, says, 6) as place:
+        ran = CliRunner().invoke(talk_commands.chat, ["acme"], obj=str(place.state), input="one\ntwo\n")
+    assert ran.exit_code == 0 and "no answer to" in ran.output, ran
+    for text in ("the first answer", "the second answer", "and more of it"):
+        assert ran.output.count(text) == 1, ran.output
