@@ -9,12 +9,13 @@ denies, or waits for somebody, does: what is not known is never allowed by that.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from mai.agents.clock import Offsets, wall
-from mai.agents.comparisons import Comparison, Truth, comparisons, fits, holds
+from mai.agents.comparisons import INPUT, Comparison, Truth, comparisons, fits, holds
 from mai.agents.organisation import Mandate, Organisation
 from mai.agents.policy_scope import Policy, Verdict, concerning, widened
 from mai.agents.remedies import PREFIX
@@ -138,6 +139,20 @@ def matches(clause: Clause, act: Act, offsets: Offsets, *, certain: bool = False
     if not concerns(clause.policy, act):
         return False
     return all(truth is True if certain else settled(clause.policy, truth) for truth in truths(clause, act, offsets))
+
+
+def unsure(clauses: Iterable[Clause], act: Act, offsets: Offsets, field: str) -> bool:
+    """Does it depend on this field of an act, which is not known here, which clause is the first that matches?"""
+    for clause in clauses:
+        known = clause._replace(when=tuple(one for one in clause.when if _field(one) != field))
+        if matches(known, act, offsets):
+            return known.when != clause.when
+    return False
+
+
+def _field(one: Comparison) -> str:
+    """The argument that is compared."""
+    return one.path[1] if one.path[0] == INPUT and len(one.path) > 1 else one.path[0]
 
 
 def settled(policy: Policy, truth: Truth) -> bool:

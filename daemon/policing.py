@@ -10,13 +10,12 @@ from msgspec.structs import replace
 
 from mai.agents.body import Fields
 from mai.agents.claim_messages import Claim
-from mai.agents.comparisons import INPUT, Comparison
 from mai.agents.errand_messages import Use
 from mai.agents.events import Event
 from mai.agents.judging import PolicyJudged, requester
 from mai.agents.leaves import subject
 from mai.agents.messages import Task
-from mai.agents.policies import Act, Code, Ruling, code_of, judge, matches
+from mai.agents.policies import Act, Code, Ruling, code_of, judge, unsure
 from mai.daemon import vouching
 from mai.daemon.desk import Turn, first, origin, root_of
 
@@ -41,21 +40,12 @@ class Policing:
     def unsure(self, act: Act, field: str) -> bool:
         """Does it depend on this field, which is not known here, what they say of an act?"""
         code = self._code(act.department)
-        for clause in code.clauses:
-            known = clause._replace(when=tuple(one for one in clause.when if _first(one) != field))
-            if matches(known, act, code.offsets):
-                return known.when != clause.when
-        return False
+        return unsure(code.clauses, act, code.offsets, field)
 
     def _code(self, department: str) -> Code:
         if department not in self._codes:
             self._codes[department] = code_of(self._mai.mandate, department)
         return self._codes[department]
-
-
-def _first(one: Comparison) -> str:
-    """The argument that is compared."""
-    return one.path[1] if one.path[0] == INPUT and len(one.path) > 1 else one.path[0]
 
 
 def use(mai: "MaiDecider", peer: str, body: Use, now_ms: int) -> tuple[list[Event], str]:

@@ -103,7 +103,8 @@ def _when(mai: "MaiDecider", call: Passing, word: Word, act: Act) -> int:
 
 def _otherwise(mai: "MaiDecider", department: Department, act: Act) -> str:
     """What the board of a department says by rule, if that is no approval; "" if it is, or if it cannot be told here."""
-    if act.what == "claim" and "value" not in act.arguments and by_rule.compares(department, "value"):
+    offsets = mai.mandate.organisation.offsets
+    if act.what == "claim" and "value" not in act.arguments and by_rule.hangs_on(department, offsets, act, "value"):
         return ""
-    said = by_rule.decide(department, mai.mandate.organisation.offsets, act)
+    said = by_rule.decide(department, offsets, act)
     return "" if said.word == "approve" else f"its board does not approve that: {said.note}"

@@ -148,9 +148,9 @@ def approved(value: Any = 7) -> Word:
     return Word(ident, "R/1.2", 1, 1, (BOARD,), NOW_MS)
 
 
-def told(policy: Policy, body: Claim) -> Mai:
-    """Mai hears of it under this policy."""
-    mai = cared()
+def told(policy: Policy, body: Claim, rules: tuple[Rule, ...] = ()) -> Mai:
+    """Mai hears of it under this policy; its board has code, or these rules."""
+    mai = cared(rules=rules, coded=not rules)
     whole = replace(mai.decider.mandate.organisation, policies=(policy,))
     mai.decider.mandate = replace(mai.decider.mandate, organisation=whole)
     mai.decider.policing = type(mai.decider.policing)(mai.decider)
@@ -187,3 +187,30 @@ def test_claims_are_held_against_the_policies(verdict: Any, when: Any, body: Cla
     assert any(isinstance(one, ClaimNoted) for one in mai.events) == taken == bool(mai.state.conflicts.claims)
     if not taken:
         assert isinstance(mai.events[-1], MessageRefused) and mai.last(PolicyJudged).what == "claim"
+
+
+OF_TOOLS = Rule(name="tools", decision="approve", tools=("search",), when=HIGH)
+OF_CLAIMS = Rule(name="claims", decision="approve", claims=("risk",), when=HIGH)
+FIRM = Rule(name="firm", decision="approve", claims=("risk",), when={"confidence": {"at_least": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("rules", "taken"),
+    [
+        ((OF_CLAIMS,), True),  # she cannot tell
+        ((FIRM,), True),
+        ((FIRM, OF_CLAIMS), True),
+        ((replace(OF_CLAIMS, when={"input": HIGH}),), True),
+        ((OF_TOOLS,), False),
+        ((OF_TOOLS, replace(FIRM, decision="deny")), False),
+        ((replace(FIRM, decision="deny"), OF_CLAIMS), False),
+        ((replace(OF_CLAIMS, when={"confidence": {"value": {"given": True}}}),), False),
+        ((replace(OF_CLAIMS, when={**HIGH, "confidence": {"above": 0.5}}),), False),
+    ],
+)
+def test_what_a_board_by_rule_says_of_a_hidden_claim_is_asked_unless_it_hangs_on_the_value(
+    rules: tuple[Rule, ...], taken: bool
+) -> None:
+    """A rule about other calls, or one that does not come to the value, gives no reason to believe a department."""
+    mai = told(Policy(name="p", verdict="board", claims=("risk",)), claim(shown=False, said=approved()), rules)
+    assert any(isinstance(one, ClaimNoted) for one in mai.events) == taken
