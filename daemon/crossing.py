@@ -55,10 +55,10 @@ def _stopped(mai: "MaiDecider", body: Task) -> GuardStopped | BudgetStopped | No
 def _why_not(mai: "MaiDecider", crossing: Crossing, holding: Holding | None) -> str:
     """Why what a department asks under a contract that is open to it may not go on; "" if it may."""
     body, peer = crossing.body, crossing.peer
-    gone = body.request in mai.state.cancellations or body.request not in mai.state.requests  # nothing counts what it takes
+    gone = body.request in mai.state.cancellations
     if gone or holding is None or (holding.process, holding.request) != (peer, body.request):
         return f"{peer} has no open task that {body.task[:80]!r} could be a part of"
-    if mai.limits.request.asks and body.request not in mai.state.requests:
+    if body.request not in mai.state.requests:
         return "its request has ended, and nobody counts any more what is asked for it"
     if not body.asker.startswith(f"{peer}/"):
         return f"{peer} asks in the name of {body.asker[:80]!r}"

@@ -157,6 +157,20 @@ def test_asks_of_a_request_are_counted_over_all_departments() -> None:
     assert isinstance(back.body, Result) and back.body.reason == stop.why
 
 
+@pytest.mark.parametrize("asks", [0, 9])
+def test_nothing_is_asked_for_a_request_that_has_ended(asks: int) -> None:
+    """Whose task is still open is told why, whatever the budget: nobody counts it any more."""
+    whole = msgspec.structs.replace(organisation(), limits=Limits(hops=6, queue=8, request=RequestLimits(asks=asks)))
+    mai = Mai(whole)
+    mai.asked()
+    mai.crossing()
+    mai.feed(came("acme/support", result("R/1")))
+    assert not mai.state.requests and "R/1.1.m1" in mai.state.passages
+    why = mai.refused("acme/finance", task="R/1.1.m1.1.m1", contract="sales.name", input={"id": 1})
+    assert why == "its request has ended, and nobody counts any more what is asked for it"
+    assert "no open task" in mai.refused(task="R/1.1.m1.1.m2")
+
+
 def test_what_a_department_was_granted_counts_for_all_that_derives_from_the_task() -> None:
     """Hops and what they lead to take from one allowance; the result says how much was used."""
     desk = Desk(staff(CLERK))
