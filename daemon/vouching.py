@@ -88,7 +88,7 @@ def _unsaid(mai: "MaiDecider", call: Passing, act: Act) -> str:
         return f"{board} itself asks for it"
     step = (word.task, word.n, word.count)
     binds = bound(call.agent, step, call.call, call.name, call.arguments, mai.mandate.organisation.digest)
-    if word.id != binds or not call.ident.startswith(word.task):
+    if word.id != binds or not call.ident.startswith((f"{word.task}.", f"{word.task}/")):
         return "what was approved is another call"
     if mai.state.approving.words.get(call.request, {}).get(word.id, call.ident) != call.ident:
         return "what was approved has been done already"

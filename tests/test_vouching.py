@@ -16,7 +16,7 @@ from mai.agents.pleas import bound, claimed, digest_of
 from mai.agents.policy_scope import Policy
 from mai.daemon.dispute_records import Asserted, ClaimNoted
 from mai.daemon.pending import ApprovalPassed
-from mai.daemon.vouching import passing
+from tests import test_mai
 from tests.test_approving import careful
 from tests.test_errands import NOW_MS, UNTIL_MS, Mai
 
@@ -54,6 +54,13 @@ def test_what_its_board_approves_passes_once() -> None:
     assert mai.use(id="R/1.2.m1r1", word=word())[0].to == "acme/tools"
     assert "was done already" in mai.use(id="R/1.2.m2", word=word())[0].body.refused.replace("has been", "was")
     assert sum(isinstance(one, ApprovalPassed) for one in mai.events) == 1
+
+
+def test_a_word_is_for_its_own_step() -> None:
+    """Not for what another step asks whose id only begins like this one's."""
+    (send,) = (mai := cared()).use(id="R/1.20.m1", word=word())
+    assert "what was approved is another call" in send.body.refused
+    assert mai.use(word=word())[0].to == "acme/tools"
 
 
 @pytest.mark.parametrize(
@@ -126,10 +133,19 @@ def test_what_passes_is_forgotten_with_its_request() -> None:
 
 def test_an_ask_bears_the_word_of_the_step_below() -> None:
     """What goes up the ranks is another task than that whose step was approved; the word is good for what derives from it."""
-    body = Task("R/1.2.1.1.m0", "R", CLERK, "sales.order", "", {"a": 1}, 9, word=word())
-    call = passing(body)
-    assert (call.call, call.name, call.ident) == ("ask", "sales.order", "R/1.2.1.1.m0")
-    assert call.arguments == digest_of({"to": "sales.order", "text": "", "input": {"a": 1}})
+    whole, ident = test_mai.organisation(), "R/1.2.1.1.m0"
+    support = replace(whole.departments[0], rules=(Rule(name="pay", decision="approve", contracts=("finance.pay",)),))
+    pay = Policy(name="p", verdict="board", contracts=("finance.pay",))
+    mai = test_mai.Mai(replace(whole, departments=(support, *whole.departments[1:]), policies=(pay,), digest="d"))
+    mai.asked()
+    arguments = digest_of({"to": "finance.pay", "text": "", "input": {"order": 5}})
+    said = Word(bound(CLERK, ("R/1.2", 1, 1), "ask", "finance.pay", arguments, "d"), "R/1.2", 1, 1, (BOARD,), NOW_MS)
+    assert "is another call" in mai.refused(task=ident, word=said, input={"order": 6})
+    assert "is another call" in mai.refused(task="R/1.20.1.m0", word=said)
+    events, (send,) = mai.crossing(task=ident, word=said)
+    (passed,) = [one for one in events if isinstance(one, ApprovalPassed)]
+    assert (passed.task, passed.approval, passed.by) == (ident, said.id, BOARD)
+    assert send.to == "acme/finance" and isinstance(send.body, Task) and send.body.word is None
 
 
 # -- claims
@@ -177,6 +193,7 @@ HIGH = {"value": {"above": 5}}
         ("board", {}, claim(shown=False), False),
         ("board", {}, claim(shown=False, said=approved()), True),
         ("board", HIGH, claim(said=approved(8)), False),
+        ("board", HIGH, replace(claim(said=approved()), id="R/1.20/1", task="R/1.20"), False),
         ("board", HIGH, claim(n=2, said=approved()), True),  # the step that it is of is the department's word
         ("person", HIGH, claim(said=approved()), False),
     ],
