@@ -2,7 +2,8 @@
 
     Delivered → inbound.taken     the message is a line of its conversation, and waits in it
     Next      → request.accepted  the first that waits, once nothing of the conversation is open
-              → inbound.waits     its department takes nothing more now: it is looked at again, with each end and each tick
+              → inbound.waits     its department takes nothing more now: it is looked at again when a request of its channel
+                                  ends, and every ROOM_MS
 
 Messages of one person are worked on one after the other, those of different persons side by side.
 """
@@ -25,7 +26,7 @@ from mai.daemon.voice_records import InboundTaken, InboundWaits
 if TYPE_CHECKING:
     from mai.daemon.mai import MaiDecider
 
-AT_ONCE: Final = 8  # messages that wait for a department, and are tried in one tick
+AT_ONCE: Final = 8  # messages of each channel that wait for its department, and are tried at a time
 CUT: Final = 4000  # characters of one line of a conversation's history
 
 

@@ -243,8 +243,8 @@ def ended(state: MaiState, event: RequestEnded, request: Request, persons: tuple
     thread = state.rows.get("thread", name, Thread)
     assert thread is not None, "a conversation with an open request has a row"
     state.changed("thread", name, msgspec.structs.replace(thread, open=""))
-    room = [threads.Next(one) for one in islice(state.stalled, 1)]  # its department may have some now
-    return [Leave(name, n), threads.Next(name), *room]
+    same = (threads.Next(one) for one in state.stalled if channel_of(one) == channel_of(name))
+    return [Leave(name, n), threads.Next(name), *islice(same, 1)]  # its department may have room now
 
 
 def _tell(state: MaiState, request: Request, event: RequestEnded, n: int, persons: tuple[str, ...]) -> None:

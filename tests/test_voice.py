@@ -76,11 +76,13 @@ class Mai:
         request, task = getattr(send.body, "request", ""), getattr(send.body, "task", "")
         return Sent(to=send.to, lseq=lseq, id=send.id, request=request, task=task, deadline_ms=send.deadline_ms, body=send.body)
 
-    def deliver(self, message: str, thread: str = ANNA, text: str = "", now_ms: int = NOW_MS, **more: Any) -> list[Event]:
-        """A message comes on the channel."""
+    def deliver(
+        self, message: str, thread: str = ANNA, text: str = "", now_ms: int = NOW_MS, *, channel: str = "mail", **more: Any
+    ) -> list[Event]:
+        """A message comes on a channel."""
         given: dict[str, Any] = {"subject": "Order", "given": {}, "reference": f"<{message}@x>", "digest": message}
         given |= {"user": "gate", "uid": 7, "role": "deliverer"}
-        return self.feed(Delivered(message, "mail", thread, text or f"text of {message}", **{**given, **more}), now_ms=now_ms)
+        return self.feed(Delivered(message, channel, thread, text or f"text of {message}", **{**given, **more}), now_ms=now_ms)
 
     def answer(self, request: str, text: str = "", state: str = "answered", now_ms: int = NOW_MS, **value: Any) -> list[Event]:
         """The department answers its part of a request."""
@@ -236,6 +238,25 @@ def test_a_message_waits_for_room_in_its_department(mai: Mai) -> None:
     mai.answer("m2", "yes", now_ms=NOW_MS + 20_000)
     accepted = [one.request for one in mai.journal if isinstance(one, RequestAccepted) and one.thread]
     assert accepted == ["m1", "m2", "m3"] and not mai.decider.state.stalled and not mai.findings()
+
+
+def test_the_end_of_a_request_makes_room_for_its_own_channel() -> None:
+    """The oldest of the same channel is tried at once, also where one of another has waited for longer."""
+    whole = organisation()
+    form = msgspec.structs.replace(whole.channels[0], name="form")
+    mai = Mai(equipped(msgspec.structs.replace(whole, channels=(*whole.channels, form))))
+    mai.deliver("m1", BERT)
+    full(mai)
+    mai.deliver("f1", "form:eve", channel="form")
+    mai.deliver("m2")
+    mai.deliver("m3", "mail:carl@example.org")
+    assert list(mai.decider.state.stalled) == ["form:eve", ANNA, "mail:carl@example.org"]
+    mai.decider.state.transit("acme/support").waiting.clear()
+    mai.answer("m1", "yes")
+    accepted = [one.request for one in mai.journal if isinstance(one, RequestAccepted) and one.thread]
+    assert accepted == ["m1", "m2"] and not mai.findings()
+    mai.feed(Tick(), now_ms=mai.decider.next_deadline_ms())
+    assert not mai.decider.state.stalled and not mai.findings()
 
 
 def test_a_message_does_not_wait_for_room_for_ever(mai: Mai) -> None:
