@@ -174,7 +174,7 @@ def told(policy: Policy, body: Claim, rules: tuple[Rule, ...] = ()) -> Mai:
     return mai
 
 
-HIGH = {"value": {"above": 5}}
+HIGH: dict[str, object] = {"value": {"above": 5}}
 
 
 @pytest.mark.parametrize(
