@@ -1,4 +1,4 @@
-"""What `mai up`, `mai ask`, `mai chat` and `mai bench` show while they wait, and the line that a person types."""
+"""What `mai up`, `mai ask` and `mai bench` show while they wait."""
 
 import sys
 from collections.abc import Iterable
@@ -89,36 +89,3 @@ def measured(what: str, json_: bool, **how: int) -> None:
             click.echo(benching.render(figure))
     if json_:
         as_json(figures)
-
-
-class Prompt:
-    """Where a person types, line by line; without a terminal there is nothing but the lines."""
-
-    def __init__(self, text: str) -> None:
-        self.typing = sys.stdin.isatty() and on_terminal()
-        self._text = text if sys.stdin.isatty() else ""
-        self._writing = False
-
-    def line(self) -> str | None:
-        """What the person types; None at the end."""
-        self._writing = True
-        try:
-            return input(self._text)
-        except EOFError:
-            return None
-        except KeyboardInterrupt:
-            click.echo()
-            return None
-        finally:
-            self._writing = False
-
-    def above(self, text: str) -> None:
-        """Show something above the line that is being typed, which stays as it is. May be called from a thread."""
-        if not self.typing:
-            click.echo(f"{text}\n")
-            return
-        import readline
-
-        typed = self._text + readline.get_line_buffer() if self._writing else ""
-        click.echo(f"\r\x1b[K{text}\n\n{typed}", nl=False)
-        sys.stdout.flush()

@@ -26,12 +26,13 @@ def chat(context: click.Context, client: str, last: int, who: str) -> None:
 
     On a terminal what she says later, or elsewhere in this conversation, is shown at once, above what you are typing.
     """
-    from mai.daemon import asking, showing
+    from mai.daemon import asking
     from mai.daemon.door import Door
     from mai.daemon.listening import Listening
+    from mai.daemon.prompt import Prompt
     from mai.daemon.thread_commands import told as shown
 
-    place, prompt = place_of(context), showing.Prompt(f"{client}> ")
+    place, prompt = place_of(context), Prompt(f"{client}> ")
     path = place.sockets(asking.client_of(place, client)) / "door.sock"
     asked: dict[str, Any] = {"do": "thread", "as": who}
     before = Door(path, DOOR_S).call({**asked, "last": max(last, 1)})["lines"]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import shlex
 import signal
@@ -20,6 +19,7 @@ from mai.agents import check
 from mai.daemon.up import Start
 from mai.sandbox.errors import MaiError, NotRunning, UsageFault
 from mai.sandbox.place import FORMAT, Place
+from tests.foreground import Foreground
 from tests.small import ORGANISATION, PATIENCE_S, PROCESSES, Daemon, environment, running, until
 
 NOBODY = 65534
@@ -151,7 +151,7 @@ def test_a_conversation_through_a_pipe(daemon: Daemon) -> None:
 
 def test_a_conversation_on_a_terminal(daemon: Daemon) -> None:
     """An answer that comes while the person types is shown at once, above his line, which stays; what he typed is asked."""
-    shell = Foreground(daemon, "chat", "acme", "--last", "0")
+    shell = Foreground(daemon.command("chat", "acme", "--last", "0"))
     shell.until_shown("acme> ")
     path, begun = gate(daemon), len(daemon.journal("acme/support", "task.begun"))
     os.write(shell.terminal, b"open the gate\n")
@@ -396,55 +396,12 @@ def test_nothing_is_written_outside_the_state_directory(fresh: Daemon, tmp_path:
 
 
 # -- ends
-class Foreground:
-    """A command, `mai up` if none is named, on a terminal of its own."""
-
-    def __init__(self, daemon: Daemon, *command: str) -> None:
-        self.terminal, other = pty.openpty()
-        self.process = subprocess.Popen(
-            daemon.command(*(command or ("up", str(daemon.file)))), env=environment(TERM="xterm"),
-            stdin=other, stdout=other, stderr=other,
-            preexec_fn=own_terminal,  # noqa: PLW1509  two system calls
-        )  # fmt: skip
-        os.close(other)
-        self.shown = ""
-
-    def read(self) -> bool:
-        """Take in what it shows; false at its end."""
-        try:
-            data = os.read(self.terminal, 4096)
-        except OSError:  # nobody holds the other end any more
-            data = b""
-        self.shown += data.decode(errors="replace")
-        return bool(data)
-
-    def until_shown(self, words: str) -> None:
-        """Read until these words are there."""
-        while words not in self.shown:
-            assert self.read(), self.shown
-
-    def end(self) -> int:
-        """Read to the end; the exit status."""
-        while self.read():
-            pass
-        os.close(self.terminal)
-        return self.process.wait(PATIENCE_S)
-
-
-def own_terminal() -> None:
-    """Make standard input the controlling terminal: Ctrl-C comes as SIGINT, and SIGHUP is heeded, also if we run under nohup."""
-    import fcntl
-    import termios
-
-    os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @pytest.mark.parametrize("moment", ["at once", "acme/mai ready", "processes are ready"])
 def test_ctrl_c_ends_everything_in_order(fresh: Daemon, moment: str) -> None:
     """At the very beginning, during the start and later: status 0, one word about it, no process left."""
-    shell = Foreground(fresh)
+    shell = Foreground(fresh.command("up", str(fresh.file)))
     if moment == "at once":
         until(lambda: fresh.pids().get("supervisor"), "the supervisor")
     else:
@@ -460,7 +417,7 @@ def test_ctrl_c_ends_everything_in_order(fresh: Daemon, moment: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_no_signal_leaves_an_orphan(fresh: Daemon, number: signal.Signals) -> None:
     """`mai up` is told to end, its terminal goes away, it is killed: nothing of it runs on."""
-    shell = Foreground(fresh)
+    shell = Foreground(fresh.command("up", str(fresh.file)))
     shell.until_shown("processes are ready")
     shell.process.send_signal(number)
     status = shell.end()
@@ -470,7 +427,7 @@ def test_no_signal_leaves_an_orphan(fresh: Daemon, number: signal.Signals) -> No
 
 def test_a_daemon_in_the_foreground_ends_with_mai_down(fresh: Daemon) -> None:
     """The other shell's `mai down` ends it, with status 0 in both."""
-    shell = Foreground(fresh)
+    shell = Foreground(fresh.command("up", str(fresh.file)))
     shell.until_shown("processes are ready")
     fresh.down()
     assert shell.end() == 0 and not fresh.pids()
@@ -478,7 +435,7 @@ def test_a_daemon_in_the_foreground_ends_with_mai_down(fresh: Daemon) -> None:
 
 def test_a_supervisor_that_dies_is_told_of(fresh: Daemon) -> None:
     """`mai up` does not pretend that all is well: status 1 and a sentence."""
-    shell = Foreground(fresh)
+    shell = Foreground(fresh.command("up", str(fresh.file)))
     shell.until_shown("processes are ready")
     psutil.Process(fresh.status()["supervisor"]["pid"]).kill()
     assert shell.end() == 1 and "the supervisor ended with status -9" in shell.shown
