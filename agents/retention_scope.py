@@ -9,7 +9,10 @@ from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, field
 
+from mai.agents.faults import nearest, shown
+from mai.agents.kind_names import NAMES
 from mai.agents.parts import Part
+from mai.sandbox.record import ERASED
 
 Days = Annotated[int, Meta(ge=0, le=36_600)]
 DAY_NS: Final = 86_400 * 10**9
@@ -17,8 +20,8 @@ SEGMENT: Final = 100_000  # records in one at most
 LEAST: Final = 100  # fewer are not worth a segment, unless somebody asks
 STAR: Final = "*"
 KEPT: Final = frozenset({  # kinds whose bodies stay: the journal is read, and held against others', by them
-    "process.started", "process.stopped", "rotated", "segment.thinned", "segment.removed", "state.rebuilt",
-    "message.sent", "message.received", "message.acked",
+    "process.started", "process.stopped", "rotated", "segment.thinned", "segment.erased", "segment.removed", "state.rebuilt",
+    "message.sent", "message.received", "message.acked", ERASED,
 })  # fmt: skip
 
 
@@ -82,10 +85,12 @@ def overdue(kept: Retention, until_ns: int, now_ns: int) -> frozenset[str]:
 
 
 def among(kind: str, patterns: frozenset[str]) -> bool:
-    """Is it one of these kinds? What the journal says of its lives and segments always stays."""
-    if kind in KEPT:
-        return False
-    return any(kind == one or (one.endswith(STAR) and kind.startswith(one[:-1])) for one in patterns)
+    """Is it one of these kinds? What the journal says of its lives, its segments and of erasures always stays."""
+    return kind not in KEPT and any(_meant(kind, one) for one in patterns)
+
+
+def _meant(kind: str, pattern: str) -> bool:
+    return kind == pattern or (pattern.endswith(STAR) and kind.startswith(pattern[:-1]))
 
 
 def flaws(kept: Retention) -> list[tuple[str, str, str]]:
@@ -95,13 +100,22 @@ def flaws(kept: Retention) -> list[tuple[str, str, str]]:
         text = f"journal_days is {kept.journal_days}, and all is removed after keep_days, {kept.keep_days}"
         found.append(("keep_days", text, "only segments are removed: records have to leave the journal before that"))
     for kind, days in kept.bodies_days.items():
-        if not kind or STAR in kind[:-1]:
-            found.append(
-                ("bodies_days", f"{kind!r:.80} is no kind of record", 'such as "step", or "message.*" for all that begin so')
-            )
-        elif kind in KEPT:
-            found.append(("bodies_days", f"the bodies of {kind} always stay", "the journals are verified by them; keep_days"))
+        if wrong := _unmeant(kind):
+            found.append(("bodies_days", *wrong))
         elif kept.keep_days and days >= kept.keep_days:
             text = f"the bodies of {kind} go after {days} days, and all is removed after keep_days, {kept.keep_days}"
             found.append(("bodies_days", text, "fewer days, or leave it out"))
     return found
+
+
+def _unmeant(pattern: str) -> tuple[str, str] | None:
+    """What is wrong with a key of `bodies_days`, and what would be right."""
+    meant = {kind for kind in NAMES if _meant(kind, pattern)}
+    if not meant and STAR in pattern:
+        hint = 'such as "step", or "memory.*" for all that begin so; SCHEMA.md lists them'
+        return f"no kind of record is meant by {shown(pattern)}", hint
+    if not meant:
+        return f"{shown(pattern)} is no kind of record", nearest(pattern, NAMES, "kinds of record are")
+    if meant <= KEPT:
+        return f"the bodies of {pattern} always stay", "the journals are verified by them; keep_days removes whole segments"
+    return None

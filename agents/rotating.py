@@ -22,7 +22,7 @@ from mai.sandbox import durable
 from mai.sandbox.bounds import Bounds
 from mai.sandbox.errors import LedgerFault, MaiError
 from mai.sandbox.ledger import Ledger
-from mai.sandbox.record import Record
+from mai.sandbox.record import ERASED, Record
 from mai.sandbox.rewriting import GONE, THINNED, removed, rewritten, without
 from mai.sandbox.rotation import KIND, Chore, Rotation
 from mai.sandbox.segment import Entry
@@ -189,15 +189,16 @@ class Rotating:
 
     def _forgetting(self, now_ns: int) -> Iterator[Chore]:
         """Segments that are to be removed, or to be thinned, oldest first; not those that were carried away."""
+        older = False  # is one kept that is older?
         for entry in self._ledger.archive.entries:
             if entry.kept == "none" or entry.last > min(self._ledger.archive.upto, self._ledger.moved()):
                 continue
-            if not (self._ledger.path.parent / entry.file).exists():
-                continue
-            if removable(self._kept, entry.until_ns, now_ns):
-                yield Chore(self._ledger, f"the removal of {entry.file}", self._removal(entry))
-            elif kinds := self._to_thin(entry, overdue(self._kept, entry.until_ns, now_ns)):
-                yield self._thinning(entry, kinds)
+            if (self._ledger.path.parent / entry.file).exists():
+                if removable(self._kept, entry.until_ns, now_ns) and not (older and self._says_erased(entry)):
+                    yield Chore(self._ledger, f"the removal of {entry.file}", self._removal(entry))
+                elif kinds := self._to_thin(entry, overdue(self._kept, entry.until_ns, now_ns)):
+                    yield self._thinning(entry, kinds)
+            older = True
 
     def _removal(self, entry: Entry) -> Iterator[None]:
         """Remove a segment, and leave on record how far the links had come with it: who verifies goes on from there."""
@@ -215,6 +216,17 @@ class Rotating:
         event = SegmentRemoved(first=entry.first, last=entry.last, was=entry.sha256, why=why, links=links)
         yield from removed(self._ledger, entry, encode(event))
 
+    def _says_erased(self, entry: Entry) -> bool:
+        """Does it hold what was said of an erasure, or may it, because it cannot be read?
+
+        Records without their values, in older segments, were otherwise such that somebody has changed.
+        """
+        try:
+            return bool(self._ledger.archive.segment(entry).blocks(Bounds(kinds=frozenset({ERASED}))))
+        except LedgerFault as error:
+            self._unreadable(f"the removal of {entry.file}", error)
+            return True
+
     def _to_thin(self, entry: Entry, kinds: frozenset[str]) -> frozenset[str]:
         """Those of these kinds whose bodies are still in it; none if it cannot be read."""
         if not kinds:
@@ -222,11 +234,14 @@ class Rotating:
         try:
             thin = self._ledger.archive.segment(entry).meta.get("thinned", "")
         except LedgerFault as error:
-            if self._ledger.failed:
-                raise
-            self.fault = f"the thinning of {entry.file} is given up: {error.sentence}"
+            self._unreadable(f"the thinning of {entry.file}", error)
             return frozenset()
         return kinds if kinds - set(thin.split()) else frozenset()
+
+    def _unreadable(self, what: str, error: LedgerFault) -> None:
+        if self._ledger.failed:
+            raise error
+        self.fault = f"{what} is given up: {error.sentence}"
 
     def _thinning(self, entry: Entry, kinds: frozenset[str]) -> Chore:
         def change(record: Record) -> Record:

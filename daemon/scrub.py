@@ -149,7 +149,7 @@ class Scrub:
 
     def _rows(self, upto: int) -> list[Row]:
         try:
-            return self.reader.portion(self.seq, upto)
+            return self.reader.portion(self.seq, self.reader.archive.unbroken(self.seq, upto))
         except sqlite3.OperationalError as error:
             if "UTF-8" not in str(error) or self.reader.connection.text_factory is not str:
                 raise

@@ -59,6 +59,10 @@ class Archive:
         found = self.entry(seq)
         return found if found and found.kept == "none" and seq <= self.upto else None
 
+    def unbroken(self, seq: int, upto: int) -> int:
+        """How far on the way from one record to another one none were removed."""
+        return min([upto, *(one.first - 1 for one in self.entries if one.kept == "none" and one.first > seq)])
+
     def thinned(self, seq: int) -> Entry | None:
         """The segment that this record's body was taken out of, if one may be missing there."""
         found = self.entry(seq)

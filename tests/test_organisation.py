@@ -139,6 +139,7 @@ FAULTS: list[tuple[str, str, int, str, str]] = [
         "the organisation has a key 'colour', which means nothing",
         "charter, clients, name",
     ),
+    ("[limits]", '[retention]\nbodies_days = { "st*p" = 9 }\n[limits]', 1, "no kind of record is meant by 'st*p'", "such as"),
     ("[limits]", "[limit]", 0, "the file has no table limit", "did you mean limits?"),
     ("request_s = 20", 'request_s = "soon"', 0, "request_s is 'soon', expected a number from 0.05 to 86400", ""),
     ("request_s = 20", "hops = 0", 0, "hops is 0, expected a whole number from 1", ""),

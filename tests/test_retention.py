@@ -9,10 +9,13 @@ import pysqlite3 as sqlite3
 import pytest
 
 from mai.agents import rotating
+from mai.agents.archive_eraser import Taken, erase
+from mai.agents.erased import Values
 from mai.agents.events import Acked, Received, Sent, encode
 from mai.agents.retention_scope import DAY_NS, Extent, OwnRetention, Retention, among, flaws, wanted
 from mai.agents.rotating import ORDER, SAID, Asked, Rotating, give, vain
 from mai.daemon.reader import Reader
+from mai.daemon.redacted import erasures
 from mai.daemon.replaying import replay
 from mai.daemon.verify import verify
 from mai.daemon.witness import Ends
@@ -21,6 +24,7 @@ from mai.sandbox.bodies import REMOVED
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.place import Place
+from mai.sandbox.record import digest_of
 from mai.sandbox.rewriting import removed, rewritten, without
 
 WHO = "acme/sales"
@@ -292,13 +296,76 @@ def test_what_cannot_be_meant_is_a_fault() -> None:
     assert flaws(Retention(journal_days=30, keep_days=365, bodies_days={"step": 90, "memory.*": 30})) == []
     for wrong, words in (
         (Retention(journal_days=30, keep_days=20), "removed after keep_days"),
-        (Retention(bodies_days={"message.sent": 5}), "always stay"),
-        (Retention(bodies_days={"a*b": 5}), "no kind of record"),
+        (Retention(bodies_days={"message.sent": 5}), "message.sent always stay"),
+        (Retention(bodies_days={"values.*": 5}), "values.* always stay"),
+        (Retention(bodies_days={"segment.erased": 5}), "segment.erased always stay"),
+        (Retention(bodies_days={"st*p": 5}), "no kind of record is meant by 'st*p'"),
+        (Retention(bodies_days={"memroy.*": 5}), "no kind of record is meant by 'memroy.*'"),
+        (Retention(bodies_days={"": 5}), "'' is no kind of record"),
+        (Retention(bodies_days={"steps": 5}), "'steps' is no kind of record"),
         (Retention(keep_days=30, bodies_days={"step": 30}), "all is removed after keep_days, 30"),
     ):
         ((_, what, hint),) = flaws(wrong)
         assert words in what and hint
+    assert flaws(Retention(bodies_days={"memory.writen": 9}))[0][2] == "did you mean memory.written?"
+    assert flaws(Retention(bodies_days={"*": 90, "message.*": 90})) == []
     whole = Retention(journal_days=30, bodies_days={"step": 3})
     assert OwnRetention(keep_days=90).over(whole) == Retention(journal_days=30, keep_days=90, bodies_days={"step": 3})
     assert not among("rotated", frozenset({"*"})) and among("step", frozenset({"*"})) and not among("steps", frozenset({"step"}))
     assert {Sent.kind, Received.kind, Acked.kind} <= rotating.COUNTED
+
+
+def erased(place: Place, monkeypatch: pytest.MonkeyPatch) -> int:
+    """All is in segments, and of one record in the first the value was erased: its number. It is 30 days later."""
+    monkeypatch.setattr("mai.sandbox.ledger.time.time_ns", lambda: NOW_NS - 25 * DAY_NS)
+    kept(place, Retention(journal_days=18), free=200)
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        was = next(ledger.records(kind="hop"))
+        left = was._replace(body='{"why":"(erased e1)"}')
+        listed = ((was.seq, was.digest.hex(), digest_of(left).hex()),)
+        event = Values(erasure="e1", round=1, by="ann", role="admin", at_ms=NOW_NS // 10**6, records=listed)
+        ledger.append(event.kind, encode(event))
+        ledger.commit()
+        for _ in erase(ledger, Taken("e1", frozenset({was.seq}), frozenset(), lambda record: left.body)):
+            pass
+        monkeypatch.setattr("mai.sandbox.ledger.time.time_ns", lambda: NOW_NS)
+        made = Rotating(ledger, Retention(), lambda: ledger.seq)
+        made.rotate(NOW_NS)
+        while made.busy:
+            made.step()
+        assert [one.last for one in ledger.archive.entries] == [200, 1199, 1203] and not made.fault
+    monkeypatch.setattr("mai.sandbox.ledger.time.time_ns", lambda: NOW_NS + 30 * DAY_NS)
+    return was.seq
+
+
+def redacted(place: Place, seq: int) -> bool:
+    """Does the journal still say of that record that it was erased, and by whom?"""
+    with closing(Reader(place, WHO)) as reader:
+        record = reader.record(seq)
+        touched = erasures(reader).of(record) if record else None
+        return touched is not None and "by ann, as e1" in touched.words
+
+
+def test_what_an_erasure_has_said_is_not_thinned(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its records stay whole, whatever is said of bodies: else a record without its values were one that somebody has changed."""
+    seq = erased(place, monkeypatch)
+    kept(place, Retention(bodies_days={"v*": 20, "s*": 20}))
+    with closing(Reader(place, WHO)) as reader:
+        assert [one.kept for one in reader.archive.entries] == ["some", "some", "some"]
+    assert redacted(place, seq)
+    sound(place)
+
+
+def test_what_an_erasure_has_said_outlives_what_it_says_that_of(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its segment is not removed while an older one is still kept, such as one that was carried away and is put back."""
+    seq = erased(place, monkeypatch)
+    first, second, third = sorted(place.home(WHO).glob("*.segment"))
+    first.rename(away := place.state / first.name)
+    kept(place, Retention(journal_days=18, keep_days=19))
+    assert not second.exists() and third.exists()
+    away.rename(first)
+    assert redacted(place, seq)
+    sound(place)
+    kept(place, Retention(journal_days=18, keep_days=19))
+    assert not first.exists() and not third.exists()
+    sound(place)

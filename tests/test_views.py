@@ -23,6 +23,7 @@ from mai.agents.events import (
     Stepped,
     encode,
 )
+from mai.agents.kind_names import NAMES
 from mai.agents.sealing import Sealed
 from mai.daemon import schema_text
 from mai.daemon.kinds import REGISTERING, kinds
@@ -187,5 +188,6 @@ def test_every_module_with_kinds_is_known() -> None:
     }
     assert names == set(REGISTERING)
     assert kinds().keys() >= KINDS.keys() and OF_KIND.keys() <= kinds().keys()
+    assert kinds().keys() == NAMES
     assert {level_of(kind) for kind in kinds()} == set(LEVELS)
     assert kinds().keys() - SUMMARIES.keys() <= {"start", "lies_down", "sleeps", "wakes"}
