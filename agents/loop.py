@@ -53,6 +53,7 @@ class Loop:
     decider: Decider
     shell: Shell
     folds_messages = False  # does its decider fold what messages say?
+    packages: tuple[str, ...] = ()  # distributions that it loads later, if it needs them
 
     def __init__(self, place: Place, name: str) -> None:
         self.place, self.name, self.home = place, name, place.home(name)
@@ -158,7 +159,7 @@ class Loop:
                 pid=host_pid(),
                 walls=str(walled()),
                 policies=self.policies(),
-                libraries=libraries(),
+                libraries=libraries(self.packages),
             )
         )
 

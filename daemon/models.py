@@ -22,6 +22,7 @@ from mai.daemon.providing import Ended, Providing
 from mai.daemon.transcripts import Transcripts
 from mai.sandbox.place import Place
 
+PACKAGES = ("openai", "httpx2")  # what providing.py loads beside the work: they make the bytes of a request
 NOTES_BYTES = 12 << 10  # reason and notes beside an answer
 
 
@@ -29,6 +30,7 @@ class ModelsProcess(Linked):
     """Model calls at work."""
 
     decider: CallsDecider
+    packages = PACKAGES
 
     def __init__(self, place: Place, name: str) -> None:
         super().__init__(place, name)
@@ -52,6 +54,11 @@ class ModelsProcess(Linked):
         )
         self.poller.register(self.providing, 1)
         self._restore()
+
+    def started(self) -> None:
+        """Journal that a new life begins; what it asks names that record, which says with which libraries."""
+        super().started()
+        self.transcripts.life = self.ledger.seq
 
     def blank(self) -> CallsDecider:
         """A decider that knows nothing."""

@@ -104,6 +104,8 @@ def _verbatim(found: Verbatim, full: bool) -> Iterator[str]:
     """What went over the wire for it."""
     where, url = f"{found.process}:{found.asked}", found.url or "the local model"
     yield f"             asked with exactly {found.request_bytes:,} bytes, sha256 {found.request_digest}, to {url} ({where})"
+    if found.libraries:
+        yield f"             by {found.process} with {', '.join(' '.join(one) for one in found.libraries.items())}"
     given = ", ".join(f"{name} {value}" for name, value in found.parameters.items())
     yield from _text(f"request ({given})" if given else "request", found.request, full)
     kept = " of which the beginning is kept," * found.cut + " in which a key is stars," * found.masked

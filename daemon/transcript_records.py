@@ -23,6 +23,7 @@ class ModelRequest(Event, frozen=True, kw_only=True):
     like: int = 0  # an earlier such record, with whose first `same` pieces it begins; 0: none
     same: int = 0
     pieces: tuple[str, ...] = ()  # blobs: those that follow
+    life: int = 0  # the record of the start of the process that asks: version, libraries; 0 in older journals
 
 
 class ModelResponse(Event, frozen=True, kw_only=True):

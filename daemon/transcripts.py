@@ -36,6 +36,7 @@ class Transcripts:
     """What one models process keeps."""
 
     def __init__(self, ledger: Kept) -> None:
+        self.life = 0  # the record of the process's start
         self._ledger = ledger
         self._talks: OrderedDict[str, Last] = OrderedDict()
 
@@ -52,7 +53,7 @@ class Transcripts:
         made = ModelRequest(
             request=call.request, task=call.id, agent=call.agent, n=call.attempt.n, url=url,
             digest=hashlib.sha256(whole).hexdigest(), size=len(whole), like=last.record if same else 0, same=same,
-            pieces=addresses[same:],
+            pieces=addresses[same:], life=self.life,
         )  # fmt: skip
         self._talks[talk] = Last(write(made), addresses)
         if len(self._talks) > TALKS:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from mai.agents.errand_messages import Transcript
+from mai.agents.events import ProcessStarted
 from mai.daemon.reader import NotFound, Reader
 from mai.daemon.redacted import Erasures, erasures
 from mai.daemon.transcript_records import ModelRequest, ModelResponse
@@ -24,7 +25,7 @@ LONG: Final = ("system", "response_format", "output_config")  # what of a reques
 KEPT: Final = 256  # requests whose pieces are at hand: the next one of the same talk begins with them
 
 
-Kind = TypeVar("Kind", ModelRequest, ModelResponse)
+Kind = TypeVar("Kind", ModelRequest, ModelResponse, ProcessStarted)
 
 
 class Verbatim(msgspec.Struct, frozen=True):
@@ -44,6 +45,7 @@ class Verbatim(msgspec.Struct, frozen=True):
     masked: bool  # a key that stood in the response is stars
     cut: bool  # it was no answer, and only its beginning is kept
     parameters: dict[str, Any]  # of the request: all but its messages, tools and schema
+    libraries: dict[str, str]  # what the process that asked ran on, with versions; mai is itself
 
 
 class Lost(Exception):  # it is caught where it is raised
@@ -109,7 +111,7 @@ class Verbatims:
         return Verbatim(
             transcript.process, transcript.asked, asked.url, request.decode(errors="replace"), len(request), asked.digest,
             transcript.heard, heard.status, response.decode(errors="replace"), heard.size, heard.digest, heard.masked, heard.cut,
-            parameters(request),
+            parameters(request), self._libraries(transcript.process, asked.life, faults),
         )  # fmt: skip
 
     def request(self, transcript: Transcript) -> tuple[ModelRequest, bytes]:
@@ -148,6 +150,15 @@ class Verbatims:
             if len(self._requests) > KEPT:
                 self._requests.popitem(last=False)
         return (chain[0][1], pieces) if chain else self._requests[process, seq]
+
+    def _libraries(self, process: str, life: int, faults: list[str]) -> dict[str, str]:
+        """What the life of a models process that asked ran on."""
+        try:
+            started = self._record(process, life, ProcessStarted) if life else None
+        except Lost as lost:
+            faults.append(str(lost))
+            return {}
+        return {"mai": started.version, **started.libraries} if started else {}
 
     def _record(self, process: str, seq: int, kind: type[Kind]) -> Kind:
         """A record of a models process. Raises Lost."""

@@ -264,6 +264,7 @@ def test_what_a_model_was_asked_is_what_its_provider_got(carried: Place, provide
         assert one.decided is not None and one.decided.verbatim is not None
         told = one.decided.verbatim
         assert hashlib.sha256(told.request.encode()).hexdigest() == told.request_digest and told.status == 200
+        assert told.libraries["openai"] and told.libraries["sqlite"] and told.libraries["mai"]
         assert json.loads(told.request)["model"] == "scripted" == told.parameters["model"] and "max_tokens" in told.parameters
         assert (
             told.response.startswith("data: ")
