@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from mai.agents.retention_scope import Retention
 from mai.agents.rotating import Rotating, unneeded
-from mai.daemon.backup import digest, sync
 from mai.daemon.reader import Reader
 from mai.sandbox import segment_files
+from mai.sandbox.durable import sha256, sync
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.lock import Held, Lock
@@ -50,24 +50,15 @@ def archived(reader: Reader) -> list[Archived]:
     ]  # fmt: skip
 
 
-class Rotated(NamedTuple):
-    """What came of it: segments and records that have left the journal, and the size of the ledger before and after."""
-
-    segments: int
-    records: int
-    before_bytes: int
-    after_bytes: int
-
-
-def rotate(place: Place, process: str, before_ns: int, progress: Progress) -> Rotated | None:
-    """Rotate a stopped process's journal; None if it runs. Raises LedgerFault, MaiError."""
+def rotate(place: Place, process: str, before_ns: int, progress: Progress) -> int | None:
+    """Rotate a stopped process's journal; how many segments came of it, None if it runs. Raises LedgerFault, MaiError."""
     try:
         lock = Lock(place.home(process), "process of this name")
     except Held:
         return None
     try:
         with closing(Ledger(place.ledger(process), process)) as ledger:
-            size, upto, count = place.ledger(process).stat().st_size, ledger.archive.upto, len(ledger.archive.entries)
+            count = len(ledger.archive.entries)
             rotating = Rotating(ledger, Retention(), lambda: unneeded(ledger), forgets=False)
             rotating.rotate(before_ns)
             while rotating.busy:
@@ -76,8 +67,7 @@ def rotate(place: Place, process: str, before_ns: int, progress: Progress) -> Ro
             if rotating.fault:
                 raise MaiError(rotating.fault, "make room, or see: mai verify")
             _shrink(ledger)
-            made = Rotated(len(ledger.archive.entries) - count, ledger.archive.upto - upto, size, 0)
-        return made._replace(after_bytes=place.ledger(process).stat().st_size)
+            return len(ledger.archive.entries) - count
     finally:
         lock.release()
 
@@ -99,7 +89,7 @@ def carried(reader: Reader, target: Path, progress: Progress) -> list[Path]:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for n, entry in enumerate(entries, 1):
             path = directory / entry.file
-            if not (path.exists() and digest(path) == entry.sha256):
+            if not (path.exists() and sha256(path) == entry.sha256):
                 _copied(reader.archive.path(entry), path, entry)
                 made.append(path)
             progress(reader.process, n, len(entries))
@@ -113,7 +103,7 @@ def _copied(source: Path, path: Path, entry: Entry) -> None:
     part = path.with_name(path.name + segment_files.PART)
     shutil.copyfile(source, part)
     part.chmod(0o600)
-    if digest(part) != entry.sha256:
+    if sha256(part) != entry.sha256:
         part.unlink()
         raise LedgerFault(f"{source} is not the segment that the journal names: its digest differs", "see: mai verify")
     sync(part)

@@ -10,7 +10,6 @@ SQLite's own busy handler, for less than HOLD_S.
 
 import contextlib
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from mai.daemon.reader import missing
 from mai.daemon.seals import NAME as SEAL
 from mai.daemon.seals import client_of
 from mai.sandbox.archive import LOST, Archive
+from mai.sandbox.durable import sha256, sync
 from mai.sandbox.errors import LedgerFault, MaiError, UsageFault
 from mai.sandbox.ledger import connect, fault
 from mai.sandbox.place import FORMAT, Place
@@ -189,7 +189,7 @@ def _ledger(place: Place, process: str, db: sqlite3.Connection, part: Path, prog
     links = [msgspec.json.decode(value, type=Link) for (value,) in rows]
     counts = {link.peer: (link.sent, link.acked, link.received) for link in links}
     return Kept(
-        path=str(path), bytes=target.stat().st_size, sha256=digest(target), process=process,
+        path=str(path), bytes=target.stat().st_size, sha256=sha256(target), process=process,
         format=format_, seq=seq, head=head.hex(), links=counts,
     )  # fmt: skip
 
@@ -205,7 +205,7 @@ def _segments(place: Place, process: str, db: sqlite3.Connection, part: Path, pr
         except OSError as error:  # retention has just put another in its place, or somebody took it away
             raise LedgerFault(f"the segment {path} cannot be copied: {error.strerror}", f"{LOST}; then try again") from error
         (part / path).chmod(0o600)
-        if digest(part / path) != entry.sha256:
+        if sha256(part / path) != entry.sha256:
             raise LedgerFault(f"the segment {path} is not the one that its journal names", "mai verify says more")
         progress(f"{process}: segments", n, len(kept))
         yield File(path=str(path), bytes=entry.bytes, sha256=entry.sha256)
@@ -218,25 +218,10 @@ def _file(place: Place, name: str, part: Path) -> File:
     return File(path=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write(path: Path, data: bytes) -> None:
     """A file that only its owner may read."""
     path.write_bytes(data)
     path.chmod(0o600)
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a directory."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def synced(directory: Path) -> None:

@@ -19,8 +19,9 @@ from typing import Final
 import msgspec
 
 from mai.daemon import deep, own_copy
-from mai.daemon.backup import MANIFEST, File, Manifest, Progress, copied, digest, quiet, whole, write
+from mai.daemon.backup import MANIFEST, File, Manifest, Progress, copied, quiet, whole, write
 from mai.daemon.reader import chosen
+from mai.sandbox.durable import sha256
 from mai.sandbox.errors import MaiError, UsageFault
 from mai.sandbox.place import Place
 
@@ -91,7 +92,7 @@ def _own_files(place: Place, processes: list[str], part: Path, progress: Progres
             if why := _copy(path, above, part / shown):
                 left_out.append(f"{shown}: {why}")
             else:
-                found.append(File(path=shown, bytes=(part / shown).stat().st_size, sha256=digest(part / shown)))
+                found.append(File(path=shown, bytes=(part / shown).stat().st_size, sha256=sha256(part / shown)))
     return found, left_out
 
 

@@ -20,6 +20,7 @@ from mai.sandbox.bounds import LAST, Bounds, bounds
 from mai.sandbox.errors import LedgerFault, UsageFault
 from mai.sandbox.ledger import Record, body_of, connect, fault
 from mai.sandbox.place import Place
+from mai.sandbox.record import COLUMNS
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -28,7 +29,6 @@ BATCH = 5000  # records in one SELECT
 START = "start the daemon with `mai up FILE`, or name its directory with --state"
 NAMED = 12  # names that an error lists
 LATEST_NS = 253_000_000_000 * 10**9  # in the year 9987: what a datetime can still hold
-COLUMNS = "seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest"
 
 Body = dict[str, Any]  # of a record, decoded
 Row = TypeVar("Row", bound=tuple[Any, ...])

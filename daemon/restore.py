@@ -15,11 +15,12 @@ import msgspec
 import pysqlite3 as sqlite3
 
 from mai.daemon import certificate as papers
-from mai.daemon.backup import MANIFEST, Manifest, digest, sync, synced
+from mai.daemon.backup import MANIFEST, Manifest, synced
 from mai.daemon.exporting import Export, unpacked
 from mai.daemon.records import RequestAccepted
 from mai.sandbox.archive import Archive
 from mai.sandbox.bounds import Bounds
+from mai.sandbox.durable import sha256, sync
 from mai.sandbox.errors import LedgerFault, MaiError, Refused, UsageFault
 from mai.sandbox.ledger import connect
 from mai.sandbox.lock import holder
@@ -59,7 +60,7 @@ def read(directory: Path) -> Manifest:
             raise LedgerFault(f"the manifest names {kept.path!r:.80}, which does not lie in a backup", "do not use it")
         if not path.is_file():
             raise LedgerFault(f"{path} is missing from the backup", "take another backup")
-        if path.stat().st_size != kept.bytes or digest(path) != kept.sha256:
+        if path.stat().st_size != kept.bytes or sha256(path) != kept.sha256:
             raise LedgerFault(f"{path} is not what was backed up: its digest differs", "take another backup")
     return made
 

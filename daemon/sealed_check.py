@@ -13,9 +13,10 @@ from mai.agents.rotation_events import Rotated, SegmentErased, SegmentRemoved, S
 from mai.daemon.reader import Reader, clock
 from mai.daemon.scrub import RESTORE, TAMPERED, Scrub
 from mai.sandbox.archive import LOST
+from mai.sandbox.durable import sha256
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.record import GENESIS
-from mai.sandbox.segment import Entry, sha256
+from mai.sandbox.segment import Entry
 
 GONE: Final = "that was decided in the organisation file, [retention]; what is kept is examined"
 KINDS: Final = {  # and what is kept then

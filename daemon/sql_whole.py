@@ -13,10 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from mai.daemon.reader import Reader
-from mai.sandbox.record import BLOB
+from mai.sandbox.record import BLOB, COLUMNS
 
 SCHEMA: Final = "whole"
-COLUMNS: Final = "seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest"
 MADE: Final = (
     f"PRAGMA {SCHEMA}.journal_mode=OFF",
     f"PRAGMA {SCHEMA}.synchronous=OFF",

@@ -9,19 +9,18 @@ import pysqlite3 as sqlite3
 
 from mai.sandbox.bounds import ALL, Bounds, sql
 from mai.sandbox.errors import DiskFault, LedgerFault
-from mai.sandbox.record import BLOB, Record, digest_of
+from mai.sandbox.record import BLOB, COLUMNS, Record, digest_of
 from mai.sandbox.redaction import redacted
 
 RESTORE = "put it back from a backup (mai restore); `mai verify` says what else is wrong"
 REMOVED = '{"removed":"by retention"}'  # the body of a record in a segment that was thinned
 PASSING = ("full", "I/O", "locked", "readonly")  # in SQLite's words for what may be better at the next start
-_COLUMNS = "seq, at_ns, term, boot, kind, request, task, agent, body, prev, digest"
 
 
 def read(db: sqlite3.Connection, wanted: Bounds = ALL) -> Iterator[Record]:
     """The records of a journal within these bounds, in order."""
     where, given = sql(wanted)
-    for row in db.execute(f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY seq", given):
+    for row in db.execute(f"SELECT {COLUMNS} FROM journal WHERE {where} ORDER BY seq", given):
         yield Record(*row)
 
 

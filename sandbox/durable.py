@@ -1,5 +1,6 @@
 """Small private files that are replaced whole: a reader sees the old one or the new one, also after a power cut."""
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -61,9 +62,15 @@ def destroy(path: Path) -> None:
     sync(path.parent)
 
 
-def sync(directory: Path) -> None:
-    """Wait until the disk has the names in a directory."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sha256(path: Path) -> str:
+    """Of a whole file, in hexadecimal digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a directory. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,7 +3,7 @@
 import hashlib
 import struct
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 GENESIS = bytes(32)  # what comes before the first record
 ERASED = "values.erased"  # the kind of the records that say whose bodies were replaced, and by what (redaction.py)
@@ -26,6 +26,9 @@ class Record(NamedTuple):
     body: str
     prev: bytes
     digest: bytes
+
+
+COLUMNS: Final = ", ".join(Record._fields)  # of the table `journal`, in SQL
 
 
 def key_of(seq: int) -> str:

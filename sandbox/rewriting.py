@@ -63,12 +63,12 @@ def rewritten(
         new = entry
         for new in making.finish():  # noqa: B007  # the last one is whole
             yield
-    except (OSError, sqlite3.Error):
+        reach("retention.written")
+        new = new._replace(kept=kept)
+        yield from _kept_elsewhere(ledger, entry, gone)
+    except (OSError, sqlite3.Error, LedgerFault):
         making.drop()
         raise
-    reach("retention.written")
-    new = new._replace(kept=kept)
-    yield from _kept_elsewhere(ledger, entry, gone)
     ledger.segment(new, *say(new, count))
     ledger.commit()
     reach("retention.recorded")

@@ -110,7 +110,7 @@ class Rotation(Chore):
             for entry in making.finish():
                 self.entry = entry
                 yield
-        except (OSError, sqlite3.Error, Misfit):
+        except (OSError, sqlite3.Error, Misfit, LedgerFault):
             making.drop()
             raise
         reach("rotation.sealed")

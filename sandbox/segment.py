@@ -3,7 +3,6 @@
 To read one record unpacks one block, to read a request those blocks that have records of it.
 """
 
-import hashlib
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -23,7 +22,6 @@ from mai.sandbox.record import Record
 FORMAT: Final = 1
 OWN: Final = frozenset({"format", "process", "first", "last", "prev", "head", "requests"})  # keys of its table `meta`
 BLOCKS: Final = 8  # unpacked, that a segment keeps at hand
-HASHED: Final = 1 << 20  # bytes at a time
 BLOB_BYTES: Final = 1 << 30  # that a blob may unpack to
 
 
@@ -163,20 +161,15 @@ class Segment:
             after = rows[-1][0]
 
     def _bytes(self, address: str, value: bytes) -> bytes:
+        unpacking = zlib.decompressobj()
         try:
-            return zlib.decompressobj().decompress(value, BLOB_BYTES)
+            data = unpacking.decompress(value, BLOB_BYTES)
         except zlib.error as error:
             raise self.damaged(f"the blob {address[:12]} cannot be unpacked ({error})") from error
+        if not unpacking.eof:
+            raise self.damaged(f"the blob {address[:12]} ends too early, or never")
+        return data
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-
-def sha256(path: Path) -> str:
-    """Of the whole file, in hexadecimal digits. Raises OSError."""
-    digest, at = hashlib.sha256(), 0
-    while data := segment_files.read(path, at, HASHED):
-        digest.update(data)
-        at += len(data)
-    return digest.hexdigest()

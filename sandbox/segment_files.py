@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import pysqlite3 as sqlite3
 
+from mai.sandbox import durable
+
 PART: Final = ".part"
 PAGE_BYTES: Final = 1024  # small ones: a block ends in the middle of one
 _NAME: Final = re.compile(r"ledger\.\d{12}-\d{12}(?:\.\d+)?\.segment(?:\.part)?")
@@ -55,22 +57,14 @@ def begin(path: Path) -> Any:
 
 def sync(path: Path) -> None:
     """What was written of the file in the making is on the disk. Raises OSError."""
-    _synced(path.with_name(path.name + PART))
+    durable.sync(path.with_name(path.name + PART))
 
 
 def seal(path: Path) -> None:
     """It is whole: from now on it has its name. Raises OSError."""
     sync(path)
     os.replace(path.with_name(path.name + PART), path)
-    _synced(path.parent)
-
-
-def _synced(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.sync(path.parent)
 
 
 def read(path: Path, at: int, count: int, *, part: bool = False) -> bytes:

@@ -14,8 +14,9 @@ from mai.sandbox import bloom, segment_files
 from mai.sandbox.block import LEVEL, pack
 from mai.sandbox.bounds import ALL
 from mai.sandbox.record import Record
-from mai.sandbox.segment import FORMAT, HASHED, Entry, Segment
+from mai.sandbox.segment import FORMAT, Entry, Segment
 
+HASHED: Final = 1 << 20  # bytes in one step
 PLACES: Final = 500  # that are written in one step
 SYNCED: Final = 4 << 20  # bytes, after which what is written is synced: the last sync must not have to wait for all of it
 
@@ -64,10 +65,11 @@ class Making:
             segment_files.sync(self.path)
 
     def drop(self) -> None:
-        """It is not wanted any more. Never raises."""
+        """It is not wanted any more, whole or not. Never raises."""
         self._db.close()
-        with contextlib.suppress(OSError):
-            segment_files.remove(self.path.with_name(self.path.name + segment_files.PART))
+        for name in (self.path.name + segment_files.PART, self.path.name):
+            with contextlib.suppress(OSError):
+                segment_files.remove(self.path.with_name(name))
 
     def finish(self) -> Iterator[Entry]:
         """Complete the file, look it over, seal it; between two of its steps who calls may do something else.

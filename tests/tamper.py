@@ -292,8 +292,7 @@ def archived(place: Place) -> None:
     """The first half of the longest journal becomes a segment."""
     scene = tamper_deeds.settled(place, place)
     middle_ns = value(place, scene.busy, "SELECT at_ns FROM journal WHERE seq = ?", scene.middle(scene.busy))
-    made = archiving.rotate(place, scene.busy, middle_ns, lambda *_: None)
-    assert made and made.segments, "nothing was rotated"
+    assert archiving.rotate(place, scene.busy, middle_ns, lambda *_: None), "nothing was rotated"
 
 
 def _ask(place: Place, text: str) -> None:

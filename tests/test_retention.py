@@ -1,6 +1,7 @@
 """Retention: what the organisation says leaves the journal, its segments and their bodies, on record, and verify says so."""
 
 import itertools
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -273,6 +274,7 @@ def test_an_order_outlives_what_else_fails(place: Place) -> None:
         while not made.fault:
             made.step()
         assert "thinning" in made.fault and (place.home(WHO) / ORDER).exists()
+        assert not list(place.home(WHO).glob("*.part"))
         while (place.home(WHO) / ORDER).exists():
             made.step()
         assert ledger.archive.upto > upto and not vain(place.home(WHO))
@@ -313,6 +315,36 @@ def test_what_cannot_be_meant_is_a_fault() -> None:
     assert OwnRetention(keep_days=90).over(whole) == Retention(journal_days=30, keep_days=90, bodies_days={"step": 3})
     assert not among("rotated", frozenset({"*"})) and among("step", frozenset({"*"})) and not among("steps", frozenset({"step"}))
     assert {Sent.kind, Received.kind, Acked.kind} <= rotating.COUNTED
+
+
+def test_what_is_given_up_leaves_nothing_behind(place: Place) -> None:
+    """Over a damaged blob neither a file in the making stays, nor one that is whole and that no row names."""
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        text = ledger.keep(b"a text of 3")
+        ledger.append("step", f'{{"given":"{text}"}}'.encode())
+        ledger.commit()
+
+    def given_up(retention: Retention, db: sqlite3.Connection, data: bytes) -> list[str]:
+        put(db, b"")
+        with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+            made = Rotating(ledger, retention, lambda: 1200)
+            while not made.fault:
+                made.step()
+        put(db, data)
+        assert text[:12] in made.fault
+        return [one.name for one in place.home(WHO).glob("*.segment*")]
+
+    def put(db: sqlite3.Connection, data: bytes) -> None:
+        db.execute("DELETE FROM blob WHERE address = ?", (text,))
+        db.execute("INSERT INTO blob VALUES(?,?)", (text, data))
+
+    with closing(sqlite3.connect(place.ledger(WHO), isolation_level=None)) as own:
+        assert given_up(Retention(journal_days=30), own, b"a text of 3") == []
+        kept(place, Retention(journal_days=30))
+        own.execute("DELETE FROM blob WHERE address = ?", (text,))  # as if only the segment had it
+    (file,) = place.home(WHO).glob("*.segment")
+    with closing(sqlite3.connect(file, isolation_level=None)) as sealed:
+        assert given_up(Retention(bodies_days={"step": 20}), sealed, zlib.compress(b"a text of 3")) == [file.name]
 
 
 def erased(place: Place, monkeypatch: pytest.MonkeyPatch) -> int:

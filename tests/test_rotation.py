@@ -14,11 +14,11 @@ from mai.daemon.reader import Reader
 from mai.sandbox import points
 from mai.sandbox.block import Unreadable, pack, unpack
 from mai.sandbox.bounds import ALL, Bounds, bounds
+from mai.sandbox.durable import sha256
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import BLOB_BYTES, GENESIS, Ledger, Record, chain, digest_of
 from mai.sandbox.place import Place
 from mai.sandbox.rotation import Rotation
-from mai.sandbox.segment import sha256
 
 WHO = "acme/sales"
 KINDS = ("hop", "step", "task.begun", "message.sent")
