@@ -72,7 +72,8 @@ def obey(home: Path, ledger: Ledger, blank: Callable[[], Decider], beat: Callabl
     except msgspec.MsgspecError as error:
         raise LedgerFault(f"{path} is no order: {error}", "remove it, and order the erasure again") from error
     reach("erase.begun")
-    said = Eraser(ledger, order, beat).run(blank(), whole=whole)
+    made = Eraser(ledger, order, beat)
+    said = made.lacks() or made.run(blank(), whole=whole)
     durable.write(home / SAID, msgspec.json.encode(said))
     if said.state == "done":
         for old in home.glob("state-before-*.jsonl"):  # rows that a rebuild has kept
@@ -88,6 +89,13 @@ class Eraser:
         alias = order.erasure if order.round == 1 else f"{order.erasure}-{order.round}"
         self._reach = Reach(Names(order.subject, alias, order.salt), order.requests, order.values)
         self._column: dict[int, str] = {}  # bodies that were replaced, as the column has them now
+
+    def lacks(self) -> Said | None:
+        """Nothing is done while a segment is elsewhere: what it holds would be passed over, and never be looked for again."""
+        for entry in self._ledger.archive.entries:
+            if entry.kept != "none" and not self._ledger.archive.beside(entry):
+                return self._said("waits", f"{self._ledger.process} lacks {entry.file}, which was carried away: put it back")
+        return None
 
     def run(self, decider: Decider, *, whole: bool) -> Said:
         """Do it, as far as it is not done."""

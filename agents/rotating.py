@@ -193,7 +193,7 @@ class Rotating:
         for entry in self._ledger.archive.entries:
             if entry.kept == "none" or entry.last > min(self._ledger.archive.upto, self._ledger.moved()):
                 continue
-            if (self._ledger.path.parent / entry.file).exists():
+            if self._ledger.archive.beside(entry):
                 if removable(self._kept, entry.until_ns, now_ns) and not (older and self._says_erased(entry)):
                     yield Chore(self._ledger, f"the removal of {entry.file}", self._removal(entry))
                 elif kinds := self._to_thin(entry, overdue(self._kept, entry.until_ns, now_ns)):

@@ -44,7 +44,7 @@ def archived(reader: Reader) -> list[Archived]:
     return [
         Archived(
             reader.process, one.first, one.last, one.since_ns // 1_000_000, one.until_ns // 1_000_000, one.file, one.bytes,
-            one.sha256, one.kept, one.kept != "none" and (reader.path.parent / one.file).exists(),
+            one.sha256, one.kept, one.kept != "none" and reader.archive.beside(one),
         )
         for one in reader.archive.entries
     ]  # fmt: skip

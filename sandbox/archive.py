@@ -139,11 +139,15 @@ class Archive:
 
     def path(self, entry: Entry) -> Path:
         """Where the file is: beside the ledger, or where the setting MAI_ARCHIVE says that segments were carried to."""
-        beside, carried = self.directory / entry.file, setting("MAI_ARCHIVE")
-        if not carried or beside.exists():
-            return beside
+        carried = setting("MAI_ARCHIVE")
+        if not carried or self.beside(entry):
+            return self.directory / entry.file
         client = "" if self.directory.name == "watchdog" else self.directory.parent.name
         return Path(carried) / client / self.directory.name / entry.file
+
+    def beside(self, entry: Entry) -> bool:
+        """Does the file lie beside the ledger? One that was carried away is not changed: another would stay there."""
+        return (self.directory / entry.file).exists()
 
     def close(self) -> None:
         """Close all files."""

@@ -89,7 +89,7 @@ def removed(ledger: Ledger, entry: Entry, body: bytes) -> Iterator[None]:
 
 def _beside(ledger: Ledger, entry: Entry) -> None:
     """Only a file that lies beside its ledger can be replaced or removed: of one that was carried away another stays."""
-    if not (ledger.path.parent / entry.file).exists():
+    if not ledger.archive.beside(entry):
         what = f"the segment {entry.file} with the records {entry.first} to {entry.last} does not lie beside its ledger"
         raise LedgerFault(what, f"put the file back into {ledger.path.parent}: what was carried away is not changed there")
 

@@ -11,7 +11,9 @@ import pytest
 
 from mai.agents import rotating
 from mai.agents.archive_eraser import Taken, erase
-from mai.agents.erased import Values
+from mai.agents.erased import Order, Values
+from mai.agents.eraser import give as give_order
+from mai.agents.eraser import obey, said
 from mai.agents.events import Acked, Received, Sent, encode
 from mai.agents.retention_scope import DAY_NS, Extent, OwnRetention, Retention, among, flaws, wanted
 from mai.agents.rotating import ORDER, SAID, Asked, Rotating, give, vain
@@ -368,6 +370,21 @@ def erased(place: Place, monkeypatch: pytest.MonkeyPatch) -> int:
         assert [one.last for one in ledger.archive.entries] == [200, 1199, 1203] and not made.fault
     monkeypatch.setattr("mai.sandbox.ledger.time.time_ns", lambda: NOW_NS + 30 * DAY_NS)
     return was.seq
+
+
+def test_nothing_is_erased_while_a_segment_is_elsewhere(place: Place) -> None:
+    """Its records would be passed over, and the erasure be on record as done: whoever asked is told to put the file back."""
+    kept(place, Retention(journal_days=30))
+    (file,) = place.home(WHO).glob("*.segment")
+    file.rename(place.state / file.name)
+    order = Order(erasure="e1", round=1, subject="r3", requests=("r3",), salt=b"s", by="ann", role="admin", at_ms=1)
+    give_order(place.home(WHO), order)
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        seq = ledger.seq
+        obey(place.home(WHO), ledger, lambda: pytest.fail("it is begun"), lambda: None)
+        assert ledger.seq == seq and not ledger.pending
+    told = said(place.home(WHO))
+    assert told and told.state == "waits" and told.why == f"{WHO} lacks {file.name}, which was carried away: put it back"
 
 
 def redacted(place: Place, seq: int) -> bool:
