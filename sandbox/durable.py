@@ -1,11 +1,17 @@
 """Small private files that are replaced whole: a reader sees the old one or the new one, also after a power cut."""
 
+import contextlib
 import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Final
 
 from mai.sandbox.errors import UsageFault
+from mai.sandbox.points import reach
+
+GONE: Final = ".gone"  # how ends the name of a file that is being destroyed
+LONGEST: Final = 255 - len(GONE)  # bytes of a name before that
 
 
 def read(path: Path) -> bytes:
@@ -30,7 +36,7 @@ def write(path: Path, data: bytes) -> None:
             return
     except (OSError, UsageFault):
         pass  # there is none, or none that can be read
-    part = path.with_name(path.name + ".part")
+    part = _part(path)
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -44,8 +50,48 @@ def write(path: Path, data: bytes) -> None:
     sync(path.parent)
 
 
+def rewrite(path: Path, data: bytes) -> None:
+    """As `write`, and the bytes of the old one are overwritten once it has lost its name. Raises OSError."""
+    gone = _cleared(path)
+    try:
+        before: bytes | None = read(path)
+    except (OSError, UsageFault):
+        before = None
+    if before is not None and before != data:
+        os.link(path, gone, follow_symlinks=False)
+    write(path, data)
+    _overwrite(gone)
+
+
 def destroy(path: Path) -> None:
-    """Overwrite a file with zeros where nobody else has a name of it, and unlink it. Raises OSError."""
+    """Overwrite a file with zeros where nobody else has a name of it, and unlink it. Raises OSError.
+
+    It loses its name first, so that nobody ever finds zeros under it; what a death has left of it goes, too.
+    """
+    gone = _cleared(path)
+    if gone != path:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path, gone)
+            sync(path.parent)
+            _overwrite(gone)
+
+
+def _cleared(path: Path) -> Path:
+    """Where a file lies while it is destroyed; what a death has left there, or half written, is overwritten."""
+    name = os.fsencode(path.name)
+    gone = path if name.endswith(GONE.encode()) else path.with_name(os.fsdecode(name[:LONGEST]) + GONE)
+    _overwrite(gone)
+    if len(name) <= LONGEST:
+        _overwrite(_part(path))
+    return gone
+
+
+def _part(path: Path) -> Path:
+    """Where the next one is written."""
+    return path.with_name(f"{path.name}.part")
+
+
+def _overwrite(path: Path) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -58,6 +104,7 @@ def destroy(path: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    reach("erase.overwritten")
     path.unlink()
     sync(path.parent)
 

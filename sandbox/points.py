@@ -35,6 +35,7 @@ POINTS: Final = {
     "erase.begun": "an order to erase a person's values is read, nothing is changed",
     "erase.committed": "the ledger says so, old bytes may lie in free pages",
     "erase.purged": "they are gone, the order still lies there",
+    "erase.overwritten": "a file that goes has lost its name and its bytes, and still lies there",
     "spool.taken": "a file of a spool is decided about, not committed",
     "spool.moving": "it is on record, and about to leave new/",
     "rotation.written": "a segment is written beside the ledger, it has no name yet",

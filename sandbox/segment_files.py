@@ -16,7 +16,7 @@ from mai.sandbox import durable
 
 PART: Final = ".part"
 PAGE_BYTES: Final = 1024  # small ones: a block ends in the middle of one
-_NAME: Final = re.compile(r"ledger\.\d{12}-\d{12}(?:\.\d+)?\.segment(?:\.part)?")
+_NAME: Final = re.compile(r"ledger\.\d{12}-\d{12}(?:\.\d+)?\.segment(?:\.part)?(?:\.gone)?")
 TABLES: Final = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE block(
@@ -94,5 +94,5 @@ def remove(path: Path) -> None:
 
 
 def found(directory: Path) -> list[str]:
-    """The names of all segments in a directory, those in the making too. Raises OSError."""
+    """The names of all segments in a directory, those in the making and in destruction too. Raises OSError."""
     return sorted(one.name for one in directory.iterdir() if _NAME.fullmatch(one.name))
