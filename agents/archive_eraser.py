@@ -10,12 +10,15 @@ from typing import NamedTuple
 from mai.agents.events import encode
 from mai.agents.rotation_events import SegmentErased
 from mai.sandbox import segment_files
+from mai.sandbox.archive import LOST
 from mai.sandbox.bounds import Bounds
 from mai.sandbox.durable import destroy
+from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
 from mai.sandbox.record import Record, digest_of
 from mai.sandbox.rewriting import rewritten
 from mai.sandbox.segment import Entry
+from mai.sandbox.segment_making import looked
 
 
 class Taken(NamedTuple):
@@ -25,6 +28,19 @@ class Taken(NamedTuple):
     records: frozenset[int]
     texts: frozenset[str]
     column: Callable[[Record], str]
+
+
+def looked_over(ledger: Ledger) -> Iterator[None]:
+    """Is all there that the journal names? Before anything is changed, in steps. Raises LedgerFault.
+
+    Who works goes on without a segment that is damaged, or elsewhere: what it holds would be passed over, and never be looked
+    for again. One that was carried away can be read, but not changed.
+    """
+    for entry in [one for one in ledger.archive.entries if one.kept != "none"]:
+        if not ledger.archive.beside(entry):
+            raise LedgerFault(f"{ledger.process} lacks {entry.file}, which was carried away: put it back", LOST)
+        for _ in looked(ledger.archive.path(entry), entry):
+            yield
 
 
 def erase(ledger: Ledger, taken: Taken) -> Iterator[None]:

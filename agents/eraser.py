@@ -6,8 +6,8 @@
     HOME/erasure.said     what came of it; the order is overwritten and goes
 
 Whoever dies on the way does it again at the next start: what is committed is not done twice, what follows is. If the ledger is
-not ready for it (a message of these requests is on its way, one of them is open here, another one names the subject), nothing is
-changed, and that is what is said.
+not ready for it (a message of these requests is on its way, one of them is open here, another one names the subject, a segment is
+missing), nothing is changed, and that is what is said.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from mai.agents import anew, events
-from mai.agents.archive_eraser import Taken, erase
+from mai.agents.archive_eraser import Taken, erase, looked_over
 from mai.agents.decider import Decider
 from mai.agents.erased import DONE, Happened, Order, Values
 from mai.agents.events import Event, Sent
@@ -28,6 +28,7 @@ from mai.agents.kept import Kept, Version
 from mai.agents.link import Link
 from mai.agents.markers import redacted
 from mai.agents.naming import Names
+from mai.agents.open_nouns import OPEN
 from mai.agents.reaching import Reach, first, forgotten, left_open, walked
 from mai.agents.texts import PARCEL
 from mai.sandbox import durable
@@ -39,10 +40,6 @@ from mai.sandbox.record import BLOB, Record, chain
 
 ORDER: Final = "erasure.order"
 SAID: Final = "erasure.said"
-OPEN: Final = (  # nouns of what has still to end
-    "task", "request", "passage", "errand", "turn", "amended", "doubt", "escalation", "release", "carry", "cancel", "undo",
-    "call", "use", "held", "waiting", "withheld", "parked", "approval", "remedy",
-)  # fmt: skip
 BEAT: Final = 2000  # records between two signs of life
 PORTION: Final = 5000  # in one turn of the fold
 
@@ -65,6 +62,7 @@ def obey(home: Path, ledger: Ledger, blank: Callable[[], Decider], beat: Callabl
     `blank()` is the process's own decider, knowing nothing; `whole`: it folds what messages say; `beat` tells that we live.
     """
     path = home / ORDER
+    durable.destroy(home / f"{ORDER}{durable.GONE}")  # a life died at it
     try:
         order = msgspec.json.decode(durable.read(path), type=Order)
     except FileNotFoundError:
@@ -76,7 +74,7 @@ def obey(home: Path, ledger: Ledger, blank: Callable[[], Decider], beat: Callabl
     said = made.lacks() or made.run(blank(), whole=whole)
     durable.write(home / SAID, msgspec.json.encode(said))
     if said.state == "done":
-        for old in home.glob("state-before-*.jsonl"):  # rows that a rebuild has kept
+        for old in home.glob("state-before-*.jsonl*"):  # rows that a rebuild has kept
             durable.destroy(old)
     durable.destroy(path)
 
@@ -91,11 +89,9 @@ class Eraser:
         self._column: dict[int, str] = {}  # bodies that were replaced, as the column has them now
 
     def lacks(self) -> Said | None:
-        """Nothing is done while a segment is elsewhere: what it holds would be passed over, and never be looked for again."""
-        for entry in self._ledger.archive.entries:
-            if entry.kept != "none" and not self._ledger.archive.beside(entry):
-                return self._said("waits", f"{self._ledger.process} lacks {entry.file}, which was carried away: put it back")
-        return None
+        """Nothing is done while a segment is elsewhere, or damaged."""
+        why = self._in(looked_over(self._ledger))
+        return self._said("waits", why) if why else None
 
     def run(self, decider: Decider, *, whole: bool) -> Said:
         """Do it, as far as it is not done."""
@@ -115,6 +111,17 @@ class Eraser:
         reach("erase.committed")
         return self._purged(made)
 
+    def _in(self, steps: Iterator[None]) -> str:
+        """What is wrong with a segment; the process does without it, and the erasure waits. Raises LedgerFault."""
+        try:
+            for _ in steps:
+                self._beat()
+        except LedgerFault as error:
+            if self._ledger.failed:
+                raise
+            return error.sentence
+        return ""
+
     def _said(self, state: str, why: str) -> Said:
         return Said(erasure=self._order.erasure, round=self._order.round, state=state, why=why)
 
@@ -129,8 +136,8 @@ class Eraser:
     def _purged(self, made: Values) -> Said:
         """What follows once it is on record: the segments, free pages and the log."""
         taken = Taken(made.erasure, frozenset(one[0] for one in made.records), frozenset(made.blobs), self._left)
-        for _ in erase(self._ledger, taken):
-            self._beat()
+        if why := self._in(erase(self._ledger, taken)):
+            return self._said("waits", why)
         if not purge(self._ledger):
             return self._said("waits", f"somebody reads the ledger of {self._ledger.process}")
         reach("erase.purged")
@@ -245,7 +252,12 @@ def said(home: Path) -> Said | None:
 
 
 def give(home: Path, order: Order) -> None:
-    """Put an order into a process's directory. Raises OSError."""
+    """Put an order into a process's directory; an older one is overwritten. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(home / SAID)
-    durable.write(home / ORDER, msgspec.json.encode(order))
+    durable.rewrite(home / ORDER, msgspec.json.encode(order))
+
+
+def ordered(home: Path) -> bool:
+    """Does an order lie there, be it half destroyed?"""
+    return (home / ORDER).exists() or (home / f"{ORDER}{durable.GONE}").exists()

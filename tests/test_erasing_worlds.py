@@ -28,7 +28,7 @@ def test_what_is_erased_is_gone_and_nothing_else(room: Path) -> None:
 
 
 @pytest.mark.seconds(300)
-@pytest.mark.parametrize("point", ["erase.begun", "erase.committed", "erase.purged", "commit.inside"])
+@pytest.mark.parametrize("point", ["erase.begun", "erase.committed", "erase.purged", "erase.overwritten", "commit.inside"])
 def test_somebody_dies_at_every_point_of_an_erasure(room: Path, point: str) -> None:
     """Each named point of it is the end of a process, and it is whole at the end all the same."""
     for seed in range(2000, 2000 + MOST_SEEDS):
