@@ -40,8 +40,13 @@ class Book:
         self._ledger: Ledger | None = Ledger(path, "watchdog")
         self.retention = Retention()
         self._rotating: Rotating | None = None
+        self._held = False
         self._retry_s = 0.0
         self._unwritten: deque[tuple[str, Json, list[tuple[str, str, Any]]]] = deque(maxlen=UNWRITTEN)
+        self.recalls: list[Callable[[], None]] = [self._recall]  # who has rows of it in memory
+        self._recall()
+
+    def _recall(self) -> None:
         self.recent: dict[str, list[Json]] = self.load("incidents")
         older = {name: {"how": "stop", "by": "", "why": ""} for name in self.load("unwanted")}  # of format 3
         self.wants: dict[str, Json] = older | self.load("wants")  # what operators want of processes, if not that they run
@@ -49,7 +54,7 @@ class Book:
         self.failed: dict[str, Json] = self.load("failed")  # processes that were given up, and why
 
     def load(self, noun: str) -> dict[str, Any]:
-        """Rows of its state, by key; when it is opened."""
+        """Rows of its state, by key; when it is opened, and when somebody has changed them (`recalls`)."""
         assert self._ledger is not None
         rows = {key: self.seals.open_row(msgspec.json.decode(value)) for key, value in self._ledger.load(noun).items()}
         return {key: value for key, value in rows.items() if value is not None}
@@ -132,6 +137,10 @@ class Book:
         """The ledger, while there is one: for who changes what stands in it (book_eraser.py), with nothing left to write."""
         return self._ledger if not self._unwritten else None
 
+    def hold(self, *, held: bool) -> None:
+        """Somebody else is at work on its segments: nothing is rotated, and no file removed that he has still to overwrite."""
+        self._held, self._rotating = held, None
+
     @property
     def seq(self) -> int:
         """The last record that is durable; 0 while there is no ledger."""
@@ -182,7 +191,7 @@ class Book:
 
     def _rotate(self, now_s: float) -> None:
         """In a turn that has brought nothing: a little of what the journal's retention wants. Nothing of it is ever removed."""
-        if (ledger := self._ledger) is None:
+        if (ledger := self._ledger) is None or self._held:
             return
         if self._rotating is None:
             self._rotating = Rotating(ledger, self.retention, lambda: ledger.seq, forgets=False)

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from mai.agents.markers import marker
 from mai.agents.reaching import first
 from mai.daemon.belongings import files
-from mai.sandbox.durable import destroy, write
+from mai.sandbox.durable import GONE, destroy, rewrite
 from mai.sandbox.place import Place
 
 BLOCK_BYTES: Final = 1 << 20
@@ -64,19 +66,28 @@ def overwrite_lines(path: Path, words: Words, left: str) -> int:
 
 def clear_deaths(place: Place, client: str, words: Words, requests: frozenset[str], erasure: str) -> int:
     """Take the last words out of the files of deaths that are concerned; returns how many. Raises OSError."""
-    count = 0
-    for path in sorted((place.state / "deaths").glob(f"{client}.*/*.json")):
+    count, deaths = 0, place.state / "deaths"
+    for path in deaths.glob(f"{client}.*/*{GONE}"):
+        destroy(path)  # of a life that died at it
+    for path in sorted(deaths.glob(f"{client}.*/*.json")):
         data = path.read_bytes()
-        said: dict[str, Any] = json.loads(data)
+        said = _death(data)
         tasks = [said.get("task", ""), *(one.get("task") or one.get("request", "") for one in said.get("tasks", ()))]
         if not words.stand_in(data) and not any(first(task) in requests for task in tasks):
             continue
         for name in ("output", "traceback", "why"):
             said[name] = marker(erasure) if said.get(name) else said.get(name, "")
-        destroy(path)
-        write(path, json.dumps(said, indent=1, ensure_ascii=False).encode())
+        rewrite(path, json.dumps(said, indent=1, ensure_ascii=False).encode())
         count += 1
     return count
+
+
+def _death(data: bytes) -> dict[str, Any]:
+    """What a file of a death says; what cannot be read says nothing but that there was one."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {"why": "(unreadable)"}
 
 
 def files_with(place: Place, processes: Iterable[str], words: Words) -> Iterator[str]:

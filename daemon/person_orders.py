@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mai.daemon.door import Caller, refusal
+from mai.daemon.door import Caller
 from mai.daemon.persons import Job
 from mai.daemon.vigil import Vigil
 from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
@@ -52,11 +52,9 @@ class PersonOrders:
                     shown[:] = told
                     caller.answer({"erasure": job.erasure, "phase": job.phase, "waits_for": dict(persons.waits)}, more=True)
                 return False
-            certificate, why, paper = persons.ended
-            if paper is None:
-                caller.answer(refusal(MaiError(f"it was not done: {why}")))
-            else:
-                caller.answer({"state": "erased", "certificate": certificate, **msgspec.to_builtins(paper)})
+            certificate, paper = persons.ended
+            assert paper is not None, "whoever is at work no more has left it"
+            caller.answer({"state": "erased", "certificate": certificate, **msgspec.to_builtins(paper)})
             return True
 
         def late() -> MaiError:

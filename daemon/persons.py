@@ -13,8 +13,9 @@ came, and nothing of whom it is about.
 """
 
 import os
+import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ from mai.daemon.case import Restart
 from mai.daemon.person_paper import Erased, Paper
 from mai.daemon.person_search import Search
 from mai.daemon.reader import Reader
-from mai.sandbox.durable import destroy, write
+from mai.sandbox.durable import GONE, destroy, rewrite, write
 from mai.sandbox.errors import LedgerFault, MaiError, Refused, UsageFault
 from mai.sandbox.place import WATCHDOG
 
@@ -40,6 +41,8 @@ NOUN: Final = "person"
 TURN_S: Final = 0.02  # of one turn of the watchdog's loop
 AGAIN_S: Final = 0.1  # between two looks at what waits
 RETRY_S: Final = 2.0  # until a process that was not ready for it gets its order again
+MOST_RETRY_S: Final = 60.0  # the same, once it has had it often: what is missing may be missing for long
+GROWTH: Final = 1.3
 MOST_ROUNDS: Final = 20
 SALT_BYTES: Final = 32
 
@@ -59,6 +62,23 @@ class Job(msgspec.Struct, kw_only=True):
     asked_ms: int
     round: int = 0
     phase: str = "searching"
+    values: tuple[str, ...] = ()  # what these requests have written, so far: who was told has erased by what they were found
+    files: tuple[tuple[str, str], ...] = ()  # of spools, so far
+    again: int = 0  # how often requests have come meanwhile
+    last: bool = False  # all were told, and what lies beside is at work
+    log_lines: int = 0  # that were overwritten, so far; and so on
+    deaths: int = 0
+    spool_files: int = 0
+
+    def once_more(self, more: Iterable[str]) -> None:
+        """Requests have come meanwhile: another round, for them too. Raises Refused if that has been so too often.
+
+        Not what `round` counts, which are deaths too: whoever is killed often enough would else never be done.
+        """
+        self.requests, self.again = tuple(sorted({*self.requests, *more})), self.again + 1
+        if self.again >= MOST_ROUNDS:
+            self.again = 0
+            raise Refused("requests that concern the person come again and again", "pause the departments: mai pause")
 
 
 class Persons:
@@ -73,13 +93,19 @@ class Persons:
         self.now: Job | None = None
         self.waits: dict[str, str] = {}
         self.busy = False  # is there a next step at once?
-        self.ended: tuple[str, str, Paper | None] = ("", "", None)  # the certificate's file, or why there is none
+        self.ended: tuple[str, Paper | None] = ("", None)  # the certificate's file
+        for path in (self._place.state / "clients").glob(f"*/{NAME}{GONE}"):
+            destroy(path)  # of a life that died at it
         for path in sorted((self._place.state / "clients").glob(f"*/{NAME}")):
-            self._take_up(msgspec.json.decode(path.read_bytes(), type=Job))
-            break  # others in the next life: there is one at a time
+            try:
+                self._take_up(msgspec.json.decode(path.read_bytes(), type=Job))
+                break  # others in the next life: there is one at a time
+            except msgspec.MsgspecError as error:
+                print(f"watchdog: {path} is no order to erase: {error}", file=sys.stderr, flush=True)
 
     def _take_up(self, job: Job) -> None:
         self.now, self.busy = job, True
+        self._watchdog.book.hold(held=job.last)
         self._steps = self._work(job)
 
     @property
@@ -127,15 +153,13 @@ class Persons:
         search = yield from self._searched(job)
         while told := self._to_tell(job, search):
             job.round += 1
-            if job.round > MOST_ROUNDS:
-                raise Refused("requests that concern the person come again and again", "pause the departments: mai pause")
             self._phase(job, "telling")
             more = yield from self._tell(job, told, search)
             if not more:
                 break
-            job.requests = tuple(sorted({*job.requests, *more}))
-            self._save(job)
+            job.once_more(more)
             search = yield from self._searched(job)
+        job.last = True
         self._phase(job, "files")
         paper = yield from self._files(job, search)
         self._over(job, paper)
@@ -145,9 +169,12 @@ class Persons:
         while True:
             self._phase(job, "searching")
             search = Search(self._place, job.client, job.subject, also=job.also, more=job.requests)
+            search.values.update(job.values)
+            search.files.update(job.files)
             for _ in search.requests_of():
                 yield True
-            job.requests = tuple(sorted(search.requests))
+            job.requests, job.values = tuple(sorted(search.requests)), tuple(sorted(search.values))
+            job.files = tuple(sorted(search.files))
             self._save(job)
             if not (open_ := search.open()):
                 for _ in search.count():
@@ -163,14 +190,13 @@ class Persons:
     def _to_tell(self, job: Job, search: Search) -> list[str]:
         """The processes that hold something, or have not done what they were told."""
         homes = {process: self._place.home(process) for process in search.processes}
-        return [process for process, home in homes.items() if search.counts[process] or (home / eraser.ORDER).exists()]
+        return [process for process, home in homes.items() if search.counts[process] or eraser.ordered(home)]
 
     def _tell(self, job: Job, processes: list[str], search: Search) -> Generator[bool, None, set[str]]:
         """Have each of them do it; returns the requests that have to be looked for as well."""
         order = Order(
             erasure=job.erasure, round=job.round, subject=job.subject, requests=job.requests,
-            values=tuple(sorted(search.values)), salt=job.salt, by=job.by,
-            role=job.role, at_ms=job.asked_ms,
+            values=tuple(sorted(search.values)), salt=job.salt, by=job.by, role=job.role, at_ms=job.asked_ms,
         )  # fmt: skip
         self._enter(job, "told", round=job.round, processes=processes, requests=(*job.requests, *search.readers))
         self._watchdog.book.flush(time.monotonic())  # on record first: what nobody has ordered is no erasure
@@ -193,20 +219,16 @@ class Persons:
     def _files(self, job: Job, search: Search) -> Generator[bool, None, Paper]:
         """What lies beside the ledgers; returns the certificate."""
         words, requests = person_files.Words((job.subject, *job.also)), frozenset(job.requests)
-        lines = 0
         for path in person_files.logs(self._place, job.client):
-            lines += person_files.overwrite_lines(path, words, f"(erased {job.erasure})")
+            job.log_lines += person_files.overwrite_lines(path, words, f"(erased {job.erasure})")
             yield True
-        deaths = person_files.clear_deaths(self._place, job.client, words, requests, job.erasure)
-        book, own = self._watchdog.book, 0
-        book.flush(time.monotonic())
-        if ledger := book.ledger:
-            said = Values(erasure=job.erasure, round=job.round, by=job.by, role=job.role, at_ms=job.asked_ms)
-            own = book_eraser.erase(book, ledger, job.client, words=words, requests=requests, said=said)
-        spooled = search.spooled()
-        for path in spooled:
+        job.deaths += person_files.clear_deaths(self._place, job.client, words, requests, job.erasure)
+        for path in search.spooled():
             destroy(path)
+            job.spool_files += 1
             yield True
+        self._save(job)  # whoever has to begin again counts on from there
+        own = yield from self._own(job, words, requests)
         left = [f"{one.process}: record {one.seq}, {one.kind}" for one in search.hits]
         left += [f"{search.left - len(search.hits)} records more"] if search.left > len(search.hits) else []
         left += list(person_files.files_with(self._place, search.processes, words))
@@ -214,9 +236,16 @@ class Persons:
         ledgers += [Erased(WATCHDOG, own, 0, 0)] if own else []
         return Paper(
             client=job.client, erasure=job.erasure, reference=job.reference, by=job.by, role=job.role, asked_ms=job.asked_ms,
-            done_ms=time.time_ns() // 1_000_000, requests=len(job.requests), ledgers=ledgers, log_lines=lines, deaths=deaths,
-            spool_files=len(spooled), left=left,
+            done_ms=time.time_ns() // 1_000_000, requests=len(job.requests), ledgers=ledgers, log_lines=job.log_lines,
+            deaths=job.deaths, spool_files=job.spool_files, left=left,
         )  # fmt: skip
+
+    def _own(self, job: Job, words: person_files.Words, requests: frozenset[str]) -> Generator[bool, None, int]:
+        """What the watchdog's own journal holds; returns how many records. Raises MaiError, OSError."""
+        book = self._watchdog.book
+        book.hold(held=True)
+        said = Values(erasure=job.erasure, round=job.round, by=job.by, role=job.role, at_ms=job.asked_ms)
+        return (yield from book_eraser.erase(book, job.client, words=words, requests=requests, said=said))
 
     def _ledger(self, job: Job, process: str) -> Erased:
         """What a ledger's own journal says of it."""
@@ -240,8 +269,10 @@ class Persons:
         write(path, msgspec.json.format(msgspec.json.encode(signed), indent=1))
         name = str(path.relative_to(self._place.state))
         self._enter(job, "done", certificate=name, records=sum(one.records for one in paper.ledgers))
+        self._watchdog.book.flush(time.monotonic())
         destroy(self._path(job))
-        self.now, self.waits, self.busy, self.ended = None, {}, False, (name, "", signed)
+        self.now, self.waits, self.busy, self.ended = None, {}, False, (name, signed)
+        self._watchdog.book.hold(held=False)
 
     def _phase(self, job: Job, phase: str) -> None:
         job.phase, self.waits = phase, {}
@@ -251,14 +282,7 @@ class Persons:
         return self._place.state / "clients" / job.client / NAME
 
     def _save(self, job: Job) -> None:
-        path, data = self._path(job), msgspec.json.encode(job)
-        if path.exists() and path.read_bytes() != data:
-            destroy(path.with_suffix(".old"))
-            os.link(path, path.with_suffix(".old"))  # the new one takes its name; then the old one's bytes go
-            write(path, data)
-            destroy(path.with_suffix(".old"))
-        else:
-            write(path, data)
+        rewrite(self._path(job), msgspec.json.encode(job))
 
     def _enter(self, job: Job, step: str, **more: Any) -> None:
         about = {"process": f"{job.client}/mai", "erasure": job.erasure, "step": step, "by": job.by, "role": job.role, **more}
@@ -273,6 +297,7 @@ class Telling:
         self._home = watchdog.place.home(process)
         self._given_s = 0.0  # when it got the order
         self._asked_pid = 0  # the life that was ended for it
+        self._wait_s = RETRY_S / GROWTH  # until the next one is, if it is not ready for it
         self.done = False
         self.why = ""  # it has not done it
         self.more: set[str] = set()
@@ -292,10 +317,11 @@ class Telling:
         elif ward.case.state in ("stopped", "failed"):
             self._give(now_s)
             self.why = f"it is {ward.case.state}: start it, and it will"
-        elif ward.case.state == "ready" and now_s >= self._given_s + (RETRY_S if self.why else 0.0):
+        elif ward.case.state == "ready" and now_s >= self._given_s + (self._wait_s if self.why else 0.0):
             self._give(now_s)
             if self._asked_pid != ward.case.pid:
                 self._asked_pid = ward.case.pid
+                self._wait_s = min(self._wait_s * GROWTH, MOST_RETRY_S)
                 self._watchdog.apply(ward, Restart(), now_s, self._order.by)
 
     def _said(self) -> eraser.Said | None:
@@ -304,7 +330,7 @@ class Telling:
         return said if fits else None
 
     def _heard(self, said: eraser.Said, now_s: float) -> None:
-        if said.state == "done" and not (self._home / eraser.ORDER).exists():
+        if said.state == "done" and not eraser.ordered(self._home):
             self.done = True
         elif said.state == "more":
             self.more = set(said.why.split())

@@ -40,10 +40,13 @@ class RemedyBook:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        rows = book.load(NOUN)
-        known = [msgspec.convert(row, Done) for row in rows.values()]
+        book.recalls.append(self._recall)
+        self._recall()
+
+    def _recall(self) -> None:
+        known = [msgspec.convert(row, Done) for row in self._book.load(NOUN).values()]
         self.known: dict[str, Done] = {done.id: done for done in sorted(known, key=lambda done: done.at_ms)}
-        self._terms: dict[str, int] = {key: int(row) for key, row in book.load(TERMS).items()}  # when a pause is over
+        self._terms: dict[str, int] = {key: int(row) for key, row in self._book.load(TERMS).items()}  # when a pause is over
 
     def enter(self, done: Done) -> None:
         """A new one, on record."""

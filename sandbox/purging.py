@@ -7,7 +7,9 @@ import pysqlite3 as sqlite3
 
 from mai.sandbox.bodies import fault
 from mai.sandbox.ledger import Ledger
+from mai.sandbox.schema import PRAGMAS
 
+BUSY_MS: Final = next(int(found) for name, _, found in PRAGMAS if name == "busy_timeout")
 TRIGGER: Final = "journal_update"  # lifted for the one statement that changes records, inside its transaction
 
 
@@ -34,8 +36,9 @@ def redact(ledger: Ledger, bodies: Iterable[tuple[int, str]], gone: Iterable[str
         raise fault(ledger.path, error) from error
 
 
-def purge(ledger: Ledger) -> bool:
-    """Write the file anew, so that nothing is left in free pages, and empty the write-ahead log; False if a reader is in the way.
+def purge(ledger: Ledger, *, wait_ms: int = BUSY_MS) -> bool:
+    """Write the file anew, so that nothing is left in free pages, and empty the write-ahead log; False if a reader is in the way
+    for so long.
 
     SQLite leaves what it frees where it lies: rows that were changed long ago as well. Raises LedgerFault.
     """
@@ -43,7 +46,9 @@ def purge(ledger: Ledger) -> bool:
     try:
         db.execute("PRAGMA secure_delete=ON")
         db.execute("VACUUM")
+        db.execute(f"PRAGMA busy_timeout={wait_ms}").fetchall()
         busy: int = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        db.execute(f"PRAGMA busy_timeout={BUSY_MS}").fetchall()
     except sqlite3.Error as error:
         raise fault(ledger.path, error) from error
     return not busy
