@@ -5,14 +5,15 @@ memory that it read or wrote, as the subject of a claim, as the person of its co
 wherever in its records that stands. Of a concerned request all values go, in all records of all processes: nobody can tell which
 of them were the person's. So do the texts that models were asked and answered for it, unless another's record names the same
 text; and each key of memory that names the subject, or whose newest version such a request has written, with all of its versions.
-A record that belongs to no request goes if it names the subject itself.
+A record that belongs to no request goes if it names the subject itself, or says it anywhere in the reason of an operator.
 
 What such a request has written to memory, or has brought to a conversation, goes from the records of those who have read it
 there, too.
 
 What cannot be found so: what somebody has written about the person in the free text of another request, what another request has
-made of a shared memory that one of these had written, and what tools have done outside. `person_search.py` looks for given words,
-letter by letter, in all that is left.
+made of a shared memory that one of these had written, prompts of models among it, and what tools have done outside.
+`person_search.py` looks for given words, letter by letter, in all that is left and in the texts that it names, and says what
+models were asked by requests that have read such memory.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -41,7 +42,10 @@ READING: Final[dict[str, tuple[str, ...]]] = {  # kind of record -> what stands 
     "step": RECALLING, "memory.read": ("",), "request.planned": (HISTORY,), "hop": (HISTORY,),
     "message.sent": ('"is":"recalled"', HISTORY), "message.received": ('"is":"recalled"', HISTORY),
 }  # fmt: skip
-LOOSE: Final = frozenset({"incident.noted", "incident.opened", "task.suspected", "watchdog.told", "message.refused"})
+LOOSE: Final = frozenset({  # what was said in sentences, by the system or by an operator who gives a reason, of no request
+    "incident.noted", "incident.opened", "task.suspected", "watchdog.told", "message.refused", "department.held", "shift.ordered",
+    "shift.set",
+})  # fmt: skip
 SEALS: Final = Sealed.kind
 
 
@@ -80,8 +84,8 @@ def first(ident: str) -> str:
 
 
 def request_of(request: str, body: str) -> str:
-    """Whose record it is; "" if it belongs to no request."""
-    if request or '"id":' not in body:
+    """Whose record it is; "" if it belongs to no request. What Mai keeps for a client names the task that has written it."""
+    if request or ('"id":' not in body and '"level":' not in body):
         return first(request)
     try:
         found = msgspec.json.decode(body, type=Tied)
@@ -115,7 +119,7 @@ def reads(kind: str, body: str, written: Collection[str]) -> bool:
 
 
 def naming(kind: str, body: str, names: Names) -> bool:
-    """Does a record's JSON name the subject? In what was said of a death it stands in sentences."""
+    """Does a record's JSON name the subject? In what was said of a death, or as a reason, it stands in sentences."""
     return names.near(body) and (kind in LOOSE or names.inside(msgspec.json.decode(body)))
 
 
@@ -148,12 +152,16 @@ class Reach:
         self.names, self.requests, self.values = names, frozenset(requests), frozenset(values)
         self.changes: list[Change] = []
         self.others: set[str] = set()  # requests that name the subject and are not among those
-        self._theirs: set[str] = set()  # addresses that are named by nobody else, so far
-        self._kept: set[str] = set()
+        self._theirs: set[str] = set()  # addresses that these records name
+        self._kept: set[str] = set()  # that others name
+        self._lists: set[str] = set()  # bodies of what is on record of erasures: what they name is gone
         self._asked: dict[int, tuple[str, ...]] = {}  # record of a model's question -> addresses of its pieces
 
     def note(self, seq: int, kind: str, request: str, column: str, body: str) -> None:
         """One record."""
+        if kind == Values.kind:
+            self._lists.update(named(column) if column is not body else ())
+            return
         whose = request_of(request, body)
         pieces = self._pieces(seq, body) if kind == ASKED else ()
         own = whose in self.requests if whose else naming(kind, body, self.names)
@@ -183,14 +191,18 @@ class Reach:
     def gone(self, fetch: Callable[[str], bytes | None], blobs: Iterable[tuple[str, bytes]]) -> list[str]:
         """Addresses of texts that go: what these records lead to, also by way of texts, and nothing else does.
 
-        `fetch` gives a text that is kept here, `blobs` are all of them.
+        With them goes a text that names one of them and that nobody has named: the list of what a model was asked, which its
+        next question would have named. `fetch` gives a text that is kept here, `blobs` are all of them.
         """
         theirs = set(reached(sorted(self._theirs), fetch, Once()))
-        named_by_others = theirs & self._kept
+        kept = set(reached(sorted(self._kept), fetch, Once())) | self._lists
+        going, loose = theirs - kept, dict[str, list[str]]()
         for address, data in blobs:
-            if address not in theirs:
-                named_by_others.update(theirs.intersection(named(data.decode(errors="replace"))))
-        return sorted(theirs - set(reached(sorted(named_by_others), fetch, Once())))
+            if going and address not in theirs and address not in kept:
+                loose[address] = named(data.decode(errors="replace"))
+        while more := {address for address, names in loose.items() if address not in going and going.intersection(names)}:
+            going |= more
+        return sorted(going)
 
 
 def left_open(rows: Iterable[tuple[str, str, Any]], requests: frozenset[str]) -> Iterator[str]:

@@ -20,7 +20,8 @@ from mai.sandbox.signing import Signer, signed
 METHOD: Final = (
     "In each ledger the values in all records that were reached were replaced by markers, the texts that models were asked and "
     "have answered were removed, memory was forgotten, the state was made anew from the journal, and the file was written anew "
-    "with its free pages overwritten and its write-ahead log emptied. Each ledger's own journal lists the records, with the "
+    "with its free pages overwritten and its write-ahead log emptied. Sealed segments of the journal that held any of it were "
+    "written anew without it, and the old files overwritten and removed. Each ledger's own journal lists the records, with the "
     "digests of before and after."
 )
 NOT_COVERED: Final = (
@@ -29,7 +30,8 @@ NOT_COVERED: Final = (
     "in snapshots overwriting is no promise",
     "what was told to others: answers, prompts that went to providers of models, effects of tools outside",
     "digests of records stay in the chain: who knows all else of a record can try whether a guess of its value fits",
-    "what somebody has written about the person in the free text of another request, and what an agent has made of it elsewhere",
+    "what somebody has written about the person in the free text of another request, and what an agent has made of it elsewhere, "
+    "prompts of models among it: where such requests have read what these had written is named as left",
 )
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from mai.agents.naming import Names
 from mai.daemon import deep
 from mai.daemon.reader import Reader
 from mai.daemon.replaying import sweep
+from mai.daemon.scripted import running
 from mai.daemon.verify import verify
 from mai.sandbox.bounds import ALL
 from mai.sandbox.errors import REDACTED
@@ -34,6 +36,7 @@ name = "friend"
 rank = "operator"
 charter = "Knows people."
 handler = "small.py:friend"
+model = "mind"
 
 [[departments.support.contracts]]
 name = "greet"
@@ -50,7 +53,37 @@ department = "support"
 desk = ["friend"]
 parse = "mail"
 spool = true
+
+[[departments.finance.agents]]
+name = "gossip"
+rank = "operator"
+charter = "Hears what others say."
+handler = "small.py:gossip"
+model = "mind"
+
+[[departments.finance.contracts]]
+name = "rumour"
+about = "The newest rumour"
+served_by = "gossip"
+may_ask = ["client"]
+request = { n = "int" }
+reply = { heard = "bool" }
+phrases = ["rumour {n}"]
+
+[[models.providers]]
+name = "main"
+url = "URL"
+
+[[models.models]]
+name = "mind"
+chain = [{ provider = "main", model = "scripted" }]
 """
+SCRIPT = """
+[[rules]]
+user = '(?P<what>.+)'
+text = "It is well known that {what}. {what}! {what}! {what}! {what}! {what}!"
+"""
+RUMOUR = "Schlehenmond"  # is told by what Anna has brought, and put into a prompt by who has read it
 FRIEND = """
 
 async def friend(ctx, task):
@@ -65,9 +98,18 @@ async def friend(ctx, task):
     await ctx.remember("people/" + who, {"likes": likes, "number": number})
     await ctx.remember("last", {"likes": likes})
     await ctx.remember("client/" + who, likes, level="client")
+    if who.startswith("anna"):
+        await ctx.remember("newest", {"tells": "RUMOUR"}, level="client")
+    await ctx.model([{"role": "user", "content": who + " likes " + likes}])
     await ctx.conclude(who, "likes", likes)
     found = await ctx.search(likes)
     return {"said": f"hello {who}, you like {likes}", "number": number, "also": [before, len(found)]}
+
+
+async def gossip(ctx, task):
+    found = await ctx.recall("newest", level="client")
+    await ctx.model([{"role": "user", "content": "somebody tells " + found["tells"]}])
+    return {"heard": True}
 """
 
 
@@ -81,16 +123,34 @@ def everything(state: Path) -> dict[str, bytes]:
 
 
 def holding(state: Path) -> set[str]:
-    """The files in which anything of Anna stands; segments are unpacked."""
+    """The files in which anything of Anna stands; segments and answers of models are unpacked, what is sealed is opened."""
     found = {name for name, data in everything(state).items() if any(word in data for word in SECRETS)}
     place = Place(state)
-    for process in place.processes():
+    for process in (*place.processes(), "watchdog"):
         with closing(Reader(place, process)) as reader:
             for entry in reader.archive.entries:
                 segment = reader.archive.segment(entry)
                 texts = [*(one.body.encode() for one in segment.records(ALL)), *(data for _, data in segment.blobs())]
                 found |= {f"{process}: {entry.file}" for text in texts if any(word in text for word in SECRETS)}
+            answers = [unpacked(bytes(data)) for (data,) in reader.plain("SELECT value FROM blob")]
+            found |= {f"{process}: an answer" for text in answers if any(word in text for word in SECRETS)}
+            said = [json.dumps(reader.fields(one)).encode() for one in reader.records("TRUE", limit=100_000)]
+            found |= {f"{process}: a record" for text in said if any(word in text for word in SECRETS)}
     return found
+
+
+def unpacked(data: bytes) -> bytes:
+    """What was packed, or what it was if it was not."""
+    try:
+        return zlib.decompress(data)
+    except zlib.error:
+        return b""
+
+
+def rumours(daemon: Daemon, process: str) -> list[int]:
+    """The records in which the rumour stands."""
+    with closing(Reader(daemon.place, process)) as reader:
+        return [one.seq for one in reader.records("TRUE", limit=100_000) if RUMOUR in json.dumps(reader.fields(one))]
 
 
 def traps(daemon: Daemon) -> Path:
@@ -101,11 +161,22 @@ def traps(daemon: Daemon) -> Path:
 @pytest.fixture(scope="module")
 def daemon(module_state: Path) -> Iterator[Daemon]:
     """One that Anna and Ben have talked with, and that has erased Anna."""
-    made = Daemon(module_state, ORGANISATION + PEOPLE)
-    (made.file.parent / "small.py").write_text(HANDLERS + FRIEND)
-    traps(made).mkdir()
-    ran = made.mai("up", "--detach", str(made.file), MAI_POINTS=str(traps(made)))
+    with running(SCRIPT) as provider:
+        made = Daemon(module_state, ORGANISATION + PEOPLE.replace("URL", provider.url))
+        (made.file.parent / "small.py").write_text(HANDLERS + FRIEND.replace("RUMOUR", RUMOUR))
+        traps(made).mkdir()
+        up(made)
+        yield from known(made)
+
+
+def up(daemon: Daemon) -> None:
+    """Start it, with points at which processes may be struck."""
+    ran = daemon.mai("up", "--detach", str(daemon.file), MAI_POINTS=str(traps(daemon)))
     assert ran.returncode == 0, ran.stderr
+
+
+def known(made: Daemon) -> Iterator[Daemon]:
+    """The same, once they have talked."""
     try:
         assert made.ask(f"greet {ANNA} who likes Quittenmus", "r1")["state"] == "answered"
         assert made.ask(f"greet {ANNA} who likes Zwetschgen", "r2")["state"] == "answered"
@@ -113,12 +184,21 @@ def daemon(module_state: Path) -> Iterator[Daemon]:
         until(made.ready, "it is back")
         assert made.ask("greet ben@example.org who likes Birnen", "r3")["state"] == "answered"
         assert made.ask("refund order 3", "r4")["state"] == "answered"
-        assert made.mai("archive", "acme", "--before", "now", "--timeout", "30").returncode == 0
+        for order in ("pause", "resume"):
+            assert (
+                made.mai(
+                    order, "acme/finance", *(("--why", f"{ANNA} is to be called first") if order == "pause" else ())
+                ).returncode
+                == 0
+            )
+        for what in ("acme", "watchdog"):
+            assert made.mai("archive", what, "--before", "now", "--timeout", "30").returncode == 0
         assert made.ask(f"greet {ANNA} who likes Mirabellen", "r5")["state"] == "answered"
         for who, text in ((ANNA, "Holunder"), ("ben@example.org", "Rhabarber")):
             letter = f"From: {who}\nSubject: {text}\nMessage-Id: <{text}@example.org>\n\nI like {text}.\n"
             (made.place.spool("acme", "mail") / "new" / f"{text[:3]}.eml").write_text(letter)
         until(lambda: len([1 for _ in made.journal("acme/mai", "request.ended")]) >= 3, "the letters are answered")
+        assert made.ask("rumour 1", "r6")["state"] == "answered"
         yield made
     finally:
         made.mai("down")
@@ -130,7 +210,7 @@ def test_what_is_told_first_changes_nothing(daemon: Daemon) -> None:
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert len(found["requests"]) == 4 and found["open"] == []
-    assert set(found["processes"]) == {"acme/mai", "acme/support"}
+    assert set(found["processes"]) == {"acme/mai", "acme/support", "acme/finance", "acme/models"}
     assert found["processes"]["acme/support"]["memory.written"] == 6
     assert any(name.endswith(".segment") for name in holding(daemon.place.state))
 
@@ -146,8 +226,14 @@ def test_nothing_of_the_person_is_left(daemon: Daemon) -> None:
         ("watchdog", "commit.after", 3),
     ):
         order(traps(daemon), process, point, nth, signal.SIGKILL, 0)
-    arguments = ("erase", "acme", "--subject", ANNA, "--yes", "--json", "--timeout", "30")
-    until(lambda: daemon.mai(*arguments).returncode == 0, "it is done, whoever died")
+    assert daemon.mai("stop", "acme/finance").returncode == 0
+    arguments = ("erase", "acme", "--subject", ANNA, "--yes", "--json", "--timeout")
+    last = "e1 is not done yet: acme/finance (it is stopped: start it, and it will)"
+    until(lambda: last in daemon.mai(*arguments, "1").stderr, "all others have done it")
+    os.kill(daemon.pids()["watchdog"][0], signal.SIGKILL)  # whoever comes has to know what the others have erased
+    until(lambda: last in daemon.mai(*arguments, "1").stderr, "another watchdog has looked for it all again")
+    assert daemon.mai("start", "acme/finance").returncode == 0
+    until(lambda: daemon.mai(*arguments, "30").returncode == 0, "it is done, whoever died")
     assert not any(waits(traps(daemon), process) for process in ("acme/support", "acme/mai", "watchdog"))
     until(daemon.ready, "all is well")
     assert not any(word.decode() in daemon.mai("incidents", "acme", "--json").stdout for word in SECRETS)
@@ -159,6 +245,17 @@ def test_nothing_of_the_person_is_left(daemon: Daemon) -> None:
     assert any(b"Birnen" in data for data in everything(daemon.place.state).values())
     report = deep.check(daemon.place)
     assert report.sound, report.findings
+
+
+def test_what_others_have_read_is_erased_and_what_they_made_of_it_is_named(daemon: Daemon) -> None:
+    """The rumour that Anna has brought is gone from who has read it; the prompt into which he put it is named as left."""
+    assert rumours(daemon, "acme/mai") == rumours(daemon, "acme/support") == rumours(daemon, "acme/finance") == []
+    (path,) = (daemon.place.state / "certificates").glob("acme-e1-*.json")
+    left = json.loads(path.read_text())["left"]
+    assert len(left) == 2 and all(re.fullmatch(r"acme/models: record \d+, model.re(quest|sponse)", one) for one in left), left
+    with closing(Reader(daemon.place, "acme/models")) as reader:
+        named = [int(number) for one in left for number in re.findall(r"\d+", one)]
+        assert {one.request for one in reader.records("TRUE", limit=100_000) if one.seq in named} == {"r6"}
 
 
 def test_a_replay_says_what_was_erased(daemon: Daemon) -> None:
@@ -196,10 +293,11 @@ def test_the_certificate_says_what_was_destroyed_and_of_whom_nothing(daemon: Dae
     ran = daemon.mai("client", "certificate", str(path), "--json")
     assert ran.returncode == 0, ran.stderr
     paper = json.loads(ran.stdout)
-    assert {led["process"]: led["records"] > 0 for led in paper["ledgers"]} == {
-        "acme/mai": True, "acme/support": True, "acme/finance": False
+    assert {led["process"]: (led["records"] > 0, led["texts"] > 0) for led in paper["ledgers"]} == {
+        "acme/mai": (True, False), "acme/support": (True, True), "acme/finance": (True, False), "acme/models": (False, True),
+        "watchdog": (True, False),
     }  # fmt: skip
-    assert any("backups" in text for text in paper["not_covered"]) and paper["log_lines"] == 4
+    assert any("backups" in text for text in paper["not_covered"]) and paper["log_lines"] == 4 and paper["spool_files"] == 1
     assert "anna" not in path.read_text().casefold()
     path.write_text(path.read_text().replace('"requests": 4', '"requests": 3'))
     assert daemon.mai("client", "certificate", str(path)).returncode == 1
@@ -223,7 +321,7 @@ def test_only_what_was_ordered_counts_as_erased(daemon: Daemon) -> None:
         digest = digest_of(record._replace(body=body)).hex()
         redact(ledger, [(record.seq, body)], [])
         listed = ((record.seq, record.digest.hex(), digest),)
-        said = Values(erasure="e1", round=1, by="root", role="administrator", at_ms=1, records=listed)
+        said = Values(erasure="e2", round=1, by="root", role="administrator", at_ms=1, records=listed)
         ledger.append(said.kind, events.encode(said))
         ledger.commit()
     report = verify(daemon.place, ["acme"])
