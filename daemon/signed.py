@@ -5,8 +5,6 @@ looked up, not only the last: a journal that was exchanged has heads of its new 
 where its journal ends, so that it can change it later, is found out by what the watchdog has signed of others meanwhile.
 """
 
-from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ import pysqlite3 as sqlite3
 
 from mai.daemon.heads import KIND, LARGEST, HeadsSigned
 from mai.daemon.reader import NotFound, Reader
+from mai.daemon.rounds import Rounds
 from mai.daemon.scrub import TAMPERED, Scrub
 from mai.daemon.seals import client_of
 from mai.daemon.verified import Verified
@@ -29,8 +28,6 @@ from mai.sandbox.signing import signed
 SILENT = "keep the file as evidence, and look at the code of that department: its process hides its journal from the watchdog"
 ERASED = "erased"  # kind of the watchdog's record of an erasure
 PORTION = 1000  # records in one SELECT
-TOLD_MS = 30_000  # after which the head of a record is told: some heartbeats, one at least
-APART_MS = 10_000  # the first signing of a watchdog's life may come before the first heartbeat of some
 
 
 @dataclass
@@ -42,7 +39,7 @@ class Signatures:
     findings: list[Finding] = field(default_factory=list)  # about the signatures, not about a journal
     good: dict[str, int] = field(default_factory=dict)  # by process: up to this record its journal is vouched for
     erased: dict[str, int] = field(default_factory=dict)  # clients, with the watchdog's record of their erasure
-    rounds: "array[int]" = field(default_factory=lambda: array("q"))  # when something was signed
+    rounds: Rounds = field(default_factory=Rounds)  # when something was signed
 
 
 class Pinned:
@@ -80,8 +77,8 @@ class _Against(Pinned):
         super().__init__(scrub)
         self._after = after
 
-    def silent(self, rounds: "array[int]") -> int:
-        """Has it written on while the watchdog has signed others, again and again (at these times), and not told its head?
+    def silent(self, rounds: Rounds) -> int:
+        """Has it written on while the watchdog has signed others, again and again, and not told its head?
 
         Returns when the first record was written (ms) that no signed head covers; 0 if all are.
         """
@@ -91,8 +88,7 @@ class _Against(Pinned):
         if span is None:
             return 0
         first_seq, first_ns, last_ns = span
-        begin, end = bisect_left(rounds, first_ns // 1_000_000 + TOLD_MS), bisect_right(rounds, last_ns // 1_000_000)
-        if begin < end and rounds[end - 1] - rounds[begin] >= APART_MS:
+        if rounds.silent(first_ns // 1_000_000, last_ns // 1_000_000):
             text = f"the records from {first_seq} on were not told to the watchdog, which has signed others meanwhile"
             self.scrub.found(first_seq, f"{text}: they may have been changed", SILENT, good_seq=first_seq - 1)
         return int(first_ns // 1_000_000)
@@ -126,19 +122,19 @@ def _compare(reader: Reader, scrubs: list[Scrub], since: Verified, found: Signat
     found.erased = {**(since.erased if after else {}), **_erased(reader, after)}
     against = {scrub.process: _Against(scrub, found.erased.get(client_of(scrub.process), 0)) for scrub in scrubs}
     if after:
-        found.keys, found.rounds = list(since.keys), array("q", since.rounds)
+        found.keys, found.rounds = list(since.keys), Rounds(since.rounds, since.lives, since.life)
         for process, mark in since.marks.items():
             if process in against:
                 against[process].good_seq = mark.vouched
-    for seq, text in _records(reader, after):
+    for seq, life, text in _records(reader, after):
         if (heads := _heads(seq, text, found.findings)) is not None:
             found.keys += [] if heads.key in found.keys else [heads.key]
             found.heads += _hold(seq, heads, against)
-            found.rounds.append(max(heads.at_ms, found.rounds[-1] if found.rounds else 0))
+            found.rounds.add(heads.at_ms, life)
     unsigned_ms = [one.silent(found.rounds) for one in against.values()]
     found.good = {process: one.good_seq for process, one in against.items()}
     oldest_ms = min((at_ms for at_ms in unsigned_ms if at_ms), default=LARGEST)
-    found.rounds = found.rounds[bisect_left(found.rounds, oldest_ms) :] or found.rounds[-1:]  # no more is needed
+    found.rounds = found.rounds.since(oldest_ms)
 
 
 def erased(place: Place, after: int) -> dict[str, int]:
@@ -157,12 +153,12 @@ def _erased(reader: Reader, after: int) -> dict[str, int]:
     return {client_of(str(body.get("process", ""))): seq for seq, body in bodies}
 
 
-def _records(reader: Reader, after: int) -> Iterator[tuple[int, str]]:
-    """Number and body of the records with signed heads behind this one, up to the newest just now."""
+def _records(reader: Reader, after: int) -> Iterator[tuple[int, str, str]]:
+    """Number, life and body of the records with signed heads behind this one, up to the newest just now."""
     upto = reader.last()
     while records := reader.of_kinds((KIND,), after, upto, PORTION):
         for one in records:
-            yield one.seq, reader.body(one, trust=True)
+            yield one.seq, one.boot, reader.body(one, trust=True)
         after = records[-1].seq
 
 

@@ -16,6 +16,7 @@ import pysqlite3 as sqlite3
 
 from mai.daemon import filecheck, sealed_check, signed, witness
 from mai.daemon.reader import NotFound
+from mai.daemon.rounds import Rounds
 from mai.daemon.scrub import Scrub
 from mai.daemon.signed import Signatures
 from mai.daemon.summary import clean
@@ -186,10 +187,11 @@ class Sweep:
             read = {process.partition("/")[0] for process in names} - bad
             kept = of_clients(before, read).marks
             sure = WATCHDOG in names and WATCHDOG not in wrong
+            rounds = signatures.rounds if sure else Rounds(before.rounds, before.lives, before.life)
             return Verified(
                 at_ms=now_ms, full_ms=self._began_ms if whole and sure and not bad else before.full_ms,
                 marks={**kept, **self._marks(signatures.good, bad)},
-                rounds=tuple(signatures.rounds) if sure else before.rounds,
+                rounds=tuple(rounds.times), lives=tuple(rounds.lives), life=rounds.life,
                 erased=signatures.erased if sure else before.erased,
                 keys=tuple(signatures.keys) if sure else before.keys,
             )  # fmt: skip

@@ -51,7 +51,9 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int = 0  # when
     full_ms: int = 0  # when a run that read everything has ended
     marks: dict[str, Mark] = {}  # by process
-    rounds: tuple[int, ...] = ()  # times of the newest signatures
+    rounds: tuple[int, ...] = ()  # times (ms) of the newest signatures
+    lives: tuple[int, ...] = ()  # those of them with which a life of the watchdog began, and the one in which the first is
+    life: str = ""  # the last of them
     erased: dict[str, int] = {}  # clients, with the watchdog's record of their erasure
     keys: tuple[str, ...] = ()  # public keys of signed heads
 

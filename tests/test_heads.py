@@ -44,14 +44,15 @@ def ends(place: Place, process: str = SALES) -> tuple[int, str]:
     return seq, digest.hex()
 
 
-def sign(place: Place, others: int = 0, **changed: Any) -> HeadsSigned:
-    """What the watchdog does with the head of sales, or at that time with Mai's; `changed` after it was signed."""
+def sign(place: Place, *others: int, **changed: Any) -> HeadsSigned:
+    """What the watchdog does in a life with the head of sales, or at those times with Mai's; `changed` after it was signed."""
     signer, book = Signer(place.watchdog), Book(place.ledger("watchdog"))
     process = MAI if others else SALES
-    heads = HeadsSigned(at_ms=others or 1, heads={process: ends(place, process)}, key=signer.public)
-    heads = msgspec.structs.replace(heads, signature=signer.sign(heads.statement()))
-    book.enter(KIND, msgspec.to_builtins(msgspec.structs.replace(heads, **changed)))
-    book.flush(0.0)
+    for at_ms in others or (1,):
+        heads = HeadsSigned(at_ms=at_ms, heads={process: ends(place, process)}, key=signer.public)
+        heads = msgspec.structs.replace(heads, signature=signer.sign(heads.statement()))
+        book.enter(KIND, msgspec.to_builtins(msgspec.structs.replace(heads, **changed)))
+        book.flush(0.0)
     return heads
 
 
@@ -193,18 +194,21 @@ def test_a_cut_journal_and_an_older_copy_are_found(company: Wired, tmp_path: Pat
 
 
 def test_a_process_that_hides_its_journal_is_found(company: Wired) -> None:
-    """It has written on for a minute while others were signed, and none of its heads is: so long it could change it in peace."""
+    """It has written on for minutes while others were signed, and none of its heads is: so long it could change it in peace."""
     sign(company.place)
     good, _ = ends(company.place)
     ledger, begun_ms = company.desks[SALES].shell.ledger, time.time_ns() // 1_000_000 + 1000
-    for _ in range(61):
+    for _ in range(151):
         ledger.append("note", b"{}")
     ledger.commit()
     company.close()
     tamper(company.place, SALES, lambda db: spread(db, good, begun_ms))
-    sign(company.place, others=begun_ms + 40_000)
-    assert verify(company.place).sound, "one time may have been too early for its first heartbeat"
-    sign(company.place, others=begun_ms + 55_000)
+    for at_ms in (5_000, 20_000, 40_000, 55_000):
+        sign(company.place, begun_ms + at_ms)
+        assert verify(company.place).sound, "each life of the watchdog was too short to hear of it"
+    sign(company.place, begun_ms + 60_000, begun_ms + 92_000, begun_ms + 99_000)
+    assert verify(company.place).sound, "the first time may have been too early for its first heartbeat"
+    sign(company.place, begun_ms + 100_000, begun_ms + 131_000, begun_ms + 142_000)
     (finding,) = verify(company.place).findings
     assert (finding.process, finding.seq) == (SALES, good + 1) and "not told to the watchdog" in finding.what
     sign(company.place)
