@@ -30,6 +30,7 @@ from mai.sandbox.segment import Entry
 SHARE: Final = 4  # so many times as long as a step took passes until the next
 COUNTED: Final = frozenset({Sent.kind, Acked.kind, Received.kind})  # kinds that say how far links have come
 LOOK_S: Final = 10.0  # between two looks whether something is due
+REST_S: Final = 600.0  # before what was given up is tried again
 ORDER: Final = "archive.order"  # in the process's directory: what somebody asked for, see Asked
 LONGEST: Final = 400  # characters that are told of why it was given up
 SAID: Final = "archive.said"  # beside it, once that is given up: why, see Vain
@@ -90,6 +91,7 @@ class Rotating:
         self._next_s = self._look_s = 0.0
         self._before_ns = 0  # somebody has asked for that
         self._order: Path | None = None  # where it stands
+        self._rest: dict[str, float] = {}  # what was given up, and until when: it would most likely fail again at once
         self.fault = ""  # why something was given up
 
     @property
@@ -140,6 +142,7 @@ class Rotating:
         if self._chore and not self._chore.step():
             if self._chore.fault:
                 self.fault = self._chore.fault
+                self._rest[self._chore.what] = begun_s + REST_S
                 if self._before_ns and isinstance(self._chore, Rotation):
                     self._answered(self.fault)  # it would fail again
             else:
@@ -150,10 +153,17 @@ class Rotating:
 
     # -- what is to be done
     def _what(self, now_ns: int) -> Chore | None:
-        upto = self._asked() if self._before_ns else self._by_retention(now_ns)
-        if upto:
+        if self._before_ns and (upto := self._asked()):
             return Rotation(self._ledger, upto)
-        return next(self._forgetting(now_ns), None) if self._forgets else None
+        now_s = time.monotonic()
+        return next((one for one in self._due(now_ns) if self._rest.get(one.what, 0.0) <= now_s), None)
+
+    def _due(self, now_ns: int) -> Iterator[Chore]:
+        """All that retention wants now, what comes first before the rest."""
+        if upto := self._by_retention(now_ns):
+            yield Rotation(self._ledger, upto)
+        if self._forgets:
+            yield from self._forgetting(now_ns)
 
     def _extent(self) -> Extent:
         ledger = self._ledger

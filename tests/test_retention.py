@@ -349,6 +349,25 @@ def test_what_is_given_up_leaves_nothing_behind(place: Place) -> None:
         assert given_up(Retention(bodies_days={"step": 20}), sealed, zlib.compress(b"a text of 3")) == [file.name]
 
 
+@pytest.mark.parametrize("retention", [Retention(bodies_days={"step": 20}), Retention(journal_days=18, keep_days=19)])
+def test_one_damaged_segment_holds_no_other_back(place: Place, retention: Retention) -> None:
+    """What is given up rests a while: what is due of the others is done, and the damaged one is not read again and again."""
+    for free in (200, 400):
+        kept(place, Retention(journal_days=18), free=free)
+    first, _ = sorted(place.home(WHO).glob("*.segment"))
+    with closing(sqlite3.connect(first, isolation_level=None)) as db:
+        db.execute("UPDATE block SET data = x'00'")
+    with closing(Ledger(place.ledger(WHO), WHO)) as ledger:
+        made = Rotating(ledger, retention, lambda: 400)
+        faults = 0
+        for _ in range(100):
+            made.fault = ""
+            made.step()
+            faults += bool(made.fault)
+        assert faults == 1
+        assert [one.kept for one in ledger.archive.entries] == ["all", "some" if retention.bodies_days else "none"]
+
+
 def erased(place: Place, monkeypatch: pytest.MonkeyPatch) -> int:
     """All is in segments, and of one record in the first the value was erased: its number. It is 30 days later."""
     monkeypatch.setattr("mai.sandbox.ledger.time.time_ns", lambda: NOW_NS - 25 * DAY_NS)
