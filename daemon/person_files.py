@@ -20,6 +20,7 @@ from mai.sandbox.durable import GONE, destroy, rewrite
 from mai.sandbox.place import Place
 
 BLOCK_BYTES: Final = 1 << 20
+LAST: Final = ("output", "traceback", "why")  # of a death: what may say anything
 SEARCHED_BYTES: Final = 64 << 20  # of one file of a department: more is not looked through
 
 
@@ -41,7 +42,10 @@ def logs(place: Place, client: str) -> list[Path]:
 
 
 def overwrite_lines(path: Path, words: Words, left: str) -> int:
-    """Overwrite each line in which a word stands; returns how many. The file keeps its length, for somebody writes on."""
+    """Overwrite each line in which a word stands. The file keeps its length, for somebody writes on.
+
+    Returns how many lines are overwritten now: with those of who began it, and died.
+    """
     count, at, rest = 0, 0, b""
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -54,6 +58,8 @@ def overwrite_lines(path: Path, words: Words, left: str) -> int:
                 if words.stand_in(line):
                     os.pwrite(descriptor, left.encode()[: len(line)].ljust(len(line)), at)
                     count += 1
+                elif line.rstrip() == left.encode():
+                    count += 1
                 at += len(line) + 1
             if not block:
                 break
@@ -65,7 +71,7 @@ def overwrite_lines(path: Path, words: Words, left: str) -> int:
 
 
 def clear_deaths(place: Place, client: str, words: Words, requests: frozenset[str], erasure: str) -> int:
-    """Take the last words out of the files of deaths that are concerned; returns how many. Raises OSError."""
+    """Take the last words out of the files of deaths that are concerned; returns of how many they are out now. Raises OSError."""
     count, deaths = 0, place.state / "deaths"
     for path in deaths.glob(f"{client}.*/*{GONE}"):
         destroy(path)  # of a life that died at it
@@ -73,9 +79,10 @@ def clear_deaths(place: Place, client: str, words: Words, requests: frozenset[st
         data = path.read_bytes()
         said = _death(data)
         tasks = [said.get("task", ""), *(one.get("task") or one.get("request", "") for one in said.get("tasks", ()))]
-        if not words.stand_in(data) and not any(first(task) in requests for task in tasks):
+        out = any(said.get(name) == marker(erasure) for name in LAST)
+        if not out and not words.stand_in(data) and not any(first(task) in requests for task in tasks):
             continue
-        for name in ("output", "traceback", "why"):
+        for name in LAST:
             said[name] = marker(erasure) if said.get(name) else said.get(name, "")
         rewrite(path, json.dumps(said, indent=1, ensure_ascii=False).encode())
         count += 1

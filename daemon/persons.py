@@ -66,9 +66,7 @@ class Job(msgspec.Struct, kw_only=True):
     files: tuple[tuple[str, str], ...] = ()  # of spools, so far
     again: int = 0  # how often requests have come meanwhile
     last: bool = False  # all were told, and what lies beside is at work
-    log_lines: int = 0  # that were overwritten, so far; and so on
-    deaths: int = 0
-    spool_files: int = 0
+    spooled: tuple[str, ...] = ()  # files that were there, so far
 
     def once_more(self, more: Iterable[str]) -> None:
         """Requests have come meanwhile: another round, for them too. Raises Refused if that has been so too often.
@@ -219,15 +217,17 @@ class Persons:
     def _files(self, job: Job, search: Search) -> Generator[bool, None, Paper]:
         """What lies beside the ledgers; returns the certificate."""
         words, requests = person_files.Words((job.subject, *job.also)), frozenset(job.requests)
+        lines = 0
         for path in person_files.logs(self._place, job.client):
-            job.log_lines += person_files.overwrite_lines(path, words, f"(erased {job.erasure})")
+            lines += person_files.overwrite_lines(path, words, f"(erased {job.erasure})")
             yield True
-        job.deaths += person_files.clear_deaths(self._place, job.client, words, requests, job.erasure)
-        for path in search.spooled():
+        deaths = person_files.clear_deaths(self._place, job.client, words, requests, job.erasure)
+        spooled = search.spooled()
+        job.spooled = tuple(sorted({*job.spooled, *map(str, spooled)}))
+        self._save(job)  # whoever has to begin again does not find them
+        for path in spooled:
             destroy(path)
-            job.spool_files += 1
             yield True
-        self._save(job)  # whoever has to begin again counts on from there
         own = yield from self._own(job, words, requests)
         left = [f"{one.process}: record {one.seq}, {one.kind}" for one in search.hits]
         left += [f"{search.left - len(search.hits)} records more"] if search.left > len(search.hits) else []
@@ -236,8 +236,8 @@ class Persons:
         ledgers += [Erased(WATCHDOG, own, 0, 0)] if own else []
         return Paper(
             client=job.client, erasure=job.erasure, reference=job.reference, by=job.by, role=job.role, asked_ms=job.asked_ms,
-            done_ms=time.time_ns() // 1_000_000, requests=len(job.requests), ledgers=ledgers, log_lines=job.log_lines,
-            deaths=job.deaths, spool_files=job.spool_files, left=left,
+            done_ms=time.time_ns() // 1_000_000, requests=len(job.requests), ledgers=ledgers, log_lines=lines,
+            deaths=deaths, spool_files=len(job.spooled), left=left,
         )  # fmt: skip
 
     def _own(self, job: Job, words: person_files.Words, requests: frozenset[str]) -> Generator[bool, None, int]:

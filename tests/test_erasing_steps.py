@@ -1,5 +1,6 @@
 """The parts of an erasure, each by itself: the watchdog's own ledger, a process without one of its segments, orders, rounds."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from mai.agents.retention_scope import Retention
 from mai.agents.rotating import ORDER, Asked, Rotating
 from mai.daemon import book_eraser
 from mai.daemon.book import Book
-from mai.daemon.person_files import Words
+from mai.daemon.person_files import Words, clear_deaths, overwrite_lines
 from mai.daemon.persons import MOST_ROUNDS, Job
 from mai.daemon.reader import Reader
 from mai.daemon.remedy_book import Done, RemedyBook
@@ -200,6 +201,23 @@ def test_half_an_order_is_none_and_goes(place: Place) -> None:
     said = obeyed(place)
     assert said is not None and said.state == "done" and not eraser.ordered(home)
     assert not list(home.glob(f"*{GONE}"))
+
+
+# -- what lies beside the ledgers
+def test_who_begins_again_counts_what_was_done_before_he_died(place: Place) -> None:
+    """Lines that are overwritten, deaths without their last words: the certificate says how many there are, whoever did it."""
+    log = place.logs / "acme.sales.log"
+    log.write_text(f"one\n{ANNA} has come and is gone\nthree, {ANNA.upper()}\n")
+    deaths = place.state / "deaths" / "acme.sales"
+    deaths.mkdir(parents=True)
+    for number, said in enumerate(({"output": ANNA}, {"task": "r1/1", "why": "killed"}, {"task": "r2/1", "why": "killed"})):
+        (deaths / f"{number}.json").write_text(json.dumps(said))
+    words, requests = Words((ANNA,)), frozenset({"r1"})
+    for _ in range(2):
+        assert overwrite_lines(log, words, "(erased e1)") == 2
+        assert clear_deaths(place, "acme", words, requests, "e1") == 2
+    assert log.read_text().split() == ["one", "(erased", "e1)", "(erased", "e1)"]
+    assert [json.loads(path.read_text()).get("why") for path in sorted(deaths.iterdir())] == ["", "(erased e1)", "killed"]
 
 
 # -- the job
