@@ -56,6 +56,7 @@ class Order(msgspec.Struct):
     also: list[str] = []  # words that are looked for
     requests: list[str] = []  # that are about him too
     reference: str = ""
+    abandon: bool = False  # that erasure is to be given up
     before_ns: int = 0  # what is older is to leave the journal
     terminal: bool = False  # what it prints is for a terminal, which likes colours
 

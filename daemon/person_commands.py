@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--request", "requests", multiple=True, metavar="REQUEST", help="A request that is about him too.")
 @click.option("--reference", default="", metavar="TEXT", help="For the certificate, which does not say whom it was about.")
 @click.option("--dry-run", "dry", is_flag=True, help="Only count what there is, for each process and kind of record.")
+@click.option("--abandon", is_flag=True, help="Give up one that is under way; what it has erased stays erased.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(0, 86400, min_open=True), default=300.0, show_default=True, metavar="SECONDS",
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def erase(
     context: click.Context, client: str, *, subject: str, also: tuple[str, ...], requests: tuple[str, ...], reference: str,
-    dry: bool, yes: bool, timeout_s: float, json_: bool,
+    dry: bool, abandon: bool, yes: bool, timeout_s: float, json_: bool,
 ) -> None:  # fmt: skip
     """Destroy what a client's ledgers hold of one person, and leave a signed certificate. There is no way back.
 
@@ -52,6 +53,8 @@ def erase(
     place, whom = place_of(context), sys.stdin.readline().rstrip("\n") if subject == "-" else subject
     if dry:
         return _dry(place, client, whom, also, requests, json_=json_)
+    if abandon:
+        return _abandoned(place, {"do": "person_erase", "name": client, "subject": whom, "abandon": True}, json_=json_)
     if not yes:
         _confirmed(client)
     return _erased(
@@ -72,6 +75,16 @@ def _erased(place: "Place", order: dict[str, Any], *, json_: bool) -> None:
     paper = person_paper.read(place.state / last["certificate"])
     assert paper is not None, "it is one of these"
     return click.echo(printable(f"{person_paper.render(paper)}\ncertificate: {place.state / last['certificate']}"))
+
+
+def _abandoned(place: "Place", order: dict[str, Any], *, json_: bool) -> None:
+    from mai.daemon.door import Door
+
+    found = Door(place.door).call(order)
+    if json_:
+        return as_json(found)
+    left = f"; not done by {', '.join(found['left'])}" * bool(found["left"])
+    return click.echo(printable(f"{found['erasure']} is abandoned{left}. What was erased stays erased."))
 
 
 def _dry(place: "Place", client: str, subject: str, also: tuple[str, ...], requests: tuple[str, ...], *, json_: bool) -> None:

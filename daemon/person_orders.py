@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mai.daemon.door import Caller
+from mai.daemon.door import Caller, refusal
 from mai.daemon.persons import Job
 from mai.daemon.vigil import Vigil
 from mai.sandbox.errors import Expired, MaiError, Refused, UsageFault
@@ -33,6 +33,9 @@ class PersonOrders:
             raise Refused("everything is being stopped", "start it again with: mai up")
         checked(order.subject, order.also, order.requests)
         try:
+            if order.abandon:
+                erasure, left = persons.abandon(order.name, order.subject, caller.user)
+                return caller.answer({"state": "abandoned", "erasure": erasure, "left": left})
             persons.begin(
                 Job(
                     erasure="", client=order.name, subject=order.subject, also=tuple(order.also), requests=tuple(order.requests),
@@ -52,6 +55,9 @@ class PersonOrders:
                     shown[:] = told
                     caller.answer({"erasure": job.erasure, "phase": job.phase, "waits_for": dict(persons.waits)}, more=True)
                 return False
+            if job.abandoned:
+                caller.answer(refusal(Refused(f"{job.erasure} was abandoned by {job.abandoned}", "see: mai tail --kind person")))
+                return True
             certificate, paper = persons.ended
             assert paper is not None, "whoever is at work no more has left it"
             caller.answer({"state": "erased", "certificate": certificate, **msgspec.to_builtins(paper)})

@@ -67,6 +67,7 @@ class Job(msgspec.Struct, kw_only=True):
     again: int = 0  # how often requests have come meanwhile
     last: bool = False  # all were told, and what lies beside is at work
     spooled: tuple[str, ...] = ()  # files that were there, so far
+    abandoned: str = ""  # by whom
 
     def once_more(self, more: Iterable[str]) -> None:
         """Requests have come meanwhile: another round, for them too. Raises Refused if that has been so too often.
@@ -128,6 +129,24 @@ class Persons:
         self._enter(given, "begun")
         self._watchdog.book.flush(time.monotonic())
         self._take_up(given)
+
+    def abandon(self, client: str, subject: str, by: str) -> tuple[str, list[str]]:
+        """Give up what is under way: its number, and who has not done it. Raises UsageFault, OSError.
+
+        What was erased stays erased, and on record as ordered. Who has not begun keeps what he has, and no other erasure finds
+        there what these requests had written: where that stood it is gone.
+        """
+        job = self.now
+        if job is None or (job.client, job.subject) != (client, subject):
+            raise UsageFault(f"no such person is being erased from {client!r:.60}", "only what has begun can be abandoned")
+        left = sorted(self.waits)
+        for process in self._place.processes():
+            if process.partition("/")[0] == client:
+                destroy(self._place.home(process) / eraser.ORDER)
+        job.abandoned = by
+        self._enter(job, "abandoned", by=by, processes=left)
+        self._ended(job, "", None)
+        return job.erasure, left
 
     def turn(self, now_s: float) -> None:
         """The next steps, as many as fit into a turn."""
@@ -269,9 +288,13 @@ class Persons:
         write(path, msgspec.json.format(msgspec.json.encode(signed), indent=1))
         name = str(path.relative_to(self._place.state))
         self._enter(job, "done", certificate=name, records=sum(one.records for one in paper.ledgers))
+        self._ended(job, name, signed)
+
+    def _ended(self, job: Job, certificate: str, paper: Paper | None) -> None:
         self._watchdog.book.flush(time.monotonic())
         destroy(self._path(job))
-        self.now, self.waits, self.busy, self.ended = None, {}, False, (name, signed)
+        self._steps = iter(())
+        self.now, self.waits, self.busy, self.ended = None, {}, False, (certificate, paper)
         self._watchdog.book.hold(held=False)
 
     def _phase(self, job: Job, phase: str) -> None:

@@ -210,7 +210,10 @@ class Erased(Event, frozen=True, kw_only=True):
 
 
 class Person(Event, frozen=True, kw_only=True):
-    """A person's values are erased from a client's ledgers: begun, told to these processes (once in each round), done."""
+    """A person's values are erased from a client's ledgers: begun, told to these processes (once in each round), done.
+
+    Or abandoned, with those that had not done it.
+    """
 
     kind: ClassVar[str] = "person"
     process: str  # the client's Mai

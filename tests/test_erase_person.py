@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ import pytest
 
 from mai.agents import events, markers
 from mai.agents.erased import Values
+from mai.agents.eraser import ordered
 from mai.agents.naming import Names
 from mai.daemon import deep
 from mai.daemon.reader import Reader
@@ -26,7 +28,7 @@ from mai.sandbox.place import Place
 from mai.sandbox.purging import redact
 from mai.sandbox.record import digest_of
 from mai.sandbox.traps import order, waits
-from tests.small import HANDLERS, ORGANISATION, Daemon, until
+from tests.small import HANDLERS, ORGANISATION, Daemon, environment, until
 
 ANNA = "anna@example.org"
 SECRETS = (b"anna@example.org", b"Quittenmus", b"Zwetschgen", b"Holunder", b"881230045678", b"Mirabellen")
@@ -232,6 +234,7 @@ def test_nothing_of_the_person_is_left(daemon: Daemon) -> None:
     until(lambda: last in daemon.mai(*arguments, "1").stderr, "all others have done it")
     os.kill(daemon.pids()["watchdog"][0], signal.SIGKILL)  # whoever comes has to know what the others have erased
     until(lambda: last in daemon.mai(*arguments, "1").stderr, "another watchdog has looked for it all again")
+    order(traps(daemon), "watchdog", "erase.overwritten", 2, signal.SIGKILL, 0)
     assert daemon.mai("start", "acme/finance").returncode == 0
     until(lambda: daemon.mai(*arguments, "30").returncode == 0, "it is done, whoever died")
     assert not any(waits(traps(daemon), process) for process in ("acme/support", "acme/mai", "watchdog"))
@@ -311,6 +314,27 @@ def test_a_conversation_says_erased(daemon: Daemon) -> None:
     assert "I like Rhabarber" in daemon.mai("thread", "acme", "mail:ben@example.org").stdout
 
 
+def test_what_cannot_come_to_an_end_can_be_abandoned(daemon: Daemon) -> None:
+    """Who waits for it is told, no order is left anywhere, and what was not begun is not erased."""
+    assert daemon.mai("stop", "acme/support").returncode == 0
+    arguments = ("erase", "acme", "--subject", "ben@example.org")
+    command = daemon.command(*arguments, "--yes", "--json")
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
+        until(lambda: ordered(daemon.place.home("acme/support")), "it has its order")
+        assert daemon.mai("erase", "acme", "--subject", "carl@example.org", "--abandon").returncode == 2
+        ran = daemon.mai(*arguments, "--abandon", "--json")
+        assert ran.returncode == 0, ran.stderr
+        said = json.loads(ran.stdout)
+        assert (said["state"], said["erasure"]) == ("abandoned", "e2") and "acme/support" in said["left"]
+        assert b"e2 was abandoned by " in waiting.communicate()[1]
+    assert not any(ordered(daemon.place.home(process)) for process in daemon.place.processes())
+    assert not list(daemon.place.state.glob("clients/acme/erasing.json*"))
+    assert daemon.mai("start", "acme/support").returncode == 0
+    assert "Birnen" in daemon.mai("tail", "acme/support", "--request", "r3").stdout
+    assert "abandoned" in daemon.mai("tail", "watchdog", "--kind", "person").stdout
+    assert deep.check(daemon.place).sound
+
+
 def test_only_what_was_ordered_counts_as_erased(daemon: Daemon) -> None:
     """A department that empties a record of its own and says that it was an erasure is found out."""
     assert daemon.ask("refund order 9", "r10")["state"] == "answered"
@@ -321,7 +345,7 @@ def test_only_what_was_ordered_counts_as_erased(daemon: Daemon) -> None:
         digest = digest_of(record._replace(body=body)).hex()
         redact(ledger, [(record.seq, body)], [])
         listed = ((record.seq, record.digest.hex(), digest),)
-        said = Values(erasure="e2", round=1, by="root", role="administrator", at_ms=1, records=listed)
+        said = Values(erasure="e3", round=1, by="root", role="administrator", at_ms=1, records=listed)
         ledger.append(said.kind, events.encode(said))
         ledger.commit()
     report = verify(daemon.place, ["acme"])
