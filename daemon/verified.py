@@ -20,6 +20,7 @@ from mai.sandbox.place import Place
 
 NAME: Final = "verified"
 TITLE: Final = b"mai-verified-v1"
+MOST_BYTES: Final = 1 << 30  # of the file
 MOST_WAITING: Final = 20_000  # messages of one direction of a link that the other end's journal was not held against yet
 
 Row = tuple[int, str]  # number and digest of a record
@@ -90,7 +91,7 @@ class File:
     def read(self) -> Memory:
         """What is remembered; nothing if there is no file. Raises Changed, OSError."""
         try:
-            data = durable.read(self.path)
+            data = durable.read(self.path, MOST_BYTES)
         except FileNotFoundError:
             return Memory()
         except UsageFault as fault:

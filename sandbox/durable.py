@@ -11,11 +11,12 @@ from mai.sandbox.errors import UsageFault
 from mai.sandbox.points import reach
 
 GONE: Final = ".gone"  # how ends the name of a file that is being destroyed
+MOST: Final = 64 << 20  # bytes of a file that is read, if nothing else is said
 LONGEST: Final = 255 - len(GONE)  # bytes of a name before that
 
 
-def read(path: Path) -> bytes:
-    """A file as it is, never what somebody has put there in its stead to make us wait or look elsewhere.
+def read(path: Path, most: int = MOST) -> bytes:
+    """A file as it is, never what somebody has put there in its stead to make us wait, look elsewhere, or fill our memory.
 
     Raises OSError, UsageFault.
     """
@@ -23,7 +24,9 @@ def read(path: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise UsageFault(f"{path} is no file", "remove it, a new one is made at the next start")
-        return file.read()
+        if len(data := file.read(most + 1)) > most:
+            raise UsageFault(f"{path} has more than {most} bytes", "remove it, a new one is made at the next start")
+        return data
 
 
 def write(path: Path, data: bytes) -> None:
@@ -92,8 +95,12 @@ def _part(path: Path) -> Path:
 
 
 def _overwrite(path: Path) -> None:
+    """Zeros, then no name; what is no file (somebody may have put it there) only loses its name."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            path.unlink()
+            return
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mai.sandbox import durable, points
+from mai.sandbox.errors import UsageFault
 
 OLD, NEW = b"Quittenmus" * 100, b"nothing"
 
@@ -77,3 +78,22 @@ def test_the_longest_name_can_be_destroyed(tmp_path: Path) -> None:
     path.write_bytes(OLD)
     durable.destroy(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", ["erasing.json.gone", "erasing.json.part"])
+@pytest.mark.parametrize("do", [lambda file: durable.rewrite(file, NEW), durable.destroy])
+def test_what_somebody_has_put_there_holds_nobody_up(file: Path, left: str, do: Callable[[Path], None]) -> None:
+    """A FIFO without a reader, or a link to what is another's: they lose their names, and nothing else happens."""
+    other = file.with_name("other")
+    other.write_bytes(OLD)
+    for put in (os.mkfifo, lambda path: os.symlink(other, path)):
+        put(file.with_name(left))
+        do(file)
+        assert not os.path.lexists(file.with_name(left)) and other.read_bytes() == OLD
+
+
+def test_a_file_without_end_is_not_read(file: Path) -> None:
+    """It would fill the memory of who reads it."""
+    os.truncate(file, durable.MOST + 1)
+    with pytest.raises(UsageFault, match="more than"):
+        durable.read(file)
