@@ -142,8 +142,10 @@ def test_who_is_not_told_of_is_found_all_the_same(place: Place, monkeypatch: pyt
     assert not tail._told
 
 
-def test_a_late_commit_is_looked_for_again(place: Place) -> None:
+def test_a_late_commit_is_looked_for_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel tells of the bytes before the commit: the ledger is looked at again, without a further word."""
+    monkeypatch.setattr("mai.daemon.tail.HOT_S", 1e9)  # however slow we are: it is not found by the look at all
+    monkeypatch.setattr("mai.daemon.tail.APPEAR_S", 1e9)
     one = ledger(place, "acme/mai")
     tail = Tail(place, "acme/mai")
 
@@ -239,17 +241,24 @@ def test_kills_and_restarts_lose_and_repeat_nothing(place: Place, tmp_path: Path
                 target=lambda: shown.extend((one["process"], one["seq"]) for one in map(json.loads, tail.stdout or ()))
             )
             thread.start()
-            for _ in range(kills):
-                writers = [
-                    subprocess.Popen([sys.executable, "-P", "-c", WRITER, str(place.ledger(name)), name]) for name in names
-                ]
-                enough = len(shown) + 100
-                until(lambda enough=enough: len(shown) > enough, "lines")  # type: ignore[misc]
-                for writer in writers:
-                    writer.kill()
-                    writer.wait()
-            tail.send_signal(how)
-            thread.join()
+            try:
+                for _ in range(kills):
+                    written()
+                tail.send_signal(how)
+                thread.join()
+            finally:
+                tail.kill()
+
+    def written() -> None:
+        """One life of the writers, until much of it is shown."""
+        writers = [subprocess.Popen([sys.executable, "-P", "-c", WRITER, str(place.ledger(name)), name]) for name in names]
+        enough = len(shown) + 100
+        try:
+            until(lambda: len(shown) > enough, "lines")
+        finally:
+            for writer in writers:
+                writer.kill()
+                writer.wait()
 
     def complete() -> None:
         rest = subprocess.run(
