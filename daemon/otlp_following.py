@@ -24,6 +24,7 @@ from mai.daemon.tree import OPEN, Trace, nodes
 from mai.sandbox.durable import write
 from mai.sandbox.errors import UsageFault
 from mai.sandbox.place import Place
+from mai.sandbox.record import Record
 
 ENDED: Final = "request.ended"
 PORTION: Final = 50  # requests that go together
@@ -82,11 +83,11 @@ class Following:
             portion = list[Ready]()
             with closing(Reader(self._place, process)) as reader:
                 after, made_ns = self._begin(reader), reader.made_ns
-            for seq, request, at_ns in self._ends(process, after):
-                trace = of(self._place, Known(process.partition("/")[0], request))
-                if not all_ and _goes_on(trace) and time.time_ns() < at_ns + self._settle_s * 1e9:
+            for ended in self._ends(process, after):
+                trace = of(self._place, Known(process.partition("/")[0], ended.request))
+                if not all_ and _goes_on(trace) and time.time_ns() < ended.at_ns + self._settle_s * 1e9:
                     break
-                portion.append(Ready(process, Reached(seq, made_ns), self._spans(trace)))
+                portion.append(Ready(process, cursors.behind(ended, made_ns), self._spans(trace)))
                 if len(portion) == PORTION:
                     yield portion
                     portion = []
@@ -97,17 +98,16 @@ class Following:
         """Behind which record it goes on; what the cursor said of a ledger that is not there any more is forgotten."""
         if (reached := self._cursor.at.get(reader.process)) is None:
             return 0
-        after = cursors.begin(reader, reached)
-        if (here := Reached(after, reader.made_ns)) != reached:
+        if (here := cursors.begin(reader, reached)) != reached:
             self._cursor.move(reader.process, here)  # else the ledger would grow up to it unseen
-        return after
+        return here.seq
 
-    def _ends(self, process: str, after: int) -> Iterator[tuple[int, str, int]]:
-        """Number, request and time of each end behind one."""
+    def _ends(self, process: str, after: int) -> Iterator[Record]:
+        """Each end behind one."""
         while True:
             with closing(Reader(self._place, process)) as reader:
                 found = reader.records("kind = ? AND seq > ?", ENDED, after, limit=PORTION)
-            yield from ((record.seq, record.request, record.at_ns) for record in found)
+            yield from found
             if len(found) < PORTION:
                 return
             after = found[-1].seq

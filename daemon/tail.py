@@ -1,7 +1,7 @@
 """`mai tail`: the journals of some processes as one stream, in order of time, and further as they grow.
 
 Every record is shown once, whatever restarts its process, rotates its journal or puts its ledger back: the place in a journal
-is the number of a record, which does not depend on who writes. Records of one process keep their order even when the clock was
+is a record (cursors.py), which does not depend on who writes. Records of one process keep their order even when the clock was
 set back between them. Each look is a few short SELECTs, read to their end: nobody who writes waits for a tail.
 """
 
@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from mai.daemon import cursors
 from mai.daemon.awake import Awake
-from mai.daemon.cursors import Reached, begin
+from mai.daemon.cursors import Reached
 from mai.daemon.reader import BATCH, NotFound, Reader, missing
 from mai.daemon.tail_form import Line
 from mai.daemon.wanted import Wanted
@@ -31,27 +32,29 @@ class _Source:
     """One ledger, and how far it has been read."""
 
     def __init__(self, place: Place, process: str, wanted: Wanted, after: Reached) -> None:
+        self._path = place.ledger(process)
+        self.ident = self._ident()  # before it is opened: what is put there meanwhile is another one
         self.reader = Reader(place, process)
-        self.ident = self._ident()
         self._where, self._given = wanted.where(process)
-        self.read = begin(self.reader, after)  # the number of the last record that was looked at
+        self.reached = cursors.begin(self.reader, after)  # the last record that was looked at
         self.behind = False  # there is more than was read
         self._newest_ns = 0
 
     def _ident(self) -> tuple[int, int]:
-        found = self.reader.path.stat()
+        try:
+            found = self._path.stat()
+        except OSError:
+            return 0, 0
         return found.st_dev, found.st_ino
 
     def replaced(self) -> bool:
         """Lies another file there now, or none? A copy was put back, or the client was erased."""
-        try:
-            return self._ident() != self.ident
-        except OSError:
-            return True
+        return self._ident() != self.ident
 
     def latest(self, count: int) -> list[tuple[int, Line]]:
         """The last records that are wanted, each with the time that it is put in order by."""
-        upto = self.read = self.reader.last()
+        self.reached = cursors.end(self.reader)
+        upto = self.reached.seq
         found: list[Record] = []
         while upto > 0 and len(found) < count:
             within = f"seq > ? AND seq <= ? AND {self._where}"
@@ -61,18 +64,15 @@ class _Source:
 
     def more(self) -> list[tuple[int, Line]]:
         """What has come since, up to a bound; the rest is for the next call."""
-        upto = self.reader.last()
-        if upto <= self.read:
+        end, after = cursors.end(self.reader), self.reached
+        if end.seq <= after.seq:
             return []
-        records = self.reader.records(f"seq > ? AND seq <= ? AND {self._where}", self.read, upto, *self._given)
+        records = self.reader.records(f"seq > ? AND seq <= ? AND {self._where}", after.seq, end.seq, *self._given)
+        found = [self._timed(record) for record in records]
         self.behind = len(records) == BATCH
-        self.read = records[-1].seq if self.behind else upto
-        return [self._timed(record) for record in records]
-
-    @property
-    def reached(self) -> Reached:
-        """Up to where it was looked at."""
-        return Reached(self.read, self.reader.made_ns)
+        reached = cursors.behind(records[-1], end.made_ns) if self.behind else end
+        self.reached = reached._replace(at_ns=max(after.at_ns, reached.at_ns))
+        return found
 
     @property
     def front_ns(self) -> int:
@@ -120,7 +120,7 @@ class Tail:
         self._told = True  # the kernel has told of all that we have found
         self._untold: set[str] = set()  # who was found to have more though nobody said so
         self._ready: deque[Line] = deque()  # what may be shown; the first one is being shown
-        self._waiting = self._stopping = False
+        self._waiting = self._looking = self._stopping = False
         processes = [alone] if alone else self._chosen()
         if not processes:
             raise missing(place, what or self._wanted.about)
@@ -136,11 +136,11 @@ class Tail:
     @property
     def places(self) -> dict[str, Reached]:
         """Up to which record of each process everything was given: with these another tail goes on."""
-        first: dict[str, int] = {}
-        for process, seq in [(line.process, line.record.seq) for line in self._ready] + [held[1:3] for held in self._held]:
-            first[process] = min(first.get(process, seq), seq)
         found = {**self._places, **{process: source.reached for process, source in self._sources.items()}}
-        return {process: one._replace(seq=first.get(process, one.seq + 1) - 1) for process, one in found.items()}
+        for process, record in [(line.process, line.record) for line in [*self._ready, *(held.line for held in self._held)]]:
+            if record.seq <= found[process].seq:
+                found[process] = cursors.before(record, found[process].made_ns)
+        return found
 
     @property
     def last(self) -> int:
@@ -169,9 +169,9 @@ class Tail:
             waiting[held.process] = waiting.get(held.process, 0) + 1
         for process, source in self._sources.items():
             if (among is None or process in among or source.behind) and waiting[process] < BATCH:
-                source.behind, before = False, source.read
+                source.behind, before = False, source.reached.seq
                 self._held += [_Held(at_ns, process, line.record.seq, now_s, line) for at_ns, line in source.more()]
-                if told is not None and process not in told and source.read > before:
+                if told is not None and process not in told and source.reached.seq > before:
                     self._untold.add(process)
         return self._due(now_s, window_s if len(self._sources) > 1 else 0.0)  # alone there is no other to wait for
 
@@ -186,9 +186,10 @@ class Tail:
     def _appear(self) -> None:
         """Open the ledgers of processes that are new, or that lie there anew; let go of those that are gone.
 
-        One that is being made just now is tried again the next time.
+        One that is being made just now is tried again the next time. What was read of a ledger is shown before it is let go of.
         """
-        for process in [name for name, source in self._sources.items() if source.replaced()]:
+        waiting = {held.process for held in self._held}
+        for process in [name for name, source in self._sources.items() if name not in waiting and source.replaced()]:
             source = self._sources.pop(process)
             self._places[process] = source.reached
             source.reader.close()
@@ -215,7 +216,7 @@ class Tail:
             now_s = time.monotonic()
             hot = {name: until_s for name, until_s in hot.items() if until_s > now_s}
             hot |= dict.fromkeys(told or (), now_s + HOT_S)
-            self._ready += self.more(now_s, among=set(hot) if told is not None and self._told else None)
+            self._look(now_s, among=set(hot) if told is not None and self._told else None)
             if self._ready:
                 yield from self._given()
             self._waiting = True
@@ -227,6 +228,14 @@ class Tail:
                 self._told = False  # from now on we look at all
             self._untold.clear()
 
+    def _look(self, now_s: float, window_s: float = WINDOW_S, among: set[str] | None = None) -> None:
+        """Take what may be shown. It is not interrupted: a line would be read, and not be there to be shown."""
+        self._looking = True
+        try:
+            self._ready += self.more(now_s, window_s, among)
+        finally:
+            self._looking = False
+
     def _given(self) -> Iterator[Line]:
         while self._ready:
             yield self._ready[0]
@@ -237,15 +246,18 @@ class Tail:
             self._keep(self.places)
 
     def stop(self) -> None:
-        """For a handler of signals: end as soon as no line is half shown. Raises KeyboardInterrupt, or lets it go on."""
-        if self._waiting:
+        """For a handler of signals: end as soon as no line is half shown; told again, at once.
+
+        Raises KeyboardInterrupt, or lets it go on.
+        """
+        if self._waiting or (self._stopping and not self._looking):
             raise KeyboardInterrupt
         self._stopping = True
 
     def rest(self) -> Iterator[Line]:
         """What there is behind the places, to the end."""
         while True:
-            self._ready += self.more(time.monotonic(), 0.0)
+            self._look(time.monotonic(), 0.0)
             yield from self._given()
             if self._stopping or not (self._held or any(source.behind for source in self._sources.values())):
                 return

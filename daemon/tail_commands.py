@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mai.daemon.tail import Tail
     from mai.daemon.tail_form import Line
 
+ENDS = (signal.SIGINT, signal.SIGTERM)
+
 
 @click.command(
     epilog=examples(
@@ -107,13 +109,11 @@ def _keep(cursor: Path, places: dict[str, "Reached"]) -> None:
 def _kept(tail: "Tail", cursor: Path, *, follow: bool) -> Iterator["Line"]:
     """What comes behind the cursor, which is kept as far as it was shown, also at Ctrl-C and SIGTERM; a second one ends it."""
 
-    def stop(number: int, _frame: object) -> None:
-        signal.signal(number, signal.default_int_handler)
-        tail.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    for number in ENDS:
+        signal.signal(number, lambda *_: tail.stop())
     try:
         yield from tail.follow() if follow else tail.rest()
     finally:
+        for number in ENDS:
+            signal.signal(number, signal.SIG_IGN)  # what was shown is kept, whoever is impatient
         _keep(cursor, tail.places)

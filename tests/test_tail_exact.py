@@ -1,0 +1,184 @@
+"""`mai tail -f` where something happens between two of its steps: each record once, in its order, at every seam."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mai.daemon import cursors
+from mai.daemon.reader import Body, Reader
+from mai.daemon.tail import Tail
+from mai.daemon.tail_commands import ENDS, _keep, _kept
+from mai.sandbox.ledger import Ledger, Record
+from mai.sandbox.place import Place
+from tests.test_tail import ledger, note, words
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A state directory without processes."""
+    place = Place(tmp_path / "state", tmp_path / "run")
+    place.prepare()
+    return place
+
+
+def written(place: Place, *said: str) -> Ledger:
+    """A life of Mai's that says so."""
+    one = ledger(place, "acme/mai")
+    for word in said:
+        note(one, word)
+    return one
+
+
+def copied(place: Place) -> Path:
+    """The ledger as it is now, whole in one file."""
+    copy, one = place.state / "copy", ledger(place, "acme/mai")
+    one.connection.execute("VACUUM INTO ?", (str(copy),))
+    one.close()
+    return copy
+
+
+def put_back(place: Place, copy: Path) -> None:
+    """The copy is the ledger from now on, without the log of the other one."""
+    path = place.ledger("acme/mai")
+    for ending in ("-wal", "-shm"):
+        path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+    os.replace(copy, path)
+
+
+# -- the end of a tail
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """The handlers of signals are as they were."""
+    before = {number: signal.getsignal(number) for number in ENDS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize("cut", [1, 3])
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_while_a_line_is_shown_repeats_nothing(place: Place, tmp_path: Path, number: int, cut: int) -> None:
+    """Told to end between a line and the word that it was shown, a tail ends behind that line, and the next begins there."""
+    written(place, "a", "b", "c", "d")
+    cursor = tmp_path / "cursor"
+    tail = Tail(place, places={}, keep=partial(_keep, cursor))
+    lines = _kept(tail, cursor, follow=True)
+    shown = [next(lines) for _ in range(cut)]
+    with suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), number)
+        assert list(lines) == []
+    del lines  # it is closed: what was shown is kept
+    rest = Tail(place, places=cursors.decode(cursor.read_bytes())).rest()
+    assert words([*shown, *rest]) == ["a", "b", "c", "d"]
+
+
+def test_an_impatient_end_loses_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told twice while it reads, a tail ends when what was read is there to be shown; told while a line is shown, at once."""
+    written(place, "a", "b", "c")
+    tail = Tail(place, places={})
+    plain = Reader.fields
+
+    def twice(self: Reader, record: Record) -> Body:
+        tail.stop()
+        tail.stop()
+        return plain(self, record)
+
+    monkeypatch.setattr(Reader, "fields", twice)
+    lines = tail.follow()
+    shown = [next(lines)]
+    with pytest.raises(KeyboardInterrupt):
+        tail.stop()
+    assert list(lines) == []
+    monkeypatch.undo()
+    assert words([*shown, *Tail(place, places=tail.places).rest()]) == ["a", "b", "c"]
+
+
+def test_what_cannot_be_shown_is_not_taken_as_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error between reading and showing leaves the place before what was read."""
+    written(place, "a", "b")
+    tail = Tail(place, places={})
+    plain = Reader.fields
+
+    def failing(self: Reader, record: Record) -> Body:
+        if record.seq == 2:
+            raise MemoryError
+        return plain(self, record)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Reader, "fields", failing)
+        list(tail.rest())
+    assert words(list(Tail(place, places=tail.places).rest())) == ["a", "b"]
+
+
+# -- another ledger in its place
+def test_a_ledger_that_is_replaced_while_it_is_opened_is_followed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening a file and noting which one it is another takes its place: that is seen at the next look."""
+    written(place, "a").close()
+    copy = copied(place)
+
+    class Raced(Reader):
+        """Right behind its opening a copy is put back."""
+
+        def __init__(self, place: Place, process: str) -> None:
+            super().__init__(place, process)
+            if copy.exists():
+                put_back(place, copy)
+
+    monkeypatch.setattr("mai.daemon.tail.Reader", Raced)
+    tail = Tail(place)
+    assert words(tail.latest(9)) == ["a"]
+    written(place, "b")
+    assert words(tail.more(10.0)) == ["b"]
+
+
+@pytest.mark.parametrize("since", [["d"], ["d", "e"], ["d", "e", "f", "g"]])
+def test_what_a_restored_ledger_was_given_before_anybody_looked_comes(place: Place, since: list[str]) -> None:
+    """However far an older copy has grown when it is looked at: just what is new in it comes, to a tail and behind a cursor."""
+    written(place, "a").close()
+    copy = copied(place)
+    written(place, "b", "c").close()
+    tail = Tail(place, places={})
+    assert words(list(tail.rest())) == ["a", "b", "c"]
+    kept = cursors.decode(cursors.encode(tail.places))
+    put_back(place, copy)
+    one = written(place, *since)
+    assert one.seq == 1 + len(since)
+    one.close()
+    assert words(tail.more(1e9)) == words(list(Tail(place, places=kept).rest())) == since
+    assert tail.places == {"acme/mai": cursors.end(Reader(place, "acme/mai"))}
+
+
+def test_a_copy_that_has_all_that_was_read_goes_on(place: Place) -> None:
+    """A copy that is ahead of the place is read from the place on."""
+    written(place, "a").close()
+    tail = Tail(place, places={})
+    assert words(list(tail.rest())) == ["a"]
+    written(place, "b").close()
+    put_back(place, copied(place))
+    written(place, "c")
+    assert words(tail.more(1e9)) == ["b", "c"]
+
+
+def test_lines_that_wait_are_shown_before_the_ledger_that_was_put_back(place: Place) -> None:
+    """What was read of a ledger and waits for its turn is not taken for records of its copy: all of both comes once."""
+    for name in ("acme/sales", "acme/people"):
+        ledger(place, name)
+    written(place, "a").close()
+    copy = copied(place)
+    tail = Tail(place, places={})
+    assert words(tail.more(0.0, 0.0)) == ["a"]
+    written(place, "b", "c").close()
+    assert tail.more(0.1, 5.0) == []
+    put_back(place, copy)
+    written(place, "d")
+    assert tail.more(2.0, 5.0) == []
+    assert words(list(Tail(place, "acme/mai", places=tail.places).rest())) == ["d"]
+    assert words(tail.more(6.0, 5.0)) == ["b", "c"]
+    assert tail.more(8.0, 5.0) == []
+    assert words(tail.more(14.0, 5.0)) == ["d"]
