@@ -5,9 +5,9 @@ What a ledger's table `segment` lists lies in files beside it. The journal in th
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pysqlite3 as sqlite3
 
@@ -19,6 +19,7 @@ from mai.sandbox.record import GENESIS, Record
 from mai.sandbox.segment import Entry, Segment
 from mai.sandbox.settings import setting
 
+T = TypeVar("T")
 OPEN: Final = 8  # files that are kept open
 ENTRIES: Final = f"SELECT {', '.join(Entry._fields)} FROM segment ORDER BY first"
 MARK: Final = "SELECT COALESCE((SELECT upto FROM rotated), 0), (SELECT MAX(seq) FROM segment)"
@@ -78,14 +79,33 @@ class Archive:
         wanted = wanted._replace(upto=min(wanted.upto, self.upto))
         wanted_key = bloom.key(wanted.request) if wanted.request and self.entries else None
         for entry in self.entries[:: -1 if newest else 1]:
-            if entry.kept == "none" or not wanted.met(entry.first, entry.last):
-                continue
+            if wanted.met(entry.first, entry.last):
+                yield from self._within(entry, wanted, wanted_key, newest=newest)
+
+    def _within(self, entry: Entry | None, wanted: Bounds, key: bloom.Key | None, *, newest: bool) -> Iterator[Record]:
+        """Those of one segment. Where another takes its place meanwhile, that one has the rest."""
+        done = 0
+        while entry and entry.kept != "none":
             try:
-                if wanted_key is None or bloom.may(self._filter(entry), wanted_key):
-                    yield from self.segment(entry).records(wanted, newest=newest)
-            except LedgerFault:
-                if self._strict:
-                    raise
+                if key is None or bloom.may(self._filter(entry), key):
+                    for record in self.segment(entry).records(wanted, newest=newest):
+                        done = record.seq
+                        yield record
+                return
+            except LedgerFault as error:
+                entry = self._instead(entry, error)
+            if done:
+                wanted = wanted._replace(upto=done - 1) if newest else wanted._replace(after=done)
+
+    def _instead(self, entry: Entry, error: LedgerFault) -> Entry | None:
+        """What there is now of a segment that could not be read. Raises the error if nothing has changed, and we are strict."""
+        self.refresh()
+        now = self.entry(entry.first)
+        if now and (now.file, now.kept) != (entry.file, entry.kept):
+            return now
+        if self._strict:
+            raise error
+        return None
 
     def whole(self, wanted: Bounds) -> Iterator[Record]:
         """Those, and then the ones of the journal that goes on: for who knows that it is not cut meanwhile. Raises as SQLite."""
@@ -100,21 +120,22 @@ class Archive:
     def blob(self, address: str) -> bytes | None:
         """The bytes at an address in any segment, the newest first; None if they are in none. Raises LedgerFault."""
         self.refresh()
-        for entry in self.entries[::-1]:
-            try:
-                data = self.segment(entry).blob(address) if entry.kept != "none" else None
-            except LedgerFault:
-                if self._strict:
-                    raise
-                continue
-            if data is not None:
-                return data
-        return None
+        found = (self._given(entry, lambda segment: segment.blob(address)) for entry in self.entries[::-1])
+        return next((data for data in found if data is not None), None)
 
     def requests(self, start: str, end: str, count: int) -> list[str]:
         """The first requests with a name from `start` on, before `end`, that segments have records of. Raises LedgerFault."""
-        kept = [entry for entry in self.entries if entry.kept != "none"]
-        return sorted({name for entry in kept for name in self.segment(entry).requests(start, end, count)})[:count]
+        found = (self._given(entry, lambda segment: segment.requests(start, end, count)) for entry in self.entries)
+        return sorted({name for names in found for name in names or ()})[:count]
+
+    def _given(self, entry: Entry | None, ask: Callable[[Segment], T]) -> T | None:
+        """What a segment, or the one that takes its place meanwhile, gives; None if it is gone. Raises LedgerFault."""
+        while entry and entry.kept != "none":
+            try:
+                return ask(self.segment(entry))
+            except LedgerFault as error:
+                entry = self._instead(entry, error)
+        return None
 
     def segment(self, entry: Entry) -> Segment:
         """A segment, open. Raises LedgerFault."""

@@ -79,7 +79,7 @@ def body_of(
     address = record.body.split('"')[3]
     data = blob_of(db, address, trust=trust)
     if data is None and elsewhere:
-        data = elsewhere(address)
+        data = elsewhere(address) or blob_of(db, address, trust=trust)  # it may have come back from there meanwhile
     if data is None:
         raise LedgerFault(f"record {record.seq} points to the blob {address[:12]}, which is missing", "run `mai verify`")
     return data.decode()

@@ -1,21 +1,28 @@
 """`mai tail -f` where something happens between two of its steps: each record once, in its order, at every seam."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 
 import pytest
 
+from mai.agents.events import encode
+from mai.agents.rotation_events import SegmentRemoved, SegmentThinned
 from mai.daemon import cursors
 from mai.daemon.reader import Body, Reader
 from mai.daemon.tail import Tail
 from mai.daemon.tail_commands import ENDS, _keep, _kept
-from mai.sandbox.ledger import Ledger, Record
+from mai.sandbox.bodies import REMOVED, body_of
+from mai.sandbox.ledger import BLOB_BYTES, Ledger, Record
 from mai.sandbox.place import Place
-from tests.test_tail import ledger, note, words
+from mai.sandbox.rewriting import removed, rewritten, without
+from mai.sandbox.rotation import Rotation
+from mai.sandbox.segment import Entry
+from tests.test_tail import ledger, note, places, words
 
 
 @pytest.fixture
@@ -182,3 +189,73 @@ def test_lines_that_wait_are_shown_before_the_ledger_that_was_put_back(place: Pl
     assert words(tail.more(6.0, 5.0)) == ["b", "c"]
     assert tail.more(8.0, 5.0) == []
     assert words(tail.more(14.0, 5.0)) == ["d"]
+
+
+# -- segments that change under who reads them
+def rotated(one: Ledger, upto: int) -> None:
+    """Make a segment."""
+    rotation = Rotation(one, upto)
+    while rotation.step():
+        pass
+    assert not rotation.fault
+
+
+def thinned(one: Ledger, entry: Entry) -> None:
+    """Take all bodies out of a segment."""
+
+    def say(new: Entry, count: int) -> tuple[str, bytes]:
+        event = SegmentThinned(
+            first=new.first, last=new.last, file=new.file, bytes=new.bytes, sha256=new.sha256, was=entry.sha256, kinds=("note",),
+            records=count,
+        )  # fmt: skip
+        return event.kind, encode(event)
+
+    assert list(rewritten(one, entry, without, say, {}))
+
+
+def gone(one: Ledger, entry: Entry) -> None:
+    """Remove a segment."""
+    assert list(
+        removed(one, entry, encode(SegmentRemoved(first=entry.first, last=entry.last, was=entry.sha256, why="", links={})))
+    )
+
+
+def test_a_backlog_is_read_on_over_segments_that_are_removed_and_thinned(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What becomes of segments between two portions of a backlog ends no tail: what is kept comes once."""
+    for name in ("tail", "reader"):
+        monkeypatch.setattr(f"mai.daemon.{name}.BATCH", 4)
+    monkeypatch.setattr(Reader, "records", partialmethod(Reader.records, limit=4))
+    one = ledger(place, "acme/mai")
+    for _ in range(4):
+        for word in range(9):
+            note(one, str(word))
+        rotated(one, one.seq)
+    first, second, third, _ = one.archive.entries
+    tail = Tail(place, places={})
+    shown = tail.more(0.0)
+    assert len(shown) == 4 < first.last
+    gone(one, second)
+    thinned(one, third)
+    for look in range(1, 20):
+        shown += tail.more(float(look))
+    kept = [seq for seq in range(1, one.seq + 1) if not second.first <= seq <= second.last]
+    assert [seq for _, seq in places(shown)] == kept
+    assert {line.record.seq for line in shown if line.record.body == REMOVED} == set(range(third.first, third.last + 1))
+
+
+def test_a_text_that_comes_back_from_a_segment_is_found(place: Place) -> None:
+    """Between the look into the ledger and that into the segments a text moves from these to that: it is not missing."""
+    one = ledger(place, "acme/mai")
+    said = json.dumps({"text": "x" * BLOB_BYTES})
+    one.append("note", said.encode())
+    one.commit()
+    record = next(one.records())
+    address = record.body.split('"')[3]
+    one.move([address])
+
+    def back(wanted: str) -> None:
+        one.put({wanted: said.encode()})
+        one.append("note", b"{}")
+        one.commit()
+
+    assert body_of(one.connection, record, elsewhere=back) == said
