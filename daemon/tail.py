@@ -25,6 +25,7 @@ APPEAR_S = 1.0  # between two looks at all ledgers, and for those of new process
 HOT_S = 1.0  # so long we look again at a ledger that is written: its bytes are told before they are committed
 HOT_POLL_S = 0.005  # between two looks at such
 POLL_S = 0.05  # between two looks at all, where the kernel does not tell; 30 idle ledgers take 0.1 ms of the processor
+SHOWN_S = 1.0  # so long a line may take to be shown once we are told to end
 SPAN = 50_000  # records that one backward look goes through
 
 
@@ -121,6 +122,7 @@ class Tail:
         self._untold: set[str] = set()  # who was found to have more though nobody said so
         self._ready: deque[Line] = deque()  # what may be shown; the first one is being shown
         self._waiting = self._looking = self._stopping = False
+        self._stopping_s = 0.0  # since when
         processes = [alone] if alone else self._chosen()
         if not processes:
             raise missing(place, what or self._wanted.about)
@@ -246,13 +248,14 @@ class Tail:
             self._keep(self.places)
 
     def stop(self) -> None:
-        """For a handler of signals: end as soon as no line is half shown; told again, at once.
+        """For a handler of signals: end as soon as no line is half shown. Raises KeyboardInterrupt, or lets it go on.
 
-        Raises KeyboardInterrupt, or lets it go on.
+        Told again after a while, end at once: nobody takes the line, and whether it was shown nobody knows.
         """
-        if self._waiting or (self._stopping and not self._looking):
+        now_s = time.monotonic()
+        if self._waiting or (self._stopping and now_s >= self._stopping_s + SHOWN_S and not self._looking):
             raise KeyboardInterrupt
-        self._stopping = True
+        self._stopping, self._stopping_s = True, self._stopping_s or now_s
 
     def rest(self) -> Iterator[Line]:
         """What there is behind the places, to the end."""

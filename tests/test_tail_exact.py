@@ -86,10 +86,11 @@ def test_a_signal_while_a_line_is_shown_repeats_nothing(place: Place, tmp_path: 
 
 
 def test_an_impatient_end_loses_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told twice while it reads, a tail ends when what was read is there to be shown; told while a line is shown, at once."""
+    """Told twice, a tail ends behind the line that is shown, never between reading and showing; after a while at once."""
     written(place, "a", "b", "c")
     tail = Tail(place, places={})
     plain = Reader.fields
+    monkeypatch.setattr("mai.daemon.tail.SHOWN_S", 0.0)
 
     def twice(self: Reader, record: Record) -> Body:
         tail.stop()
@@ -99,6 +100,9 @@ def test_an_impatient_end_loses_nothing(place: Place, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Reader, "fields", twice)
     lines = tail.follow()
     shown = [next(lines)]
+    monkeypatch.setattr("mai.daemon.tail.SHOWN_S", 1e9)
+    tail.stop()
+    monkeypatch.setattr("mai.daemon.tail.SHOWN_S", 0.0)
     with pytest.raises(KeyboardInterrupt):
         tail.stop()
     assert list(lines) == []
