@@ -172,10 +172,19 @@ class Tail:
         for process, source in self._sources.items():
             if (among is None or process in among or source.behind) and waiting[process] < BATCH:
                 source.behind, before = False, source.reached.seq
-                self._held += [_Held(at_ns, process, line.record.seq, now_s, line) for at_ns, line in source.more()]
+                self._held += [_Held(at_ns, process, line.record.seq, now_s, line) for at_ns, line in self._read(source)]
                 if told is not None and process not in told and source.reached.seq > before:
                     self._untold.add(process)
         return self._due(now_s, window_s if len(self._sources) > 1 else 0.0)  # alone there is no other to wait for
+
+    def _read(self, source: _Source) -> list[tuple[int, Line]]:
+        try:
+            return source.more()
+        except LedgerFault:
+            if not source.replaced():
+                raise
+            self._looked_s -= APPEAR_S  # the segments of the other one lie there now: let go of it at the next look
+            return []
 
     def _due(self, now_s: float, window_s: float) -> list[Line]:
         self._held.sort(key=lambda held: held[:3])

@@ -224,11 +224,17 @@ def gone(one: Ledger, entry: Entry) -> None:
     )
 
 
-def test_a_backlog_is_read_on_over_segments_that_are_removed_and_thinned(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What becomes of segments between two portions of a backlog ends no tail: what is kept comes once."""
+@pytest.fixture
+def portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Portions are of four records."""
     for name in ("tail", "reader"):
         monkeypatch.setattr(f"mai.daemon.{name}.BATCH", 4)
     monkeypatch.setattr(Reader, "records", partialmethod(Reader.records, limit=4))
+
+
+@pytest.mark.usefixtures("portions")
+def test_a_backlog_is_read_on_over_segments_that_are_removed_and_thinned(place: Place) -> None:
+    """What becomes of segments between two portions of a backlog ends no tail: what is kept comes once."""
     one = ledger(place, "acme/mai")
     for _ in range(4):
         for word in range(9):
@@ -245,6 +251,25 @@ def test_a_backlog_is_read_on_over_segments_that_are_removed_and_thinned(place: 
     kept = [seq for seq in range(1, one.seq + 1) if not second.first <= seq <= second.last]
     assert [seq for _, seq in places(shown)] == kept
     assert {line.record.seq for line in shown if line.record.body == REMOVED} == set(range(third.first, third.last + 1))
+
+
+@pytest.mark.usefixtures("portions")
+def test_a_backlog_whose_segments_went_with_their_ledger_is_read_on_in_its_copy(place: Place) -> None:
+    """A ledger and its segments make way for a copy while a tail is in the midst of them: it goes on there, where it was."""
+    one = written(place, *"abcdefgh")
+    copy = copied(place)
+    rotated(one := ledger(place, "acme/mai"), 4)
+    rotated(one, 8)
+    tail = Tail(place, places={})
+    shown = tail.more(0.0)
+    one.close()
+    for segment in one.path.parent.glob("*.segment"):
+        segment.unlink()
+    put_back(place, copy)
+    written(place, "i")
+    for look in range(1, 9):
+        shown += tail.more(look / 10)
+    assert words(shown) == list("abcdefghi")
 
 
 def test_a_text_that_comes_back_from_a_segment_is_found(place: Place) -> None:
