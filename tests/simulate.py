@@ -30,6 +30,7 @@ from tests import (
     sim_mutants_voice,
     sim_mutants_work,
 )
+from tests.sim_known import KNOWN
 from tests.sim_lives import Violation
 from tests.sim_mutation import mutated
 from tests.sim_world import World
@@ -41,9 +42,6 @@ MUTANTS_OF = (
 )  # fmt: skip
 LAST = 40  # things that are told before a violation
 TOLD_EVERY_S = 5.0
-KNOWN = {  # bugs that few worlds show -> one that does; if worlds change and it does not any more, all are tried
-    "leave_under_a_key_for_each_try": 242, "let_an_approval_wait_for_ever": 117, "write_to_the_dead": 229,
-}  # fmt: skip
 WORKERS = len(os.sched_getaffinity(0))
 
 
