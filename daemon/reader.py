@@ -5,6 +5,7 @@ A read transaction that stays open keeps the write-ahead log from being checkpoi
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
@@ -253,9 +254,16 @@ class Reader:
             found = msgspec.json.decode(self.body(record), type=Body)
             return self._seals.open(found) if SEALED in found else found
         except LedgerFault as error:
-            return {"unreadable": error.sentence}
+            now = self._now(record)
+            return self.fields(now) if now and now.body != record.body else {"unreadable": error.sentence}
         except msgspec.MsgspecError:
             return {"unreadable": record.body}
+
+    def _now(self, record: Record) -> Record | None:
+        """The same record as it is now: retention or an erasure may have taken its text since it was read."""
+        with suppress(LedgerFault):
+            return self.record(record.seq)
+        return None
 
     def close(self) -> None:
         """Close the files."""

@@ -288,3 +288,14 @@ def test_a_text_that_comes_back_from_a_segment_is_found(place: Place) -> None:
         one.commit()
 
     assert body_of(one.connection, record, elsewhere=back) == said
+
+
+def test_a_text_that_is_removed_behind_its_record_is_shown_so(place: Place) -> None:
+    """Between a record and its text retention takes the text: it is shown as removed, not as what cannot be read."""
+    one = written(place, "x" * BLOB_BYTES)
+    rotated(one, 1)
+    reader = Reader(place, "acme/mai")
+    record = reader.record(1)
+    assert record and "blob" in record.body
+    thinned(one, one.archive.entries[0])
+    assert reader.fields(record) == json.loads(REMOVED)
