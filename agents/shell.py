@@ -43,8 +43,9 @@ def now_ms() -> int:
 class Shell:
     """One process's decider, ledger and links.
 
-    `send(peer, frame) -> bool` hands a frame to the wire (False: not now), `seen(event)` is told of each event before
-    it is folded, `noticed(peer, body)` of the messages outside a link. Where there is a `burst(peer, frames) -> bool`, it takes
+    `send(peer, frame) -> bool` hands a frame to the wire (False: not now), `reply` to the connection from which the peer was
+    heard last and to no other (False: it is gone); `seen(event)` is told of each event before it is folded,
+    `noticed(peer, body)` of the messages outside a link. Where there is a `burst(peer, frames) -> bool`, it takes
     several frames, all or none: that wakes the other end once. A shell that `answers` (Mai's) replies to Hello, one
     that `keeps` (a department's) stores the texts that come with messages. `accused(peer, detail) -> bool` is asked whether a
     peer is to be believed that says our ledger is an older copy; without it every peer is. `screen(peer, body) -> body` leaves
@@ -62,6 +63,7 @@ class Shell:
         seen: Callable[[Event], None],
         noticed: Callable[[str, Hop | Complaint], None],
         burst: Callable[[str, list[bytes]], bool] | None = None,
+        reply: Callable[[str, bytes], bool] | None = None,
         screen: Callable[[str, Numbered], Numbered] = lambda peer, body: body,
         accused: Callable[[str, str], bool] = lambda peer, detail: True,
         answers: bool = False,
@@ -72,6 +74,7 @@ class Shell:
         self._send, self._seen, self._noticed, self._answers = send, seen, noticed, answers
         self._burst = burst or (lambda peer, frames: send(peer, frames[0]))
         self._most = BURST if burst else 1
+        self._reply = reply or (lambda peer, frame: self._send(peer, frame) or True)
         self._accused, self._screen, self._seals = accused, screen, seals
         self.texts = Texts(ledger, decider.state, keeps=keeps)
         decider.state.memory = Shelves(ledger, decider.state.changes)
@@ -195,16 +198,25 @@ class Shell:
     def _hello(self, peer: str, received: int) -> None:
         if not self._acked(peer, received):
             return
-        if received < self.decider.state.link(peer).acked:
-            acked = self.decider.state.link(peer).acked
-            missing = f"it had acknowledged {acked} messages of {self.me} and says now that it has received {received}"
-            range_ = f"{received + 1} to {acked} are missing there, {self.me}'s journal has them"
-            self.refuse(peer, "amnesia", f"the ledger of {peer} is an older copy of itself: {missing}: {range_}")
-            self.complain(peer, "amnesia", f"your ledger is an older copy of itself: {missing}: {range_}")
+        acked = self.decider.state.link(peer).acked
+        if received < acked and self._forgotten(peer, received, acked):
             return
-        self.decider.state.transit(peer).restart(received)
+        self.decider.state.transit(peer).restart(max(received, acked))
         if self._answers:
             self.greet(peer)
+
+    def _forgotten(self, peer: str, received: int, acked: int) -> bool:
+        """Tell a peer that it has lost what it had acknowledged; false if nobody is there any more who has said so.
+
+        Then it was the last word of an earlier life, read after the first one of the present life.
+        """
+        missing = f"it had acknowledged {acked} messages of {self.me} and says now that it has received {received}"
+        said = f"{missing}: {received + 1} to {acked} are missing there, {self.me}'s journal has them"
+        complaint = Complaint("amnesia", f"your ledger is an older copy of itself: {said}"[:500])
+        if not self._reply(peer, self._loose(peer, complaint)):
+            return False
+        self.refuse(peer, "amnesia", f"the ledger of {peer} is an older copy of itself: {said}")
+        return True
 
     def _acked(self, peer: str, received: int) -> bool:
         """Fold how far a peer has received; false if it cannot be, and the peer is not believed. Raises Amnesia if it is."""
@@ -242,8 +254,11 @@ class Shell:
 
     def tell(self, peer: str, body: Hello | Ack | Hop | Complaint) -> bool:
         """Send something outside the link; it may be lost."""
+        return self._send(peer, self._loose(peer, body))
+
+    def _loose(self, peer: str, body: Hello | Ack | Hop | Complaint) -> bytes:
         seq, head = self.ledger.durable
-        return self._send(peer, messages.encode(Envelope(self.me, peer, 0, "", self.organisation, 0, seq, head, body)))
+        return messages.encode(Envelope(self.me, peer, 0, "", self.organisation, 0, seq, head, body))
 
     def commit(self, *, all_of_it: bool = False) -> None:
         """Make the turn durable, then acknowledge what it received and send what it owes.

@@ -95,6 +95,7 @@ class Gateway(Loop):
             seen=self._seen,
             noticed=self._noticed,
             burst=self._burst,
+            reply=self.router.reply,
             screen=self.decider.screen,
             accused=self._believed,
             answers=True,

@@ -8,7 +8,8 @@ ends in a number that nobody else can guess (wire.py): another process can neith
 ZeroMQ keeps what a dead process has sent, and reads in turn from all who have sent something: words of a process's last
 life may come between those of its present one. They count for nothing, because all of it that matters is sent again. Where
 Mai reads the present life's first word before the last words of another, which she has not heard yet either, she takes that
-one for the newer: she finds out when she writes to it, because by then ZeroMQ knows that nobody is there.
+one for the newer: she finds out when she writes to it, because by then ZeroMQ knows that nobody is there. What answers such a
+word is said to that connection alone: it is not meant for the present life.
 """
 
 import os
@@ -182,8 +183,18 @@ class Router:
         """Hand a frame to ZeroMQ. Raises zmq.Again if the peer takes none now, another zmq.ZMQError if it is away."""
         self.burst(name, [frame])
 
+    def reply(self, name: str, frame: bytes) -> bool:
+        """Hand a frame to the connection from which the name was heard last; false if that one is gone, or there was none."""
+        try:
+            self._hand(self._routes[name], [frame])
+        except zmq.Again:
+            return True  # it is there, and does not read
+        except (KeyError, zmq.ZMQError):
+            return False
+        return True
+
     def burst(self, name: str, frames: list[bytes]) -> None:
-        """The same for several, all or none."""
+        """The same as `send` for several, all or none."""
         if name not in self._routes:
             raise zmq.ZMQError(zmq.EHOSTUNREACH)
         try:

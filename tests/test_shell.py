@@ -9,10 +9,10 @@ from mai.agents.events import Acked, MessageRefused, Sent
 from mai.agents.link import WINDOW
 from mai.agents.memory_messages import Remember
 from mai.agents.messages import Ack, Envelope, Hello, Hop, Task
-from mai.agents.shell import Amnesia
+from mai.agents.shell import Amnesia, Shell
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import GENESIS
-from tests.pair import DEPARTMENT, MAI, Say, Wire
+from tests.pair import DEPARTMENT, MAI, Courier, Say, Wire
 
 
 @pytest.fixture
@@ -122,6 +122,33 @@ def test_a_receiver_that_was_restored_from_an_older_copy_is_told(wire: Wire, tmp
         wire.turn()
     assert wire.department.halted == "acme/mai says: amnesia"
     assert not wire.mai.courier.state.transit(DEPARTMENT).connected
+
+
+def test_the_last_word_of_an_earlier_life_halts_nobody(wire: Wire) -> None:
+    """Read after the first one of the present life it says less than was acknowledged: nobody is there to be told that."""
+    end, sent = wire.mai, list[Envelope]()
+
+    def send(peer: str, frame: bytes) -> bool:
+        sent.append(messages.decode(frame, 1 << 20))
+        return True
+
+    shell = Shell(
+        end.ledger, Courier(), "d", send, reply=lambda peer, frame: False, seen=end.seen, noticed=end.noticed, answers=True
+    )
+    shell.receive(DEPARTMENT, hello(0))
+    shell.feed(Say(DEPARTMENT, "a"))
+    shell.commit()
+    shell.receive(DEPARTMENT, hello(1))
+    shell.receive(DEPARTMENT, hello(0))
+    shell.feed(Say(DEPARTMENT, "b"))
+    shell.commit()
+    assert [one.lseq for one in sent if one.lseq] == [1, 2] and isinstance(sent[-2].body, Hello)
+    assert not end.of_kind(MessageRefused)
+
+
+def hello(received: int) -> Envelope:
+    """A department says how far it has received."""
+    return Envelope(DEPARTMENT, MAI, 0, "", "d", 0, 0, b"", Hello(received, ""))
 
 
 def test_a_gap_is_asked_for_once(wire: Wire) -> None:

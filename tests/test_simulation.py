@@ -19,6 +19,7 @@ POLICY_SEEDS = 1000
 # No tool is undone there, no key changed, nothing thinned or erased: test_retention.py and others have deaths there.
 PASSED = [point for point in POINTS if not point.startswith(("undo.", "keys.", "retention.", "erase."))]
 MOST_SEEDS = 300  # that a mutant may live through
+ONCE_WRONG = [(7117, "the last word of an earlier life, read after the first one of the present life, had this one halt")]
 ROOT = Path(__file__).parents[1]
 reached: set[str] = set()
 
@@ -49,6 +50,13 @@ def test_every_point_is_reached_and_somebody_dies_there(room: Path, point: str) 
         if outcome.counts[f"die {point}"]:
             return
     raise AssertionError(f"nobody died at {point} in {MOST_SEEDS} worlds")
+
+
+@pytest.mark.parametrize(("seed", "what"), ONCE_WRONG)
+def test_what_a_world_has_found_stays_mended(room: Path, seed: int, what: str) -> None:
+    """Worlds that few seeds show, each with what was wrong in it."""
+    found = simulate.play(seed, room)
+    assert not found.wrong, f"{what}: {found.wrong}"
 
 
 def test_one_seed_is_one_world(room: Path) -> None:
