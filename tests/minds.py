@@ -6,14 +6,16 @@ gives its verdict. What they cost is in the models process's ledger, and what th
 
 import json
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pysqlite3 as sqlite3
 
+from mai.daemon.door import Door
+from mai.sandbox.errors import Refused
 from mai.sandbox.ledger import connect
-from tests.small import Daemon
+from tests.small import PATIENCE_S, Daemon
 
 DEPARTMENTS = ("billing", "claims", "fleet", "garden", "harbour", "lab")
 DESKS = 10
@@ -28,9 +30,6 @@ clients = ["acme"]
 name = "all"
 verdict = "allow"
 tools = ["*"]
-
-[escalation]
-person_s = 0
 
 [limits]
 request_s = 60
@@ -115,6 +114,15 @@ class Minds(Daemon):
         """The request for one case; the cases go round the desks."""
         desk = number % (DESKS * len(self.names))
         return f"case {number} for desk {desk % DESKS} of {self.names[desk // DESKS]}"
+
+    def refuse_all(self) -> list[dict[str, Any]]:
+        """A person wants nothing more done of what waits for one; what that was."""
+        door = Door(self.place.sockets("acme") / "door.sock", PATIENCE_S)
+        found: list[dict[str, Any]] = door.call({"do": "escalations"})["escalations"]
+        for one in found:
+            with suppress(Refused):  # it has ended meanwhile
+                door.call({"do": "answer", "id": one["id"], "refused": "that is all we pay for"})
+        return found
 
     def notes(self) -> Counter[int]:
         """Number of a case -> how often the tool has noted it."""
