@@ -49,6 +49,7 @@ class Request(msgspec.Struct):
     turns: int = 0  # questions to models
     again: tuple[str, ...] = ()  # tasks that their departments have had once more
     plain: bool = False  # its answer is worded without a model
+    touched: tuple[str, ...] = ()  # tasks of hers, by their first ids, for which a department has had something changed
 
 
 class Passage(msgspec.Struct):

@@ -33,7 +33,7 @@ from mai.daemon import (
     visits,
     voice,
 )
-from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, tasks
+from mai.daemon.desk import Answered, Forsaken, MaiState, Passage, Request, first, origin, tasks
 from mai.daemon.records import (
     ContractChecked,
     ContractEnded,
@@ -85,6 +85,7 @@ def evolve(state: MaiState, event: Event, seq: int) -> list[Input]:
             _end(state, task)
             subjects.fold(state, event)
             resting.passed(state, event)
+            _touch(state, event)
         case ErrandChecked(allowed=True) | ErrandEnded():
             state.changed("errand", event.task, errands.fold(state.errands, event))
         case doubts.DoubtRaised() | doubts.DoubtResolved():
@@ -170,6 +171,19 @@ def _end(state: MaiState, task: str) -> None:
     resting.end(state, task)
     subjects.end(state, task)
     held.end(state, task)
+
+
+def _touch(state: MaiState, event: ContractEnded) -> None:
+    """Something was done for all tasks of hers from which this one derives: no other may do them again."""
+    request, ours = state.requests.get(event.request), origin(event.task)
+    if request is None or not event.changed:
+        return
+    found = set(request.touched)
+    while ours:
+        found.add(first(ours))
+        ours = origin(ours)
+    request.touched = tuple(sorted(found))
+    state.changed("request", request.request, request)
 
 
 def _fold_end(state: MaiState, event: RequestEnded, request: Request, seq: int) -> None:

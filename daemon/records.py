@@ -107,6 +107,7 @@ class ContractEnded(Event, frozen=True, kw_only=True):
     state: str
     reason: str = ""
     subjects: tuple[str, ...] = ()  # that who asked was told of, and may ask about now
+    changed: bool = False  # something was done for it
 
 
 class WordingDropped(Event, frozen=True, kw_only=True):

@@ -81,7 +81,9 @@ def returned(mai: "MaiDecider", given: Returned, now_ms: int) -> list[Event | Se
         return [MessageRefused(peer=given.peer, why="out of place", detail=detail)]
     body = given.body if given.screened else screen(mai, given.peer, given.body)
     assert isinstance(body, Result), "a result is screened into a result"
-    task = first(body.task)
+    task, request = first(body.task), mai.state.requests.get(body.request)
+    if request and task in request.touched:  # its department may have ended before it heard of that
+        body = msgspec.structs.replace(body, changed=True)
     if body.breach:
         return _breached(mai, given, body, holding, now_ms)
     return _on(mai, task, body, now_ms)
@@ -195,7 +197,9 @@ def ends(mai: "MaiDecider", body: Result, now_ms: int) -> list[Event | Send]:
 def goes_back(mai: "MaiDecider", passage: Passage, body: Result) -> list[Event | Send]:
     """The end of what one department has asked of another: on record, and to who asked."""
     of = subjects.told(mai, passage, body.value)
-    ended = ContractEnded(request=passage.request, task=passage.task, state=body.state, reason=body.reason, subjects=of)
+    ended = ContractEnded(
+        request=passage.request, task=passage.task, state=body.state, reason=body.reason, subjects=of, changed=body.changed
+    )
     return [ended, Send(passage.asking, f"{passage.task}=", 0, body)]
 
 

@@ -18,7 +18,7 @@ from mai.agents.canonical import digest
 from mai.agents.claim_messages import Claim
 from mai.agents.conflict_scope import Conflicts, Precedence
 from mai.agents.decider import VIA_MAI
-from mai.agents.events import Event, Received, Sent
+from mai.agents.events import Event, Received, ReplyBreached, Sent
 from mai.agents.inputs import Call
 from mai.agents.messages import Task
 from mai.agents.organisation import Contract, Department, Organisation
@@ -168,6 +168,7 @@ class Judged:
         self.given: Counter[tuple[str, str]] = Counter()  # what persons have approved: what, by whom
         self.boards: Counter[str] = Counter()  # contracts of the client's that boards have approved
         self.asked: dict[str, Task] = {}
+        self.silenced: set[str] = set()  # tasks of hers whose answers may not be told
         self.words: set[str] = set()  # that were let pass
         self.has: dict[str, str] = {}  # task -> the department that it was given to
         self.passed: dict[str, str] = {}  # id of an ask -> by whose word
@@ -177,6 +178,8 @@ class Judged:
         if process != MAI:
             return ""
         match event:
+            case ReplyBreached(again=""):
+                self.silenced.add(event.task)
             case Received(body=Task() as task):
                 self.asked[task.task] = task
             case Received(body=Opinion() as body) if body.word == "approve":
@@ -289,6 +292,8 @@ class Judged:
 
     def _answered(self, event: RequestEnded) -> str:
         for number, part in enumerate(event.parts, 1):
+            if f"{event.request}/{number}" in self.silenced:
+                continue  # the client hears that it may not be told, and nothing of it
             if part.state in ("answered", "refused") and part.by not in ("", MAI):
                 for ident in self.told.unsound(f"{event.request}/{number}"):
                     return f"the client is told what rests on {ident}, which is {self.told.state[ident]}"

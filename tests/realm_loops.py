@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from mai.agents.events import Asked, Ended, Event, Hopped, HopRefused
+from mai.agents.events import Asked, Ended, Event, Hopped, HopRefused, Stepped
 from mai.agents.guards import GuardStopped
 from mai.agents.organisation import Organisation
 from mai.daemon.records import ContractChecked, ContractEnded, RequestEnded, RequestPlanned
@@ -26,6 +26,8 @@ class Loops:
         self.coded = {f"acme/{one.name}/{agent.name}" for one in organisation.departments for agent in one.agents if agent.kind}
         self.open: dict[str, dict[str, Held]] = {}  # process -> task -> who has it
         self.asked: Counter[tuple[str, str, str]] = Counter()  # process, task and what it asks for
+        self.begun: set[tuple[str, str, int]] = set()  # process, task and step of those
+        self.waited: Counter[tuple[str, str]] = Counter()  # process and task: asks of which only the end is on record
         self.stopped: dict[str, GuardStopped] = {}  # process -> the last one, until it is refused
 
     def look(self, process: str, event: Event, now_ms: int) -> str:
@@ -53,6 +55,9 @@ class Loops:
                     del open_[task]
             case Asked(call="ask" | "hand" | "escalate"):
                 self.asked[process, event.task, f"{event.call} {event.given}"] += 1
+                self.begun.add((process, event.task, event.n))
+            case Stepped(call="ask" | "hand" | "escalate") if (process, event.task, event.n) not in self.begun:
+                self.waited[process, event.task] += 1  # for an approval, which it did not get
             case GuardStopped():
                 self.stopped[process] = event
                 return self._wrong_stop(process, event)
@@ -89,7 +94,8 @@ class Loops:
         if stop.count < stop.limit or not stop.chain or stop.chain[-1] not in stop.why:
             return "the stop does not say what it stops"
         most = {
-            "repeats": max((n for (one, task, _), n in self.asked.items() if (one, task) == (process, stop.task)), default=0),
+            "repeats": self.waited[process, stop.task]
+            + max((n for (one, task, _), n in self.asked.items() if (one, task) == (process, stop.task)), default=0),
             "same": 1 + sum(one.who == stop.chain[-1] for one in self._above(process, f"{stop.task}.")),
             "returns": 1 + sum(one.who == stop.chain[-1] for one in self._above(process, f"{stop.task}.")),
         }.get(stop.guard, stop.count)
