@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,7 +181,8 @@ def test_a_sub_server_that_dies_whole_starts_one_after_the_other(state: Path, wa
         until(lambda: all(daemon.pids().get(name, before[name]) != before[name] for name in OWN), "all start again")
         until(daemon.ready, "ready")
         starts = [one["process"] for one in crowded(daemon, last)]
-        assert sorted(starts) == sorted(OWN), starts
+        missing = Counter(OWN) - Counter(starts)  # a watchdog acts, and writes at the end of its turn: it may die in between
+        assert not Counter(starts) - Counter(OWN) and missing.total() <= watchdog, starts
         waited = [{"acme/mai": 0, "acme/support": 1}.get(name, 2) for name in starts[1:]]  # the first whose end is seen does not
         assert watchdog or waited == sorted(waited), starts
         after = daemon.pids()
