@@ -17,7 +17,7 @@ class Rounds:
     """Times (ms) at which something was signed, in order."""
 
     def __init__(self, times: Iterable[int] = (), lives: Iterable[int] = (), life: str = "") -> None:
-        """As `kept` gives them: times, those that begin a life, and the name of the last life."""
+        """As `Verified` keeps them: times, those that begin a life, and the name of the last life."""
         self.times = array("q", times)
         self.lives = array("q", lives)
         self.life = life
