@@ -28,7 +28,7 @@ from mai.daemon.reader import NotFound, Reader, chosen
 from mai.daemon.records import ContractChecked, ContractEnded, PartEnded, RequestAccepted, RequestEnded, RequestPlanned
 from mai.daemon.turned import DoorRefused
 from mai.sandbox.errors import LedgerFault, UsageFault
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 
 PORTION: Final = 20_000  # numbers of records that one SELECT looks through
 HOLDS: Final = (HELD, FREED)
@@ -204,9 +204,9 @@ def first_after(reader: Reader, at_ms: int, upto: int) -> int:
 
 def watched(place: Place, process: str) -> Iterator[tuple[int, str]]:
     """What the watchdog has on record of the ends of a process, and its own starts; nothing if it has no ledger."""
-    if not place.ledger("watchdog").exists():
+    if not place.ledger(WATCHDOG).exists():
         return
-    with closing(Reader(place, "watchdog")) as reader:
+    with closing(Reader(place, WATCHDOG)) as reader:
         for _, at_ns, kind, body in rows(reader, 0, reader.last(), ("incident", "started")):
             found = msgspec.json.decode(body, type=dict[str, Any])
             if kind == "started":

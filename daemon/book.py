@@ -20,6 +20,7 @@ from mai.daemon.seals import Seals, client_of, owner
 from mai.sandbox import made
 from mai.sandbox.errors import LedgerFault
 from mai.sandbox.ledger import Ledger
+from mai.sandbox.place import WATCHDOG
 
 RECENT = 10  # incidents per process that `mai status` shows
 UNWRITTEN = 1000  # entries that wait for a ledger; the oldest are lost first
@@ -37,7 +38,7 @@ class Book:
         self.seals = Seals(path.parent.parent)
         self.seen: Callable[[Json], None] = lambda entry: None  # is called with each incident
         self.fault = ""  # why nothing is written now
-        self._ledger: Ledger | None = Ledger(path, "watchdog")
+        self._ledger: Ledger | None = Ledger(path, WATCHDOG)
         self.retention = Retention()
         self._rotating: Rotating | None = None
         self._held = False
@@ -179,7 +180,7 @@ class Book:
         try:
             if not self._unwritten:
                 return self._rotate(now_s)
-            self._ledger = self._ledger or Ledger(self.path, "watchdog")
+            self._ledger = self._ledger or Ledger(self.path, WATCHDOG)
             for entry in self._unwritten:
                 self._write(self._ledger, *entry)
             self._ledger.commit()

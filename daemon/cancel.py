@@ -61,7 +61,7 @@ def _cancel(mai: "MaiDecider", given: Cancels, now_ms: int) -> list[Event | Send
     body = Cancel(given.request, given.by, given.reason)
     sends = [Send(process, f"{given.request}!{process.partition('/')[2]}", 0, body) for process in given.to]
     why = said(given.by, given.reason)
-    part = PartAnswer("", request.text, "refused", "", {}, why, f"{mai.mandate.client}/mai", ())
+    part = PartAnswer("", request.text, "refused", "", {}, why, mai.address, ())
     ended = RequestEnded(
         request=request.request, state="refused", answer=f"Your request was {why}", parts=(part,),
         elapsed_ms=now_ms - request.accepted_ms,

@@ -90,7 +90,7 @@ def expire(mai: "MaiDecider", now_ms: int) -> list[Event | Send]:
         elif case.owner == BOARDS:
             found += _settle(mai, case, now_ms)
         elif case.appealed and case.ruling:
-            found += _rule(mai, case, case.ruling.digest, now_ms, by=f"{mai.mandate.client}/mai", why=CONFIRMED)
+            found += _rule(mai, case, case.ruling.digest, now_ms, by=mai.address, why=CONFIRMED)
         else:
             found.append(_person(mai, case, now_ms, "nobody has ruled in time, and is asked again"))
     return found
@@ -284,7 +284,7 @@ def _settle(mai: "MaiDecider", case: Case, now_ms: int) -> list[Event | Send]:
     if not side:
         return [_person(mai, case, now_ms, f"{found.name} leaves it open; {said}")]
     digest = conflicts.digests(case)[side - 1]
-    by = f"{mai.mandate.client}/mai"
+    by = mai.address
     return _rule(mai, case, digest, now_ms, by=by, why=said, under=clause(found.name, criterion))
 
 

@@ -286,7 +286,7 @@ def _without(mai: "MaiDecider", turn: Turn, why: str, now_ms: int) -> list[Event
 
 
 def _silent(mai: "MaiDecider", turn: Turn, why: str) -> Result:
-    return Result(turn.ident, turn.request, "expired", "", {}, f"{turn.now}: {why}", f"{mai.mandate.client}/mai", (), False)
+    return Result(turn.ident, turn.request, "expired", "", {}, f"{turn.now}: {why}", mai.address, (), False)
 
 
 # -- evolve

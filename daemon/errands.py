@@ -132,7 +132,7 @@ def _back(mai: "MaiDecider", peer: str, body: Answer, now_ms: int) -> list[Event
 
 def _done(mai: "MaiDecider", errand: Errand, body: Answer, now_ms: int) -> list[Event | Send]:
     """The one end of an errand: it goes back to who asked; Mai herself words her answer with it."""
-    if errand.asking == f"{mai.mandate.client}/mai":
+    if errand.asking == mai.address:
         assert isinstance(body, Thought), "she asks models only"
         return [ended(errand, body), *wording.answered(mai, errand, body, now_ms)]
     return [ended(errand, body), Send(errand.asking, f"{body.id}=", 0, body)]

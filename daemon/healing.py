@@ -87,7 +87,7 @@ def _open(mai: "MaiDecider", case: Case, recent: tuple[Fields, ...], body: Field
     until_ms = now_ms + min(HEAL_MS, int(mai.limits.request_s * 1000))
     given, own, contract = (
         _input(mai, case, recent, body, now_ms),
-        f"{mai.mandate.client}/mai",
+        mai.address,
         f"{operations.department}.{CONTRACT}",
     )
     text = f"{case.process} {given['what']}: {given['text']}"
@@ -151,7 +151,7 @@ def _closed(mai: "MaiDecider", given: Healed, now_ms: int) -> list[Event | Send]
 
 
 def _page(mai: "MaiDecider", case: Case, now_ms: int) -> list[Event | Send]:
-    own, ident = f"{mai.mandate.client}/mai", f"{case.request}!page"
+    own, ident = mai.address, f"{case.request}!page"
     if ident in mai.state.healing.orders:
         return []
     why = f"{case.process} was given up, and nobody has healed it: see mai trace {case.request}"
@@ -227,7 +227,7 @@ def _release(mai: "MaiDecider", told: Told) -> list[Event | Send]:
 
 def _over(mai: "MaiDecider", order: RemedyOrder, state: str, text: str) -> list[Event | Send]:
     ended_ = RemedyEnded(request=order.request, task=order.id, state=state, text=text)
-    if order.asking == f"{mai.mandate.client}/mai":
+    if order.asking == mai.address:
         return [ended_]
     value = {"state": state, "text": text}
     refused = "" if state == "done" else text or state

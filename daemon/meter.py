@@ -16,7 +16,7 @@ from mai.daemon.exposition import SECONDS, TOKENS, Figure, Figures
 from mai.daemon.reader import NotFound, Reader
 from mai.daemon.records import ErrandChecked, ErrandEnded, RequestEnded
 from mai.sandbox.errors import LedgerFault, MaiError
-from mai.sandbox.place import Place
+from mai.sandbox.place import WATCHDOG, Place
 
 PORTION: Final = 2000  # numbers of records of one journal in one step
 ERRANDS: Final = (ErrandChecked.kind, ErrandEnded.kind)
@@ -64,7 +64,7 @@ class Meter:
         """Read on, a bounded part of each journal; true if there is more."""
         behind = False
         for process in self.place.processes():
-            if process == "watchdog" or process.endswith("/mai"):
+            if process == WATCHDOG or process.endswith("/mai"):
                 behind = self._open(process) or behind
         return behind
 
@@ -77,7 +77,7 @@ class Meter:
 
     def _open(self, process: str) -> bool:
         with suppress(LedgerFault, NotFound, OSError):
-            if process == "watchdog":
+            if process == WATCHDOG:
                 self._watchdog = self._watchdog or Journal(self.place, process, ("incident", "remedy"))
                 for _, kind, body in self._watchdog.more():
                     self._note(kind, msgspec.json.decode(body))

@@ -160,7 +160,7 @@ class Persons:
                     self._look_s = now_s + AGAIN_S
                     return
         except (OSError, MaiError, sqlite3.Error, msgspec.MsgspecError) as error:
-            self.waits = {"watchdog": error.sentence if isinstance(error, MaiError) else str(error)}
+            self.waits = {WATCHDOG: error.sentence if isinstance(error, MaiError) else str(error)}
             if self.now:  # tried again from its beginning: what was done stays done
                 self._steps, self.busy, self._look_s = self._work(self.now), False, now_s + RETRY_S
 

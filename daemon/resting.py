@@ -74,7 +74,7 @@ class Waits(NamedTuple):
 
 def gate(mai: "MaiDecider", body: Result, holding: Holding | None, now_ms: int) -> Gate:
     """May an answer to a task of Mai's (by its first id) go on?"""
-    if body.state not in RESTS or body.by == f"{mai.mandate.client}/mai" or holding is None:
+    if body.state not in RESTS or body.by == mai.address or holding is None:
         return Gate([], body)
     lost, open_ = _unsound(mai.state, body.task)
     if lost:
@@ -99,9 +99,7 @@ def _returned(mai: "MaiDecider", body: Result, holding: Holding, lost: list[Stan
     if again:
         return Gate([record, again], None)
     reason = readable(f"{REFUSED.format(_short(mai, body.task, lost[0]))}{'; what was done for it stands' * body.changed}")
-    refused = msgspec.structs.replace(
-        body, state="refused", text="", value={}, reason=reason, sources=(), by=f"{mai.mandate.client}/mai"
-    )
+    refused = msgspec.structs.replace(body, state="refused", text="", value={}, reason=reason, sources=(), by=mai.address)
     return Gate([record], refused)
 
 
@@ -152,7 +150,7 @@ def _short(mai: "MaiDecider", task: str, lost: Stand) -> str:
 # -- the whole of a request
 def waits(mai: "MaiDecider", request: Request, answers: dict[str, PartAnswer], now_ms: int) -> Waits:
     """What has to happen before these answers of all parts may be told to the client, or instead of it."""
-    mine = f"{mai.mandate.client}/mai"
+    mine = mai.address
     found: list[Event | Send] = []
     sound, waiting = dict(answers), False
     for task, part in zip(tasks(request.request, request.parts), request.parts, strict=True):
@@ -225,7 +223,7 @@ def freed(mai: "MaiDecider", given: Free | Look, now_ms: int) -> list[Event | Se
     found: list[Event | Send] = []
     for task, answer in request.answers.items():
         part = mai.part(request, task)
-        lost = _unsound(mai.state, task)[0] if answer.state in RESTS and answer.by != f"{mai.mandate.client}/mai" else []
+        lost = _unsound(mai.state, task)[0] if answer.state in RESTS and answer.by != mai.address else []
         holding = Holding(f"{mai.mandate.client}/{part.department}", request.request, request.deadline_ms) if part else None
         if lost and holding and (again := _again(mai, task, holding, lost, now_ms)):
             found += [_record(mai, request.request, task, holding.process, lost, again=again), again]

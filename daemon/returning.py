@@ -51,7 +51,7 @@ def _known(mai: "MaiDecider", holding: Holding, body: Result) -> bool:
     own = process == holding.process and mai.table.rank(process.partition("/")[2], agent)
     late = voice.missed(mai, body.task)
     persons = late.persons if late else escalations.speakers(mai.state, body.request)
-    known = own or body.by in (holding.process, f"{mai.mandate.client}/mai", *persons)
+    known = own or body.by in (holding.process, mai.address, *persons)
     return bool(known) and all(mai.mandate.organisation.department(name) for name in body.sources)
 
 
@@ -170,7 +170,7 @@ def _shown(mai: "MaiDecider", process: str, body: Result) -> Result:
     """A result with as much as others see of who has made it, and of whom it rests on."""
     department = process.partition("/")[2]
     shows = mai.scopes.shows(department)
-    if shows == "result" or body.by.startswith((f"{mai.mandate.client}/mai", f"{mai.mandate.client}/{escalations.OWNER}/")):
+    if shows == "result" or body.by.startswith((mai.address, f"{mai.mandate.client}/{escalations.OWNER}/")):
         return body
     sources = body.sources if shows == "summary" else tuple(name for name in body.sources if name == department)
     return msgspec.structs.replace(body, by=process, sources=sources)

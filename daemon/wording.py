@@ -63,7 +63,7 @@ def ask(mai: "MaiDecider", request: Request, parts: tuple[PartAnswer, ...], now_
     messages, schema = texts(request.text, parts)
     size = sum(len(text.encode()) for text in (*messages, schema))
     inquiry = Inquiry(tuple(mai.keep(text) for text in messages), size, schema=mai.keep(schema))
-    me, errand = f"{mai.mandate.client}/mai", errand_of(request.request)
+    me, errand = mai.address, errand_of(request.request)
     body = Think(errand, request.request, me, model.name, inquiry)
     if too_large(body, mai.limits.message_bytes):
         return []

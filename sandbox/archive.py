@@ -15,6 +15,7 @@ from mai.sandbox import bloom
 from mai.sandbox.bodies import read
 from mai.sandbox.bounds import Bounds
 from mai.sandbox.errors import LedgerFault
+from mai.sandbox.place import WATCHDOG
 from mai.sandbox.record import GENESIS, Record
 from mai.sandbox.segment import Entry, Segment
 from mai.sandbox.settings import setting
@@ -163,7 +164,7 @@ class Archive:
         carried = setting("MAI_ARCHIVE")
         if not carried or self.beside(entry):
             return self.directory / entry.file
-        client = "" if self.directory.name == "watchdog" else self.directory.parent.name
+        client = "" if self.directory.name == WATCHDOG else self.directory.parent.name
         return Path(carried) / client / self.directory.name / entry.file
 
     def beside(self, entry: Entry) -> bool:
