@@ -56,7 +56,9 @@ class Loops:
             case Asked(call="ask" | "hand" | "escalate"):
                 self.asked[process, event.task, f"{event.call} {event.given}"] += 1
                 self.begun.add((process, event.task, event.n))
-            case Stepped(call="ask" | "hand" | "escalate") if (process, event.task, event.n) not in self.begun:
+            case Stepped(call="ask", refused=refused) if (
+                "was not approved" in refused and (process, event.task, event.n) not in self.begun
+            ):
                 self.waited[process, event.task] += 1  # for an approval, which it did not get
             case GuardStopped():
                 self.stopped[process] = event
