@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -69,6 +70,13 @@ def module_state() -> Iterator[Path]:
     """A state directory for all the tests of a file, for a daemon that they share."""
     with state_directory() as path:
         yield path
+
+
+@pytest.fixture
+def beside() -> Iterator[ThreadPoolExecutor]:
+    """To ask while something else goes on."""
+    with ThreadPoolExecutor() as pool:
+        yield pool
 
 
 @pytest.fixture(autouse=True)
